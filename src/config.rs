@@ -1,0 +1,173 @@
+//! What an admin may set, as types; knows no file and no socket.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The whole configuration; every key is optional.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub server: Server,
+    pub network: Network,
+    pub listen: Listen,
+    pub tls: Tls,
+    pub discovery: Discovery,
+    pub link: Vec<Link>,
+    pub operator: Vec<Operator>,
+    pub operator_class: BTreeMap<String, OperatorClass>,
+    pub limits: Limits,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    pub name: Option<String>,
+    pub description: String,
+    pub sid: Option<String>,
+    pub data: Option<String>,
+    pub motd: Option<String>,
+    pub motd_text: Option<String>,
+    pub password: String,
+    pub admin: Vec<String>,
+}
+
+/// `[network]`
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub name: String,
+    pub secret_file: Option<String>,
+    /// How long a server without a path is held before its users are shown as gone.
+    pub hold: Duration,
+    /// How long a server may stay away before its users count as gone.
+    pub forget_after: Duration,
+}
+
+impl Default for Network {
+    fn default() -> Network {
+        Network {
+            name: "Folkmoot".into(),
+            secret_file: None,
+            hold: Duration::from_secs(5),
+            forget_after: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// `[listen]`: addresses, as text `host:port`.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    pub irc: Vec<String>,
+    pub ircs: Vec<String>,
+    pub link: Vec<String>,
+    pub web: Vec<String>,
+}
+
+impl Default for Listen {
+    fn default() -> Listen {
+        Listen {
+            irc: vec!["0.0.0.0:6667".into()],
+            ircs: vec!["0.0.0.0:6697".into()],
+            link: vec!["0.0.0.0:6900".into()],
+            web: vec![],
+        }
+    }
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    pub certificate: Option<String>,
+    pub key: Option<String>,
+}
+
+/// `[discovery]`
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    pub enabled: bool,
+    pub link: bool,
+    pub port: u16,
+}
+
+impl Default for Discovery {
+    fn default() -> Discovery {
+        Discovery { enabled: true, link: true, port: 6900 }
+    }
+}
+
+/// `[[link]]`: a peer we know by address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub name: String,
+    pub address: String,
+    pub pin: Option<String>,
+    pub connect: bool,
+}
+
+/// `[[operator]]`
+#[derive(Clone, Debug)]
+pub struct Operator {
+    pub name: String,
+    pub password: String,
+    pub class: String,
+}
+
+/// `[operator_class.NAME]`
+#[derive(Clone, Debug)]
+pub struct OperatorClass {
+    pub rights: Vec<String>,
+}
+
+/// `[limits]`: lengths in bytes, counts, and timeouts.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub flood: bool,
+    pub connections_per_address: usize,
+    pub clients_max: usize,
+    pub nick_length: usize,
+    pub username_length: usize,
+    pub realname_length: usize,
+    pub channel_length: usize,
+    pub channels_per_user: usize,
+    pub topic_length: usize,
+    pub kick_length: usize,
+    pub away_length: usize,
+    pub key_length: usize,
+    pub list_entries: usize,
+    pub modes_per_line: usize,
+    pub targets_per_message: usize,
+    pub register_within: Duration,
+    pub ping_after: Duration,
+    pub pong_within: Duration,
+    pub send_queue: usize,
+    pub keepalive_idle: Duration,
+    pub keepalive_interval: Duration,
+    pub keepalive_count: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            flood: true,
+            connections_per_address: 64,
+            clients_max: 10_000,
+            nick_length: 30,
+            username_length: 18,
+            realname_length: 150,
+            channel_length: 64,
+            channels_per_user: 100,
+            topic_length: 390,
+            kick_length: 300,
+            away_length: 300,
+            key_length: 23,
+            list_entries: 100,
+            modes_per_line: 20,
+            targets_per_message: 10,
+            register_within: Duration::from_secs(30),
+            ping_after: Duration::from_secs(90),
+            pong_within: Duration::from_secs(30),
+            send_queue: 1 << 20,
+            keepalive_idle: Duration::from_secs(60),
+            keepalive_interval: Duration::from_secs(15),
+            keepalive_count: 4,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! All that the engine can ask for.
+
+use std::sync::Arc;
+
+use super::event::{AskId, ConnId, Pin};
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// One line, without its line end.
+    Send { to: ConnId, line: Arc<str> },
+    /// A channel's fan-out: one effect per form of the line.
+    SendAll { to: Vec<ConnId>, line: Arc<str> },
+    /// No more will be sent: what is queued goes out, then the connection is shut down.
+    Close { conn: ConnId, why: String },
+    /// Call a peer; answered by `Event::Opened` or `Event::DialFailed`.
+    Dial { ask: AskId, name: String, address: String, pin: Option<Pin> },
+    /// Check a password, which may be slow; answered by `Event::Verified`.
+    Verify { ask: AskId, given: Secret, known: String },
+    /// Read the config again; answered by `Event::Configured`.
+    ReadConfig { ask: AskId },
+    /// No stamp at or below this was ever given out before the next start; to be kept on disk.
+    KeepClock { ms: u64 },
+    /// This server's epoch from now on; to be kept on disk.
+    KeepEpoch { epoch: u32 },
+    /// For the log.
+    Note { level: log::Level, topic: Topic, text: String },
+}
+
+/// What an entry of the log is about; `folkmoot::client` and so on in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    Client,
+    Link,
+    Operator,
+    Server,
+}
+
+impl Topic {
+    pub fn target(self) -> &'static str {
+        match self {
+            Topic::Client => "folkmoot::client",
+            Topic::Link => "folkmoot::link",
+            Topic::Operator => "folkmoot::operator",
+            Topic::Server => "folkmoot::server",
+        }
+    }
+}
+
+/// A password on its way to be checked; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}

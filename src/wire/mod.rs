@@ -1,0 +1,6 @@
+//! Text and values: everything that can be said about a line without knowing who is connected.
+
+pub mod fold;
+pub mod line;
+pub mod names;
+pub mod time;

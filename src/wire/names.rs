@@ -1,0 +1,273 @@
+//! Names of people, channels and servers: valid once made.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::fold::{Folded, fold};
+
+/// Which server: a digit and two of `0-9A-Z`, as TS6 has it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId([u8; 3]);
+
+impl ServerId {
+    pub const LOWEST: ServerId = ServerId(*b"000");
+
+    pub fn parse(text: &str) -> Option<ServerId> {
+        let bytes: [u8; 3] = text.as_bytes().try_into().ok()?;
+        let fit = bytes[0].is_ascii_digit()
+            && bytes[1..].iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        fit.then_some(ServerId(bytes))
+    }
+
+    /// One of the 12,960 ids, drawn from the bytes of a digest.
+    pub fn from_digest(digest: &[u8]) -> ServerId {
+        let number = digest.iter().take(8).fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
+        let letter = |n: u64| b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[(n % 36) as usize];
+        ServerId([b'0' + (number % 10) as u8, letter(number / 10), letter(number / 360)])
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("made of ASCII only")
+    }
+}
+
+/// Which user, on every server alike: the server's id and six more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId([u8; 9]);
+
+/// How many user ids one server has.
+pub const USER_IDS: u64 = 26 * 36 * 36 * 36 * 36 * 36;
+
+impl UserId {
+    pub const LOWEST: UserId = UserId(*b"000AAAAAA");
+    pub const HIGHEST: UserId = UserId(*b"9ZZZ99999");
+
+    pub fn parse(text: &str) -> Option<UserId> {
+        let bytes: [u8; 9] = text.as_bytes().try_into().ok()?;
+        ServerId::parse(text.get(..3)?)?;
+        let fit = bytes[3].is_ascii_uppercase()
+            && bytes[4..].iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        fit.then_some(UserId(bytes))
+    }
+
+    /// The id with this number on that server; numbers wrap after `USER_IDS`.
+    pub fn numbered(server: ServerId, number: u64) -> UserId {
+        const LETTERS: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+        let mut bytes = [b'A'; 9];
+        bytes[..3].copy_from_slice(&server.0);
+        let mut rest = number % USER_IDS;
+        for place in (4..9).rev() {
+            bytes[place] = LETTERS[(rest % 36) as usize];
+            rest /= 36;
+        }
+        bytes[3] = LETTERS[rest as usize];
+        UserId(bytes)
+    }
+
+    pub fn server(&self) -> ServerId {
+        ServerId([self.0[0], self.0[1], self.0[2]])
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("made of ASCII only")
+    }
+}
+
+/// What a person is called: a nickname as Modern IRC allows it, or a UID for one who lost theirs.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Nick(Arc<str>);
+
+impl Nick {
+    /// A nick that a person may choose: it never begins with a digit, so none can pass for a UID.
+    pub fn parse(text: &str, length_max: usize) -> Option<Nick> {
+        let fit = text.len() <= length_max
+            && text.starts_with(|c| is_nick_char(c) && !c.is_ascii_digit() && c != '-')
+            && text.chars().all(is_nick_char);
+        fit.then(|| Nick(text.into()))
+    }
+
+    /// A nick as a peer may send it: a person's choice, or a UID.
+    pub fn from_peer(text: &str) -> Option<Nick> {
+        Nick::parse(text, NICK_BYTES_MAX).or_else(|| UserId::parse(text).map(Nick::from))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn folded(&self) -> Folded {
+        fold(&self.0)
+    }
+}
+
+/// The longest nick that any server of a network may allow.
+pub const NICK_BYTES_MAX: usize = 64;
+
+fn is_nick_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "[]\\`_^{|}-".contains(c)
+}
+
+impl From<UserId> for Nick {
+    fn from(id: UserId) -> Nick {
+        Nick(id.as_str().into())
+    }
+}
+
+/// A channel's name, as it was first written.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChannelName(Arc<str>);
+
+impl ChannelName {
+    pub fn parse(text: &str, length_max: usize) -> Option<ChannelName> {
+        let fit = text.len() <= length_max
+            && text.starts_with('#')
+            && !text.contains(|c: char| c.is_control() || c == ' ' || c == ',');
+        fit.then(|| ChannelName(text.into()))
+    }
+
+    /// A name as a peer may send it.
+    pub fn from_peer(text: &str) -> Option<ChannelName> {
+        ChannelName::parse(text, CHANNEL_BYTES_MAX)
+    }
+
+    /// Whether a target is meant to be a channel at all, valid or not.
+    pub fn looks_like(text: &str) -> bool {
+        text.starts_with('#')
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn folded(&self) -> Folded {
+        fold(&self.0)
+    }
+}
+
+/// The longest channel name that any server of a network may allow.
+pub const CHANNEL_BYTES_MAX: usize = 128;
+
+/// A server's name: letters, digits, dots and hyphens, with at least one dot, so that no nick can pass for one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerName(Arc<str>);
+
+impl ServerName {
+    pub fn parse(text: &str) -> Option<ServerName> {
+        let fit = text.len() <= 63
+            && text.contains('.')
+            && text.split('.').all(|part| !part.is_empty())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_');
+        fit.then(|| ServerName(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn folded(&self) -> Folded {
+        fold(&self.0)
+    }
+}
+
+/// A piece of a line that stands between spaces: never empty, no space, no leading colon.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Word(String);
+
+impl Word {
+    /// Whatever a client sent, made fit to be echoed; `*` where nothing fit is left.
+    pub fn echo(raw: &str) -> Word {
+        let fit: String =
+            raw.trim_start_matches(':').chars().filter(|c| *c != ' ' && !c.is_control()).take(64).collect();
+        Word(if fit.is_empty() { "*".to_string() } else { fit })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! reads_as_its_text {
+    ($($name:ty),*) => { $(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )* };
+}
+
+macro_rules! is_a_word {
+    ($($name:ty),*) => { $(
+        impl From<&$name> for Word {
+            fn from(name: &$name) -> Word {
+                Word(name.as_str().to_string())
+            }
+        }
+    )* };
+}
+
+reads_as_its_text!(ServerId, UserId, Nick, ChannelName, ServerName, Word);
+is_a_word!(ServerId, UserId, Nick, ChannelName, ServerName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nick_never_looks_like_a_uid() {
+        for (text, fit) in [
+            ("alice", true),
+            ("[a]\\`_^{|}-9", true),
+            ("9lives", false),
+            ("-dash", false),
+            ("", false),
+            ("a b", false),
+            ("a.b", false),
+            ("#a", false),
+            ("ünal", false),
+        ] {
+            assert_eq!(Nick::parse(text, 30).is_some(), fit, "{text}");
+        }
+        assert!(Nick::parse("abcdef", 5).is_none());
+        assert!(Nick::from_peer("7FAAAAAAB").is_some());
+    }
+
+    #[test]
+    fn channel_names_hold_no_separator() {
+        for (text, fit) in [
+            ("#a", true),
+            ("#", true),
+            ("#æ", true),
+            ("#a b", false),
+            ("#a,b", false),
+            ("#a\u{7}", false),
+            ("a", false),
+        ] {
+            assert_eq!(ChannelName::parse(text, 64).is_some(), fit, "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_keep_the_shape_of_ts6() {
+        let server = ServerId::parse("7FA").unwrap();
+        assert_eq!(UserId::numbered(server, 0).as_str(), "7FAAAAAAA");
+        assert_eq!(UserId::numbered(server, 37).as_str(), "7FAAAAABB");
+        assert_eq!(UserId::numbered(server, USER_IDS).as_str(), "7FAAAAAAA");
+        assert_eq!(UserId::parse("7FAAAAABB").unwrap().server(), server);
+        for text in ["7F", "FFA", "7fa", "7FAA"] {
+            assert!(ServerId::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_echoed_cannot_break_a_line() {
+        for (raw, word) in [("a b", "ab"), ("::x", "x"), ("", "*"), (" \r\n", "*")] {
+            assert_eq!(Word::echo(raw).as_str(), word);
+        }
+    }
+}
