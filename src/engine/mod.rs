@@ -2,6 +2,8 @@
 
 mod effect;
 mod event;
+mod merge;
+mod network;
 mod report;
 
 pub use effect::{Effect, Secret, Topic};

@@ -1,6 +1,7 @@
 //! Text and values: everything that can be said about a line without knowing who is connected.
 
 pub mod fold;
+pub mod letters;
 pub mod line;
 pub mod names;
 pub mod time;

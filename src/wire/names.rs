@@ -39,8 +39,9 @@ pub struct UserId([u8; 9]);
 pub const USER_IDS: u64 = 26 * 36 * 36 * 36 * 36 * 36;
 
 impl UserId {
-    pub const LOWEST: UserId = UserId(*b"000AAAAAA");
-    pub const HIGHEST: UserId = UserId(*b"9ZZZ99999");
+    /// Below and above every id there can be.
+    pub const LOWEST: UserId = UserId([0; 9]);
+    pub const HIGHEST: UserId = UserId([b'~'; 9]);
 
     pub fn parse(text: &str) -> Option<UserId> {
         let bytes: [u8; 9] = text.as_bytes().try_into().ok()?;
@@ -62,6 +63,12 @@ impl UserId {
         }
         bytes[3] = LETTERS[rest as usize];
         UserId(bytes)
+    }
+
+    /// The lowest and the highest id that a server's users can have.
+    pub fn range_of(server: ServerId) -> (UserId, UserId) {
+        let [a, b, c] = server.0;
+        (UserId([a, b, c, 0, 0, 0, 0, 0, 0]), UserId([a, b, c, b'Z', b'Z', b'Z', b'Z', b'Z', b'Z']))
     }
 
     pub fn server(&self) -> ServerId {

@@ -1,0 +1,303 @@
+//! What has been written and not yet superseded by something that had seen it.
+//!
+//! The facts that count are a pure function of the events seen, and the vector says which those are.
+//! So equal vectors mean equal facts, in whatever order things came, and the vector itself remembers
+//! what was removed: there are no tombstones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::dot::{Dot, Vector};
+use super::stamp::Stamp;
+
+/// One writing of a key that still counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact<V> {
+    pub dot: Dot,
+    pub stamp: Stamp,
+    pub value: V,
+}
+
+/// One event, as far as merging cares.
+#[derive(Clone, Debug)]
+pub struct Write<K, V> {
+    pub dot: Dot,
+    pub stamp: Stamp,
+    pub key: K,
+    /// `None` removes.
+    pub value: Option<V>,
+    /// What other origins had written of this key, as far as the writer had seen it.
+    pub over: Vec<Dot>,
+    /// Further keys of which everything this origin wrote ends here.
+    pub ends: Vec<K>,
+}
+
+/// Everything that somebody who has seen `asked` is missing, to be merged in one step or not at all.
+#[derive(Clone, Debug)]
+pub struct Answer<K, V> {
+    /// Facts outside `asked`.
+    pub facts: Vec<(K, Fact<V>)>,
+    /// Dots inside `asked` that still count for the answering server.
+    pub alive: BTreeSet<Dot>,
+    /// Dots that the answering server knows to be superseded though their events have not come to it.
+    pub early: BTreeSet<Dot>,
+    pub seen: Vector,
+}
+
+#[derive(Clone, Debug)]
+pub struct Facts<K, V> {
+    seen: Vector,
+    /// Writings of one key that had not seen each other stand side by side, the latest stamp last.
+    live: BTreeMap<K, Vec<Fact<V>>>,
+    early: BTreeSet<Dot>,
+}
+
+impl<K: Ord + Clone, V: Clone> Default for Facts<K, V> {
+    fn default() -> Facts<K, V> {
+        Facts { seen: Vector::default(), live: BTreeMap::new(), early: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Facts<K, V> {
+    pub fn seen(&self) -> &Vector {
+        &self.seen
+    }
+
+    /// What shows of a key: of several writings that stand side by side, the latest.
+    pub fn get(&self, key: &K) -> Option<&Fact<V>> {
+        self.live.get(key)?.last()
+    }
+
+    /// All that counts of a key, the latest last.
+    pub fn siblings(&self, key: &K) -> &[Fact<V>] {
+        self.live.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// What shows of every key from `first` to `last`, both included.
+    pub fn range(&self, first: &K, last: &K) -> impl Iterator<Item = (&K, &Fact<V>)> {
+        self.live.range(first..=last).filter_map(|(key, facts)| Some((key, facts.last()?)))
+    }
+
+    /// Every fact that counts, siblings too.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &Fact<V>)> {
+        self.live.iter().flat_map(|(key, facts)| facts.iter().map(move |fact| (key, fact)))
+    }
+
+    /// Takes the next event of its origin and answers with the keys whose facts are not what they were.
+    pub fn apply(&mut self, write: Write<K, V>) -> Vec<K> {
+        assert!(self.seen.is_next(write.dot), "the caller takes events in sequence only");
+        self.seen.raise(write.dot.origin, write.dot.seq);
+        let origin = write.dot.origin;
+        let mut touched = Vec::new();
+        for key in write.ends {
+            if self.remove_where(&key, |fact| fact.dot.origin == origin) {
+                touched.push(key);
+            }
+        }
+        // An origin's own earlier writing of a key is always among what it writes over.
+        let over = |fact: &Fact<V>| fact.dot.origin == origin || write.over.contains(&fact.dot);
+        let mut changed = self.remove_where(&write.key, over);
+        let seen = &self.seen;
+        self.early.extend(write.over.iter().copied().filter(|dot| !seen.covers(*dot)));
+        // Dead on arrival: somebody who had seen it wrote over it, and their news came first.
+        let superseded = self.early.remove(&write.dot);
+        if let Some(value) = write.value
+            && !superseded
+        {
+            self.insert(write.key.clone(), Fact { dot: write.dot, stamp: write.stamp, value });
+            changed = true;
+        }
+        if changed {
+            touched.push(write.key);
+        }
+        touched
+    }
+
+    /// Takes the next event of its origin, which says nothing that counts.
+    pub fn pass(&mut self, dot: Dot) {
+        assert!(self.seen.is_next(dot), "the caller takes events in sequence only");
+        self.seen.raise(dot.origin, dot.seq);
+        self.early.remove(&dot);
+    }
+
+    /// All that somebody who has seen `asked` lacks.
+    pub fn answer(&self, asked: &Vector) -> Answer<K, V> {
+        let mut answer = Answer {
+            facts: Vec::new(),
+            alive: BTreeSet::new(),
+            early: self.early.clone(),
+            seen: self.seen.clone(),
+        };
+        for (key, fact) in self.iter() {
+            if asked.covers(fact.dot) {
+                answer.alive.insert(fact.dot);
+            } else {
+                answer.facts.push((key.clone(), fact.clone()));
+            }
+        }
+        answer
+    }
+
+    /// Merges what another server holds, and answers with the keys whose facts are not what they were.
+    ///
+    /// A fact that only one side holds stays if the other side has not seen it, and goes if the other
+    /// side has: then it was superseded there.
+    pub fn merge(&mut self, answer: Answer<K, V>) -> Vec<K> {
+        let mut touched = BTreeSet::new();
+        let mut theirs = answer.alive;
+        theirs.extend(answer.facts.iter().map(|(_, fact)| fact.dot));
+        self.live.retain(|key, facts| {
+            let before = facts.len();
+            facts.retain(|fact| {
+                let unknown_there = !answer.seen.covers(fact.dot) && !answer.early.contains(&fact.dot);
+                theirs.contains(&fact.dot) || unknown_there
+            });
+            if facts.len() != before {
+                touched.insert(key.clone());
+            }
+            !facts.is_empty()
+        });
+        for (key, fact) in answer.facts {
+            if !self.seen.covers(fact.dot) && !self.early.contains(&fact.dot) {
+                self.insert(key.clone(), fact);
+                touched.insert(key);
+            }
+        }
+        self.seen.join(&answer.seen);
+        self.early.extend(answer.early);
+        let seen = &self.seen;
+        self.early.retain(|dot| !seen.covers(*dot));
+        touched.into_iter().collect()
+    }
+
+    /// Drops facts that no view can ever show again. This is local: it is up to the caller to be sure.
+    pub fn forget(&mut self, key: &K, which: impl Fn(&Fact<V>) -> bool) -> bool {
+        self.remove_where(key, which)
+    }
+
+    fn insert(&mut self, key: K, fact: Fact<V>) {
+        let siblings = self.live.entry(key).or_default();
+        let place = siblings.partition_point(|other| other.stamp < fact.stamp);
+        siblings.insert(place, fact);
+    }
+
+    fn remove_where(&mut self, key: &K, which: impl Fn(&Fact<V>) -> bool) -> bool {
+        let Some(siblings) = self.live.get_mut(key) else { return false };
+        let before = siblings.len();
+        siblings.retain(|fact| !which(fact));
+        let changed = siblings.len() != before;
+        if siblings.is_empty() {
+            self.live.remove(key);
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dot::{Origin, Stream};
+    use super::*;
+    use crate::wire::names::ServerId;
+
+    type Event = Write<u8, u32>;
+
+    fn dot(server: usize, seq: u64) -> Dot {
+        let server = ServerId::parse(["1AA", "2BB", "3CC", "4DD"][server]).unwrap();
+        Dot { origin: Origin { server, epoch: 1 }, stream: Stream::Session, seq }
+    }
+
+    /// Four servers that write at random, hear each other's events in any order that keeps each
+    /// origin's own, and now and then merge; against an oracle that keeps every event ever written.
+    fn random_run(seed: u64, events: usize) {
+        let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut roll = move |sides: usize| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            (dice >> 33) as usize % sides
+        };
+        let mut servers: Vec<Facts<u8, u32>> = vec![Facts::default(); 4];
+        let mut said: Vec<Event> = Vec::new();
+        for step in 0..events {
+            let me = roll(4);
+            match roll(4) {
+                0 => {
+                    let key = roll(3) as u8;
+                    let own = dot(me, 1);
+                    let next = servers[me].seen.tip(own.origin) + 1;
+                    let over = servers[me].siblings(&key).iter().map(|fact| fact.dot);
+                    let over = over.filter(|dot| dot.origin != own.origin).collect();
+                    let value = (roll(3) > 0).then_some(step as u32);
+                    let stamp = Stamp { ms: step as u64, count: 0, server: own.origin.server };
+                    let event = Write { dot: dot(me, next), stamp, key, value, over, ends: vec![] };
+                    said.push(event.clone());
+                    servers[me].apply(event);
+                }
+                1 => {
+                    let other = roll(4);
+                    let answer = servers[other].answer(&servers[me].seen);
+                    servers[me].merge(answer);
+                }
+                _ => {
+                    let fit: Vec<_> = said.iter().filter(|e| servers[me].seen.is_next(e.dot)).cloned().collect();
+                    if !fit.is_empty() {
+                        let event = fit[roll(fit.len())].clone();
+                        servers[me].apply(event);
+                    }
+                }
+            }
+            for server in &servers {
+                assert_eq!(server.dots(), oracle(&said, &server.seen), "seed {seed}, step {step}");
+            }
+        }
+    }
+
+    /// What counts among the events that a vector covers: those that no covered event wrote over.
+    fn oracle(said: &[Event], seen: &Vector) -> BTreeSet<Dot> {
+        let covered: Vec<_> = said.iter().filter(|e| seen.covers(e.dot)).collect();
+        let dead = |event: &Event| {
+            covered.iter().any(|later| {
+                let own = later.dot.origin == event.dot.origin && later.dot.seq > event.dot.seq;
+                later.key == event.key && (own || later.over.contains(&event.dot))
+            })
+        };
+        covered.iter().filter(|e| e.value.is_some() && !dead(e)).map(|e| e.dot).collect()
+    }
+
+    impl Facts<u8, u32> {
+        fn dots(&self) -> BTreeSet<Dot> {
+            self.iter().map(|(_, fact)| fact.dot).collect()
+        }
+    }
+
+    #[test]
+    fn equal_vectors_mean_equal_facts_in_whatever_order_things_came() {
+        for seed in 1..=300 {
+            random_run(seed, 60);
+        }
+    }
+
+    #[test]
+    fn an_event_that_was_superseded_before_it_came_is_dead_on_arrival() {
+        let stamp = |server: usize, ms| Stamp { ms, count: 0, server: dot(server, 1).origin.server };
+        let first = Write { dot: dot(0, 1), stamp: stamp(0, 1), key: 7, value: Some(1), over: vec![], ends: vec![] };
+        let second =
+            Write { dot: dot(1, 1), stamp: stamp(1, 2), key: 7, value: None, over: vec![dot(0, 1)], ends: vec![] };
+        let mut facts = Facts::default();
+        assert!(facts.apply(second).is_empty());
+        assert!(facts.apply(first).is_empty());
+        assert_eq!(facts.get(&7), None);
+        assert!(facts.early.is_empty());
+    }
+
+    #[test]
+    fn of_two_that_had_not_seen_each_other_the_later_shows_and_the_next_is_over_both() {
+        let stamp = |server: usize, ms| Stamp { ms, count: 0, server: dot(server, 1).origin.server };
+        let mut facts = Facts::default();
+        facts.apply(Write { dot: dot(0, 1), stamp: stamp(0, 5), key: 7, value: Some(1), over: vec![], ends: vec![] });
+        facts.apply(Write { dot: dot(1, 1), stamp: stamp(1, 4), key: 7, value: Some(2), over: vec![], ends: vec![] });
+        assert_eq!(facts.get(&7).unwrap().value, 1);
+        let over = vec![dot(0, 1), dot(1, 1)];
+        facts.apply(Write { dot: dot(2, 1), stamp: stamp(2, 6), key: 7, value: None, over, ends: vec![] });
+        assert_eq!(facts.siblings(&7), []);
+    }
+}

@@ -1,0 +1,10 @@
+//! Why servers come to agree: what counts is what has been written and not yet superseded by
+//! something that had seen it. Nothing here knows what is merged.
+
+mod dot;
+mod facts;
+mod stamp;
+
+pub use dot::{Dot, Origin, Stream, Vector, from_base36, to_base36};
+pub use facts::{Answer, Fact, Facts, Write};
+pub use stamp::{Clock, Stamp};

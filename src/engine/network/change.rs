@@ -1,0 +1,142 @@
+//! One edit of what all servers share, in whatever order it may come.
+
+use super::channel::{Item, MaskFact, MemberFact, Setting, StatusFact};
+use super::server::ServerFact;
+use super::talk::Message;
+use super::user::UserFact;
+use crate::engine::merge::{Dot, Stamp, Stream};
+use crate::wire::fold::Folded;
+use crate::wire::names::{ServerId, UserId};
+
+/// One event: what it says, who said it and when, and what it replaces.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub dot: Dot,
+    pub stamp: Stamp,
+    /// What other origins had written of the same key, as far as the writer had seen it.
+    pub over: Vec<Dot>,
+    /// For messages: how far the writer's own session stream had come, so that nobody hears a line
+    /// before the JOIN that it follows.
+    pub after: u64,
+    /// More follows of the same act, so that one MODE line stays one line for those who hear it.
+    pub more: bool,
+    pub edit: Edit,
+}
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    Server(ServerFact),
+    /// A server leaves for good, and its users with it.
+    Goodbye { reason: String },
+    User { user: UserId, fact: UserFact },
+    Quit { user: UserId, reason: String },
+    Join { user: UserId, channel: Folded, fact: MemberFact },
+    Part { user: UserId, channel: Folded, reason: Option<String> },
+    Kick { user: UserId, channel: Folded, by: String, reason: String },
+    /// A mode on (or with a value), a mode off, a topic; `by` is a nick!user@host or a server's name.
+    Setting { channel: Folded, birth: Stamp, item: Item, value: Option<Setting>, by: String },
+    Status { channel: Folded, birth: Stamp, user: UserId, letter: char, fact: StatusFact, by: String },
+    Mask { channel: Folded, birth: Stamp, list: char, mask: String, fact: Option<MaskFact>, by: String },
+    Message(Message),
+    /// Something that this version cannot read: passed on as it came, so that newer servers beyond
+    /// this one can.
+    Unknown { tags: Vec<(String, String)>, body: String },
+}
+
+/// What a fact is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    Server(ServerId),
+    User(UserId),
+    Member(Folded, UserId),
+    Setting(Folded, Stamp, Item),
+    Status(Folded, Stamp, UserId, char),
+    Mask(Folded, Stamp, char, String),
+}
+
+/// What a fact says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Server(ServerFact),
+    User(UserFact),
+    Member(MemberFact),
+    Setting(Setting),
+    Status(StatusFact),
+    Mask(MaskFact),
+}
+
+impl Edit {
+    pub fn stream(&self) -> Stream {
+        if matches!(self, Edit::Message(_)) { Stream::Message } else { Stream::Session }
+    }
+
+    /// The fact that this writes: its key, and its value unless it is removed. Messages write none.
+    pub fn fact(&self, writer: ServerId) -> Option<(Key, Option<Value>)> {
+        Some(match self {
+            Edit::Server(fact) => (Key::Server(writer), Some(Value::Server(fact.clone()))),
+            Edit::Goodbye { .. } => (Key::Server(writer), None),
+            Edit::User { user, fact } => (Key::User(*user), Some(Value::User(fact.clone()))),
+            Edit::Quit { user, .. } => (Key::User(*user), None),
+            Edit::Join { user, channel, fact } => {
+                (Key::Member(channel.clone(), *user), Some(Value::Member(fact.clone())))
+            }
+            Edit::Part { user, channel, .. } | Edit::Kick { user, channel, .. } => {
+                (Key::Member(channel.clone(), *user), None)
+            }
+            Edit::Setting { channel, birth, item, value, .. } => {
+                (Key::Setting(channel.clone(), *birth, *item), value.clone().map(Value::Setting))
+            }
+            Edit::Status { channel, birth, user, letter, fact, .. } => {
+                (Key::Status(channel.clone(), *birth, *user, *letter), Some(Value::Status(fact.clone())))
+            }
+            Edit::Mask { channel, birth, list, mask, fact, .. } => {
+                (Key::Mask(channel.clone(), *birth, *list, mask.clone()), fact.clone().map(Value::Mask))
+            }
+            Edit::Message(_) | Edit::Unknown { .. } => return None,
+        })
+    }
+
+    /// The user whom only their own server may write of.
+    pub fn owned(&self) -> Option<UserId> {
+        match self {
+            Edit::User { user, .. }
+            | Edit::Quit { user, .. }
+            | Edit::Join { user, .. }
+            | Edit::Part { user, .. }
+            | Edit::Kick { user, .. } => Some(*user),
+            Edit::Message(message) => Some(message.sender),
+            Edit::Server(_)
+            | Edit::Goodbye { .. }
+            | Edit::Setting { .. }
+            | Edit::Status { .. }
+            | Edit::Mask { .. }
+            | Edit::Unknown { .. } => None,
+        }
+    }
+
+    /// Whether whoever wrote this had the right to: nobody writes of another server's users.
+    pub fn is_rightful(&self, writer: ServerId) -> bool {
+        self.owned().is_none_or(|user| user.server() == writer)
+    }
+}
+
+/// A fact as an edit that writes it, to be sent to a server that lacks it.
+pub fn edit_of(key: &Key, value: &Value) -> Option<Edit> {
+    let by = String::new;
+    Some(match (key.clone(), value.clone()) {
+        (Key::Server(_), Value::Server(fact)) => Edit::Server(fact),
+        (Key::User(user), Value::User(fact)) => Edit::User { user, fact },
+        (Key::Member(channel, user), Value::Member(fact)) => Edit::Join { user, channel, fact },
+        (Key::Setting(channel, birth, item), Value::Setting(value)) => {
+            Edit::Setting { channel, birth, item, value: Some(value), by: by() }
+        }
+        (Key::Status(channel, birth, user, letter), Value::Status(fact)) => {
+            Edit::Status { channel, birth, user, letter, fact, by: by() }
+        }
+        (Key::Mask(channel, birth, list, mask), Value::Mask(fact)) => {
+            Edit::Mask { channel, birth, list, mask, fact: Some(fact), by: by() }
+        }
+        _ => return None,
+    })
+}

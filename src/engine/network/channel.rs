@@ -1,0 +1,129 @@
+//! Channels: their members, settings and lists, all of which belong to one birth.
+
+use std::collections::BTreeMap;
+
+use crate::engine::merge::Stamp;
+use crate::wire::letters::Letters;
+use crate::wire::names::{ChannelName, UserId};
+use crate::wire::time::Timestamp;
+
+/// That somebody is on a channel; only their own server writes this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberFact {
+    pub name: ChannelName,
+    /// The birth of the channel that was joined.
+    pub birth: Stamp,
+    pub joined: Stamp,
+    /// What the join itself gave: whoever makes a channel is its operator.
+    pub status: Letters,
+}
+
+/// That a status was given to, or taken from, one particular join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusFact {
+    pub on: bool,
+    pub joined: Stamp,
+}
+
+/// An entry of a list of masks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaskFact {
+    pub by: String,
+    pub at: Timestamp,
+}
+
+/// What of a channel can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    Mode(char),
+    Topic,
+}
+
+/// What it is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setting {
+    On,
+    Value(String),
+    Topic(Topic),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub text: String,
+    pub by: String,
+    pub at: Timestamp,
+}
+
+/// Someone on a channel, as everyone sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub fact: MemberFact,
+    pub status: Letters,
+    /// Not so while their server is suspended.
+    pub visible: bool,
+}
+
+/// A channel as everyone sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    pub name: ChannelName,
+    /// The earliest birth that anyone present joined under; only what belongs to it counts.
+    pub birth: Stamp,
+    pub modes: BTreeMap<char, Option<String>>,
+    pub topic: Option<Topic>,
+    pub lists: BTreeMap<char, BTreeMap<String, MaskFact>>,
+    pub(super) members: BTreeMap<UserId, Member>,
+    /// How many members joined under each birth.
+    pub(super) births: BTreeMap<Stamp, usize>,
+    pub(super) visible: usize,
+}
+
+impl Channel {
+    pub(super) fn new(name: ChannelName, birth: Stamp) -> Channel {
+        Channel {
+            name,
+            birth,
+            modes: BTreeMap::new(),
+            topic: None,
+            lists: BTreeMap::new(),
+            members: BTreeMap::new(),
+            births: BTreeMap::new(),
+            visible: 0,
+        }
+    }
+
+    /// Everyone who can be seen here, in the order of their ids.
+    pub fn members(&self) -> impl Iterator<Item = (UserId, &Member)> {
+        self.members.iter().filter(|(_, member)| member.visible).map(|(id, member)| (*id, member))
+    }
+
+    pub fn members_count(&self) -> usize {
+        self.visible
+    }
+
+    pub fn member(&self, user: UserId) -> Option<&Member> {
+        self.members.get(&user).filter(|member| member.visible)
+    }
+
+    pub fn has(&self, user: UserId) -> bool {
+        self.member(user).is_some()
+    }
+
+    pub fn status(&self, user: UserId) -> Letters {
+        self.member(user).map_or(Letters::NONE, |member| member.status)
+    }
+
+    pub fn has_mode(&self, letter: char) -> bool {
+        self.modes.contains_key(&letter)
+    }
+
+    /// The value of a mode that has one, such as the key.
+    pub fn mode_value(&self, letter: char) -> Option<&str> {
+        self.modes.get(&letter)?.as_deref()
+    }
+
+    /// A list's entries, in the order of their masks.
+    pub fn list(&self, letter: char) -> impl Iterator<Item = (&String, &MaskFact)> {
+        self.lists.get(&letter).into_iter().flatten()
+    }
+}

@@ -1,0 +1,297 @@
+//! What all servers agree on. There is one way in, `apply` (and `merge`, for what was missed), and
+//! what comes out is news: the difference between what users saw and what they see now.
+
+mod change;
+mod channel;
+mod news;
+mod refresh;
+mod routes;
+mod server;
+mod talk;
+mod user;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub use change::{Change, Edit, Key, Value, edit_of};
+pub use channel::{Channel, Item, MaskFact, Member, MemberFact, Setting, StatusFact, Topic};
+pub use news::{Leaving, ModeDelta, ModeValue, News, Quit, Split};
+pub use routes::{Route, Routes};
+pub use server::{Reach, Server, ServerFact, Standing};
+pub use talk::{Message, Talk, Target, Verb};
+pub use user::{User, UserFact};
+
+use super::merge::{Answer, Dot, Facts, Origin, Stream, Vector, Write};
+use crate::wire::fold::{Folded, fold};
+use crate::wire::names::{Nick, ServerId, UserId};
+use refresh::{Cause, Touched};
+
+/// The shared state, and the view of it that users have.
+#[derive(Clone, Debug)]
+pub struct Network {
+    me: ServerId,
+    facts: Facts<Key, Value>,
+    talk: Talk,
+    reach: BTreeMap<ServerId, Reach>,
+    servers: BTreeMap<ServerId, Server>,
+    users: BTreeMap<UserId, User>,
+    /// Who wants which nick; the oldest claim has it.
+    claims: BTreeMap<Folded, BTreeSet<UserId>>,
+    /// Where each user has a member fact, whether or not it counts.
+    memberships: BTreeMap<UserId, BTreeSet<Folded>>,
+    channels: BTreeMap<Folded, Channel>,
+    /// What this server still has to write because of what it heard.
+    lost_nicks: BTreeSet<UserId>,
+    late_births: BTreeSet<(Folded, UserId)>,
+}
+
+impl Network {
+    pub fn new(me: ServerId) -> Network {
+        Network {
+            me,
+            facts: Facts::default(),
+            talk: Talk::default(),
+            reach: BTreeMap::from([(me, Reach::Reachable)]),
+            servers: BTreeMap::new(),
+            users: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            memberships: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            lost_nicks: BTreeSet::new(),
+            late_births: BTreeSet::new(),
+        }
+    }
+
+    /// Takes the next change of its origin and stream; the only way that anything changes.
+    pub fn apply(&mut self, change: &Arc<Change>) -> Vec<News> {
+        let writer = change.dot.origin.server;
+        let is_rightful = change.edit.is_rightful(writer);
+        if change.dot.stream == Stream::Message {
+            self.talk.take(change.clone());
+            return if is_rightful { vec![News::Said(change.clone())] } else { Vec::new() };
+        }
+        let Some((key, value)) = change.edit.fact(writer).filter(|_| is_rightful) else {
+            // What nobody may write, or read, still advances the vector, on every server alike.
+            self.facts.pass(change.dot);
+            return Vec::new();
+        };
+        let (over, ends) = (change.over.clone(), self.ended_by(change));
+        let write = Write { dot: change.dot, stamp: change.stamp, key, value, over, ends };
+        let keys = self.facts.apply(write);
+        self.refresh(Touched::from_keys(keys), &Cause::Change(change))
+    }
+
+    /// Takes all that was missed in one step.
+    pub fn merge(&mut self, answer: Answer<Key, Value>) -> Vec<News> {
+        let keys = self.facts.merge(answer);
+        self.refresh(Touched::from_keys(keys), &Cause::Merged)
+    }
+
+    /// Learns which servers there is a path to.
+    pub fn set_reach(&mut self, changes: impl IntoIterator<Item = (ServerId, Reach)>) -> Vec<News> {
+        let mut touched = Touched::default();
+        for (server, reach) in changes {
+            let before = self.standing(server);
+            self.reach.insert(server, reach);
+            if self.standing(server) != before {
+                touched.servers.insert(server);
+            }
+        }
+        self.refresh(touched, &Cause::Reach)
+    }
+
+    /// Messages of this origin up to `tip` are nowhere to be had any more: goes on behind them.
+    pub fn skip_messages(&mut self, origin: Origin, tip: u64) {
+        self.talk.skip(origin, tip);
+    }
+
+    /// What this server still has to write because of what it heard. Each is final or only decreases,
+    /// so this comes to an end.
+    pub fn reactions(&mut self) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        for user in std::mem::take(&mut self.lost_nicks) {
+            if let Some(known) = self.users.get(&user)
+                && known.nick != known.fact.nick
+            {
+                let fact = UserFact { nick: known.nick.clone(), ..known.fact.clone() };
+                edits.push(Edit::User { user, fact });
+            }
+        }
+        for (name, user) in std::mem::take(&mut self.late_births) {
+            let Some(channel) = self.channels.get(&name) else { continue };
+            let Some(member) = channel.members.get(&user) else { continue };
+            if member.fact.birth > channel.birth {
+                // Status counts only under the birth it was given in, so that nobody gains a channel
+                // by making it anew on the far side of a split.
+                let fact = MemberFact {
+                    name: channel.name.clone(),
+                    birth: channel.birth,
+                    joined: member.fact.joined,
+                    status: Default::default(),
+                };
+                edits.push(Edit::Join { user, channel: name, fact });
+            }
+        }
+        edits
+    }
+
+    /// The writings by other origins that an edit by this server replaces.
+    pub fn replaced_by(&self, edit: &Edit, writer: Origin) -> Vec<Dot> {
+        let Some((key, _)) = edit.fact(self.me) else { return Vec::new() };
+        let siblings = self.facts.siblings(&key).iter();
+        siblings.map(|fact| fact.dot).filter(|dot| dot.origin != writer).collect()
+    }
+
+    /// Further keys whose facts by the same origin end with this change.
+    fn ended_by(&self, change: &Change) -> Vec<Key> {
+        let memberships = |user: UserId| {
+            let channels = self.memberships.get(&user).into_iter().flatten();
+            channels.map(move |channel| Key::Member(channel.clone(), user))
+        };
+        match &change.edit {
+            Edit::Quit { user, .. } => memberships(*user).collect(),
+            Edit::Goodbye { .. } => {
+                let users = self.user_keys(change.dot.origin.server);
+                users.into_iter().flat_map(|user| std::iter::once(Key::User(user)).chain(memberships(user))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Every user of a server of whom there is a fact.
+    fn user_keys(&self, server: ServerId) -> Vec<UserId> {
+        let (first, last) = UserId::range_of(server);
+        let (first, last) = (Key::User(first), Key::User(last));
+        let facts = self.facts.range(&first, &last);
+        facts.filter_map(|(key, _)| if let Key::User(user) = key { Some(*user) } else { None }).collect()
+    }
+
+    // What may be asked.
+
+    pub fn me(&self) -> ServerId {
+        self.me
+    }
+
+    pub fn facts(&self) -> &Facts<Key, Value> {
+        &self.facts
+    }
+
+    pub fn talk(&self) -> &Talk {
+        &self.talk
+    }
+
+    pub fn seen(&self, stream: Stream) -> &Vector {
+        match stream {
+            Stream::Session => self.facts.seen(),
+            Stream::Message => self.talk.seen(),
+        }
+    }
+
+    pub fn reach(&self, server: ServerId) -> Option<Reach> {
+        self.reach.get(&server).copied()
+    }
+
+    pub fn reaches(&self) -> impl Iterator<Item = (ServerId, Reach)> {
+        self.reach.iter().map(|(server, reach)| (*server, *reach))
+    }
+
+    fn standing(&self, server: ServerId) -> Standing {
+        self.reach.get(&server).map_or(Standing::Suspended, |reach| reach.standing())
+    }
+
+    /// A user who can be seen.
+    pub fn user(&self, id: UserId) -> Option<&User> {
+        self.users.get(&id).filter(|user| user.is_visible())
+    }
+
+    /// The user who is called this, by nick or by the UID of one who lost theirs.
+    pub fn user_called(&self, name: &str) -> Option<&User> {
+        let by_claim = self.holder(&fold(name)).and_then(|id| self.users.get(&id));
+        let by_id = || {
+            let user = self.users.get(&UserId::parse(&name.to_ascii_uppercase())?)?;
+            (user.nick == Nick::from(user.id)).then_some(user)
+        };
+        by_claim.or_else(by_id).filter(|user| user.is_visible())
+    }
+
+    /// Who has a nick, even where they cannot be seen: it is not free.
+    pub fn holder(&self, nick: &Folded) -> Option<UserId> {
+        let claims = self.claims.get(nick)?;
+        claims.iter().copied().min_by_key(|id| self.users.get(id).map(|user| user.fact.claimed))
+    }
+
+    /// Every user who can be seen.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        self.users.values().filter(|user| user.is_visible())
+    }
+
+    /// Every user of one server who can be seen.
+    pub fn users_of(&self, server: ServerId) -> impl Iterator<Item = &User> {
+        let (first, last) = UserId::range_of(server);
+        self.users.range(first..=last).map(|(_, user)| user).filter(|user| user.is_visible())
+    }
+
+    /// A channel with somebody on it who can be seen.
+    pub fn channel(&self, name: &Folded) -> Option<&Channel> {
+        self.channels.get(name).filter(|channel| channel.visible > 0)
+    }
+
+    /// A channel that exists, though perhaps only for people out of reach.
+    pub fn channel_or_shadow(&self, name: &Folded) -> Option<&Channel> {
+        self.channels.get(name)
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = (&Folded, &Channel)> {
+        self.channels.iter().filter(|(_, channel)| channel.visible > 0)
+    }
+
+    pub fn server(&self, id: ServerId) -> Option<&Server> {
+        self.servers.get(&id)
+    }
+
+    /// Every server that has introduced itself and is part of what users see.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.servers.values().filter(|server| self.standing(server.id) == Standing::Present)
+    }
+
+    /// A server's name; its id where it has not said.
+    pub fn server_name(&self, id: ServerId) -> &str {
+        self.servers.get(&id).map_or("*", |server| &server.fact.name)
+    }
+
+    /// A digest of everything users see, equal on servers that have heard the same.
+    pub fn view_hash(&self) -> u64 {
+        let mut digest = Digest(0xcbf2_9ce4_8422_2325);
+        for server in self.servers() {
+            digest.add(server);
+        }
+        for user in self.users() {
+            digest.add(user);
+        }
+        for (name, channel) in self.channels() {
+            digest.add(&(name, &channel.name, channel.birth, &channel.modes, &channel.topic, &channel.lists));
+            for (user, member) in channel.members() {
+                digest.add(&(user, member.fact.joined, member.status));
+            }
+        }
+        digest.0
+    }
+}
+
+/// FNV-1a over what things print as for debugging: slow, but nothing can be forgotten.
+struct Digest(u64);
+
+impl Digest {
+    fn add(&mut self, thing: &impl std::fmt::Debug) {
+        std::fmt::Write::write_fmt(self, format_args!("{thing:?}\n")).expect("a digest takes any text");
+    }
+}
+
+impl std::fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
+    }
+}

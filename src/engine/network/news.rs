@@ -1,0 +1,74 @@
+//! What a change turned out to mean here: the difference between what users saw and what they see now.
+
+use std::sync::Arc;
+
+use super::change::Change;
+use super::channel::Topic;
+use crate::wire::fold::Folded;
+use crate::wire::letters::Letters;
+use crate::wire::names::{Nick, ServerId, UserId};
+
+/// One difference, in the order in which users have to hear of them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// Somebody is gone, or out of reach.
+    Quit(Quit),
+    /// Somebody is called something else.
+    Renamed { user: UserId, from: String, old: Nick, new: Nick },
+    HostChanged { user: UserId, from: String },
+    RealnameChanged { user: UserId },
+    AwayChanged { user: UserId },
+    AccountChanged { user: UserId },
+    ModesChanged { user: UserId, before: Letters },
+    Left { channel: Folded, user: UserId, how: Leaving },
+    Joined { channel: Folded, user: UserId, status: Letters, split: Option<Split> },
+    Modes { channel: Folded, by: String, deltas: Vec<ModeDelta>, more: bool },
+    Topic { channel: Folded, by: String, topic: Option<Topic> },
+    Said(Arc<Change>),
+    /// A server is, or is no longer, part of what users see.
+    ServerCame { server: ServerId },
+    ServerWent { server: ServerId, name: String },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quit {
+    pub user: UserId,
+    /// `nick!user@host` as they were last seen.
+    pub source: String,
+    pub nick: Nick,
+    pub username: String,
+    pub host: String,
+    pub realname: String,
+    pub account: Option<String>,
+    pub channels: Vec<Folded>,
+    pub reason: String,
+    pub split: Option<Split>,
+}
+
+/// The two ends between which a network came apart, or together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    pub near: String,
+    pub far: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Leaving {
+    Parted { reason: Option<String> },
+    Kicked { by: String, reason: String },
+}
+
+/// One letter of a MODE line, with its parameter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModeDelta {
+    pub on: bool,
+    pub letter: char,
+    pub value: Option<ModeValue>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ModeValue {
+    Text(String),
+    /// A member, whose nick is looked up when the line is written.
+    Member(UserId),
+}

@@ -1,0 +1,67 @@
+//! Users: what their own server says of them, and how everyone sees them.
+
+use std::collections::BTreeSet;
+
+use super::server::Standing;
+use crate::engine::merge::Stamp;
+use crate::wire::fold::Folded;
+use crate::wire::letters::Letters;
+use crate::wire::names::{Nick, ServerId, UserId};
+use crate::wire::time::Timestamp;
+
+/// What a user's own server says of them; nobody else writes this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserFact {
+    pub nick: Nick,
+    /// When the nick was taken: the oldest claim keeps it.
+    pub claimed: Stamp,
+    pub username: String,
+    /// What others see.
+    pub host: String,
+    /// Where the connection really comes from; for operators and for the user.
+    pub address: String,
+    pub realname: String,
+    pub account: Option<String>,
+    pub away: Option<String>,
+    pub modes: Letters,
+    /// The class of an operator.
+    pub class: Option<String>,
+    /// Whether the user's own connection is encrypted.
+    pub secure: bool,
+    pub signed_on: Timestamp,
+}
+
+/// A user as everyone sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub id: UserId,
+    /// What they are called here: the nick they claim, or their UID where an older claim stands.
+    pub nick: Nick,
+    pub fact: UserFact,
+    pub standing: Standing,
+    /// Where they can be seen.
+    pub channels: BTreeSet<Folded>,
+}
+
+impl User {
+    pub fn server(&self) -> ServerId {
+        self.id.server()
+    }
+
+    pub fn is_visible(&self) -> bool {
+        self.standing == Standing::Present
+    }
+
+    pub fn has_mode(&self, letter: char) -> bool {
+        self.fact.modes.has(letter)
+    }
+
+    pub fn is_operator(&self) -> bool {
+        self.has_mode('o')
+    }
+
+    /// `nick!user@host`
+    pub fn prefix(&self) -> String {
+        format!("{}!{}@{}", self.nick, self.fact.username, self.fact.host)
+    }
+}
