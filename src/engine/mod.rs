@@ -1,18 +1,48 @@
 //! The rules: events in, effects out. Pure: the same events at the same times have the same effects.
 
+mod cap;
+mod command;
+mod dice;
 mod effect;
 mod event;
+mod greeting;
+mod links;
 mod merge;
+mod mode;
 mod network;
+mod outgoing;
+mod peer;
+mod pending;
+mod pulse;
+mod relay;
 mod report;
+mod session;
+mod tell;
+mod turn;
+mod write;
 
 pub use effect::{Effect, Secret, Topic};
 pub use event::{AskId, Beacon, ConnId, Event, Origin, Pin};
 pub use report::Report;
 
+use std::collections::BTreeMap;
+
 use crate::config::Config;
-use crate::wire::names::{ServerId, ServerName};
+use crate::wire::line::{LineFault, Lines};
+use crate::wire::message::Message;
+use crate::wire::names::{ServerId, ServerName, Word};
+use crate::wire::numeric;
+use crate::wire::standard::Standard;
 use crate::wire::time::Now;
+use command::Who;
+use dice::Dice;
+use links::Links;
+use merge::Clock;
+use network::{Network, Routes, ServerFact};
+use outgoing::Outgoing;
+use pending::{Asks, Pending};
+use session::{Session, Sessions, Stage};
+use turn::{Deferred, Outcome, Turn};
 
 /// Who this server is, beyond its settings: made or found at start, and fixed from then on.
 #[derive(Clone, Debug)]
@@ -36,21 +66,370 @@ pub struct Identity {
 pub struct Engine {
     config: Config,
     identity: Identity,
+    network: Network,
+    routes: Routes,
+    sessions: Sessions,
+    links: Links,
+    intake: peer::Intake,
+    asks: Asks,
+    clock: Clock,
+    dice: Dice,
+    now: Now,
+    started: Now,
+    /// Lines said so far in this step, and what else is to be done, both in order.
+    outgoing: Vec<Outgoing>,
+    effects: Vec<Effect>,
+    tally: Tally,
+    whowas: tell::Whowas,
+    held_modes: tell::HeldModes,
+    users_made: u64,
+    batches_made: u64,
+    passed: u64,
+    route_number: u64,
+    clock_kept_ms: u64,
+    is_stopping: bool,
+}
+
+/// What STATS and LUSERS count.
+#[derive(Debug, Default)]
+struct Tally {
+    commands: BTreeMap<&'static str, u64>,
+    users_local_max: usize,
+    users_network_max: usize,
+    connections: u64,
 }
 
 impl Engine {
-    pub fn new(config: Config, identity: Identity, _now: Now) -> Engine {
-        Engine { config, identity }
+    pub fn new(config: Config, identity: Identity, now: Now) -> Engine {
+        let mut dice = Dice::new(identity.seed);
+        let mut engine = Engine {
+            network: Network::new(identity.sid),
+            routes: Routes::new(identity.sid),
+            sessions: Sessions::default(),
+            links: Links::default(),
+            intake: peer::Intake::default(),
+            asks: Asks::default(),
+            clock: Clock::new(identity.sid, identity.clock_floor_ms),
+            now,
+            started: now,
+            outgoing: Vec::new(),
+            effects: Vec::new(),
+            tally: Tally::default(),
+            whowas: tell::Whowas::default(),
+            held_modes: tell::HeldModes::default(),
+            // Ids of different runs should not meet, so that nobody is taken for a ghost.
+            users_made: dice.below(crate::wire::names::USER_IDS),
+            batches_made: 0,
+            passed: 0,
+            route_number: 0,
+            clock_kept_ms: 0,
+            is_stopping: false,
+            dice,
+            config,
+            identity,
+        };
+        engine.introduce();
+        engine.know_fixed_places();
+        engine
+    }
+
+    /// Says what this server is: the first fact of every run.
+    fn introduce(&mut self) {
+        let fact = self.server_fact();
+        self.write(network::Edit::Server(fact), false);
+        self.effects.clear();
+    }
+
+    fn server_fact(&self) -> ServerFact {
+        ServerFact {
+            name: self.identity.name.to_string(),
+            description: self.config.server.description.clone(),
+            version: self.identity.version.clone(),
+            clients_max: self.config.limits.clients_max as u64,
+            started: self.started.wall,
+        }
     }
 
     /// Takes one event to its end.
-    pub fn step(&mut self, _now: Now, _event: Event) -> Vec<Effect> {
-        let _ = (&self.config, &self.identity);
-        Vec::new()
+    pub fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        self.now = now;
+        match event {
+            Event::Opened { conn, from: Origin::Client { address, secure } } => {
+                self.tally.connections += 1;
+                let how = secure.clone().unwrap_or_else(|| "plain".to_string());
+                self.note(log::Level::Info, Topic::Client, format!("conn={} opened from={address} tls={how}", conn.0));
+                self.sessions.open(Session::new(conn, address, secure, now.steady_ms));
+            }
+            Event::Opened { conn, from: Origin::Peer { address, dialled, pin, exporter } } => {
+                self.link_opened(conn, address, dialled, pin, exporter);
+            }
+            Event::Lines { conn, lines } if self.links.by_conn.contains_key(&conn) => self.hear_peer(conn, &lines),
+            Event::Lines { conn, lines } => self.hear_client(conn, &lines),
+            Event::Closed { conn, why } if self.links.by_conn.contains_key(&conn) => self.link_closed(conn, &why),
+            Event::Closed { conn, why } => self.client_closed(conn, &why),
+            Event::Tick => self.pulse(),
+            Event::Verified { ask, right } => self.verified(ask, right),
+            Event::DialFailed { ask, why } => self.dial_failed(ask, &why),
+            Event::Discovered(beacon) => self.discovered(beacon),
+            Event::Vanished { server } => self.vanished(server),
+            Event::Configured { ask, outcome } => self.configured(ask, outcome),
+            Event::Stop { why } => self.stop(&why),
+        }
+        self.settle_reach();
+        self.flush_outgoing();
+        std::mem::take(&mut self.effects)
     }
 
     /// What may be known of it from outside.
     pub fn report(&self) -> Report {
-        Report::default()
+        Report {
+            users_local: self.sessions.registered(),
+            users_network: self.network.users().count(),
+            channels: self.network.channels().count(),
+            servers: self.routes.reachable().collect(),
+            links: self.links.up().filter_map(links::Link::sid).collect(),
+            epoch: self.identity.epoch,
+            clients_max: self.config.limits.clients_max,
+            state_hash: self.network.view_hash(),
+        }
+    }
+
+    // Clients.
+
+    fn hear_client(&mut self, conn: ConnId, lines: &Lines) {
+        for line in lines.iter() {
+            let Some(session) = self.sessions.get_mut(conn) else { return };
+            if matches!(session.stage, Stage::Closing) {
+                return;
+            }
+            session.heard_ms = self.now.steady_ms;
+            session.pinged_ms = None;
+            let mut turn = Turn::new(self, conn);
+            let label = match line {
+                Ok(text) => turn.obey(text),
+                Err(fault) => {
+                    turn.refuse_line(fault);
+                    None
+                }
+            };
+            let was_deferred = turn.deferred;
+            self.finish_turn(conn, label, was_deferred);
+        }
+    }
+
+    /// Gives a client's replies their label, and turns all that was said into effects.
+    fn finish_turn(&mut self, conn: ConnId, label: Option<String>, was_deferred: bool) {
+        if let Some(label) = label
+            && !was_deferred
+        {
+            self.label_replies(conn, &label);
+        }
+        self.flush_outgoing();
+    }
+
+    /// One reply carries the label itself, several stand in a batch that does, and none is an ACK.
+    fn label_replies(&mut self, conn: ConnId, label: &str) {
+        let mut replies = Vec::new();
+        for outgoing in &mut self.outgoing {
+            if let Some(place) = outgoing.to.iter().position(|to| *to == conn) {
+                outgoing.to.remove(place);
+                replies.push(outgoing.spoken.clone());
+            }
+        }
+        self.outgoing.retain(|outgoing| !outgoing.to.is_empty());
+        let server = self.identity.name.to_string();
+        let line = |body: String| outgoing::Spoken::new(self.now.wall, body);
+        let labeled = match replies.len() {
+            0 => vec![line(format!(":{server} ACK")).tagged("label", label)],
+            1 => replies.into_iter().map(|reply| reply.tagged("label", label)).collect(),
+            _ => {
+                self.batches_made += 1;
+                let batch = merge::to_base36(self.batches_made);
+                let first = line(format!(":{server} BATCH +{batch} labeled-response")).tagged("label", label);
+                let last = line(format!(":{server} BATCH -{batch}"));
+                // A batch within this one is named by its own first line only.
+                let inner = replies.into_iter().map(|reply| reply.in_batch(&batch));
+                std::iter::once(first).chain(inner).chain(std::iter::once(last)).collect()
+            }
+        };
+        self.outgoing.extend(labeled.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
+    }
+
+    fn flush_outgoing(&mut self) {
+        for outgoing in std::mem::take(&mut self.outgoing) {
+            outgoing.into_effects(&self.sessions, &mut self.effects);
+        }
+    }
+
+    /// Takes up a command whose replies had to wait, for a client that may have gone since.
+    fn resume(&mut self, reply: Deferred, handle: impl FnOnce(&mut Turn) -> Outcome) {
+        let Some(session) = self.sessions.get(reply.conn) else { return };
+        if session.user().is_none() {
+            return;
+        }
+        self.flush_outgoing();
+        let mut turn = Turn::new(self, reply.conn);
+        if let Err(refusal) = handle(&mut turn) {
+            turn.refuse(refusal);
+        }
+        self.finish_turn(reply.conn, reply.label, false);
+    }
+
+    /// Ends a client: everyone hears of it, then the client, then the connection is closed.
+    fn close_client(&mut self, conn: ConnId, why: &str) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        if matches!(session.stage, Stage::Closing) {
+            return;
+        }
+        let user = session.user();
+        let host = self.shown_host(session);
+        self.sessions.dismiss(conn);
+        if let Some(user) = user {
+            self.write(network::Edit::Quit { user, reason: why.to_string() }, false);
+        }
+        let body = format!("ERROR :Closing link: {host} ({why})");
+        self.outgoing.push(Outgoing { to: vec![conn], spoken: outgoing::Spoken::new(self.now.wall, body) });
+        self.flush_outgoing();
+        self.effects.push(Effect::Close { conn, why: why.to_string() });
+    }
+
+    fn client_closed(&mut self, conn: ConnId, why: &str) {
+        let Some(session) = self.sessions.close(conn) else { return };
+        if let Some(user) = session.user() {
+            self.write(network::Edit::Quit { user, reason: why.to_string() }, false);
+        }
+        self.note(log::Level::Info, Topic::Client, format!("conn={} closed why=\"{why}\"", conn.0));
+    }
+
+    fn verified(&mut self, ask: AskId, right: bool) {
+        match self.asks.take(ask) {
+            Some(Pending::Password { conn }) => self.password_checked(conn, right),
+            Some(Pending::Oper { reply, name, class }) => {
+                self.resume(reply, |turn| command::oper_checked(turn, &name, &class, right));
+            }
+            _ => {}
+        }
+    }
+
+    fn configured(&mut self, ask: Option<AskId>, outcome: Result<Box<Config>, String>) {
+        let fault = outcome.as_ref().err().cloned();
+        if let Ok(config) = outcome {
+            self.config = *config;
+            self.know_fixed_places();
+            let fact = self.server_fact();
+            if self.network.server(self.identity.sid).is_none_or(|server| server.fact != fact) {
+                self.write(network::Edit::Server(fact), false);
+            }
+        }
+        match &fault {
+            None => self.note(log::Level::Info, Topic::Server, "config read again".to_string()),
+            Some(fault) => self.note(log::Level::Error, Topic::Server, format!("config not taken: {fault}")),
+        }
+        if let Some(Pending::Rehash { reply }) = ask.and_then(|ask| self.asks.take(ask)) {
+            self.resume(reply, |turn| {
+                if let Some(fault) = fault {
+                    turn.notice(&format!("The config was not taken: {fault}"));
+                }
+                Ok(())
+            });
+        }
+    }
+
+    /// Tells everyone that this server goes, and asks for every connection to be closed.
+    fn stop(&mut self, why: &str) {
+        self.is_stopping = true;
+        self.write(network::Edit::Goodbye { reason: why.to_string() }, false);
+        let clients: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
+        for conn in clients {
+            let Some(session) = self.sessions.get(conn) else { continue };
+            let body = format!("ERROR :Closing link: {} ({why})", self.shown_host(session));
+            self.sessions.dismiss(conn);
+            self.outgoing.push(Outgoing { to: vec![conn], spoken: outgoing::Spoken::new(self.now.wall, body) });
+            self.flush_outgoing();
+            self.effects.push(Effect::Close { conn, why: why.to_string() });
+        }
+        let peers: Vec<ConnId> = self.links.by_conn.keys().copied().collect();
+        for conn in peers {
+            self.effects.push(Effect::Close { conn, why: why.to_string() });
+        }
+        self.effects.push(Effect::KeepClock { ms: self.clock.ms() });
+    }
+
+    fn ask(&mut self, pending: Pending) -> AskId {
+        self.asks.open(pending)
+    }
+
+    fn note(&mut self, level: log::Level, topic: Topic, text: String) {
+        self.effects.push(Effect::Note { level, topic, text });
+    }
+
+    /// The host of a client as others see it. A leading colon would end a line's middle parameters.
+    fn shown_host(&self, session: &Session) -> String {
+        let host = session.address.ip().to_canonical().to_string();
+        if host.starts_with(':') { format!("0{host}") } else { host }
+    }
+}
+
+impl<'e> Turn<'e> {
+    fn new(engine: &'e mut Engine, conn: ConnId) -> Turn<'e> {
+        let now = engine.now;
+        Turn { now, conn, engine, label: None, client_tags: Vec::new(), deferred: false }
+    }
+
+    /// Handles one line, and answers with its label where there is one that still needs a reply.
+    fn obey(&mut self, line: &str) -> Option<String> {
+        let message = Message::parse(line)?;
+        let label = message.tags.get("label").filter(|label| !label.is_empty() && label.len() <= 64);
+        self.label = label.filter(|_| self.session().wants_labels()).map(|label| label.into_owned());
+        if self.wants(cap::Cap::MessageTags) {
+            let tags = message.tags.iter().filter(|(key, _)| key.starts_with('+'));
+            self.client_tags = tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect();
+        }
+        if let Err(refusal) = self.dispatch(&message) {
+            self.refuse(refusal);
+        }
+        self.label.take()
+    }
+
+    /// The gate, which every command shares, so that handlers begin with what is their own.
+    fn dispatch(&mut self, message: &Message) -> Outcome {
+        let known = command::find(message.command);
+        let Some(command) = known else {
+            if self.session().user().is_none() {
+                return Err(numeric::not_registered().into());
+            }
+            return Err(numeric::unknown_command(&Word::echo(message.command)).into());
+        };
+        self.admit(command.who)?;
+        *self.engine.tally.commands.entry(command.name).or_default() += 1;
+        if message.params.len() < command.params_min {
+            return Err(numeric::need_more_params(&Word::echo(command.name)).into());
+        }
+        (command.run)(self, &message.params)
+    }
+
+    fn admit(&self, who: Who) -> Outcome {
+        let registered = self.session().user().is_some();
+        match who {
+            Who::Anyone => Ok(()),
+            Who::Unregistered if registered => Err(numeric::already_registered().into()),
+            Who::Unregistered => Ok(()),
+            _ if !registered => Err(numeric::not_registered().into()),
+            Who::Registered => Ok(()),
+            Who::Operator(_) if !self.user().is_operator() => Err(numeric::no_privileges().into()),
+            Who::Operator(right) if !self.has_right(right) => Err(numeric::no_privs(&Word::echo(right)).into()),
+            Who::Operator(_) => Ok(()),
+        }
+    }
+
+    fn refuse_line(&mut self, fault: LineFault) {
+        match fault {
+            LineFault::TooLong => self.reply(numeric::input_too_long()),
+            LineFault::NotUtf8 => self.reply_standard(Standard::fail(
+                "*",
+                "INVALID_UTF8",
+                "That line was not UTF-8, which is all this server takes",
+            )),
+        }
     }
 }

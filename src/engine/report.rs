@@ -5,6 +5,8 @@ use crate::wire::names::ServerId;
 /// A server's state at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    pub epoch: u32,
+    pub clients_max: usize,
     pub users_local: usize,
     pub users_network: usize,
     pub channels: usize,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::merge::Stamp;
 use crate::wire::letters::Letters;
-use crate::wire::names::{ChannelName, UserId};
+use crate::wire::names::{ChannelName, ServerId, UserId};
 use crate::wire::time::Timestamp;
 
 /// That somebody is on a channel; only their own server writes this.
@@ -95,6 +95,13 @@ impl Channel {
     /// Everyone who can be seen here, in the order of their ids.
     pub fn members(&self) -> impl Iterator<Item = (UserId, &Member)> {
         self.members.iter().filter(|(_, member)| member.visible).map(|(id, member)| (*id, member))
+    }
+
+    /// Those of them who are users of one server.
+    pub fn members_of(&self, server: ServerId) -> impl Iterator<Item = (UserId, &Member)> {
+        let (first, last) = UserId::range_of(server);
+        let members = self.members.range(first..=last).map(|(id, member)| (*id, member));
+        members.filter(|(_, member)| member.visible)
     }
 
     pub fn members_count(&self) -> usize {

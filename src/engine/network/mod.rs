@@ -3,6 +3,7 @@
 
 mod change;
 mod channel;
+mod log;
 mod news;
 mod refresh;
 mod routes;
@@ -24,7 +25,11 @@ pub use user::{User, UserFact};
 use super::merge::{Answer, Dot, Facts, Origin, Stream, Vector, Write};
 use crate::wire::fold::{Folded, fold};
 use crate::wire::names::{Nick, ServerId, UserId};
+use log::Log;
 use refresh::{Cause, Touched};
+
+/// How many events of the session stream are kept of each origin.
+const RECENT_PER_ORIGIN: usize = 2_000;
 
 /// The shared state, and the view of it that users have.
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ pub struct Network {
     me: ServerId,
     facts: Facts<Key, Value>,
     talk: Talk,
+    /// The latest events of the session stream, for servers that missed only those.
+    recent: Log,
     reach: BTreeMap<ServerId, Reach>,
     servers: BTreeMap<ServerId, Server>,
     users: BTreeMap<UserId, User>,
@@ -50,7 +57,8 @@ impl Network {
         Network {
             me,
             facts: Facts::default(),
-            talk: Talk::default(),
+            talk: Talk::new(),
+            recent: Log::new(RECENT_PER_ORIGIN),
             reach: BTreeMap::from([(me, Reach::Reachable)]),
             servers: BTreeMap::new(),
             users: BTreeMap::new(),
@@ -70,6 +78,7 @@ impl Network {
             self.talk.take(change.clone());
             return if is_rightful { vec![News::Said(change.clone())] } else { Vec::new() };
         }
+        self.recent.push(change.clone());
         let Some((key, value)) = change.edit.fact(writer).filter(|_| is_rightful) else {
             // What nobody may write, or read, still advances the vector, on every server alike.
             self.facts.pass(change.dot);
@@ -79,6 +88,21 @@ impl Network {
         let write = Write { dot: change.dot, stamp: change.stamp, key, value, over, ends };
         let keys = self.facts.apply(write);
         self.refresh(Touched::from_keys(keys), &Cause::Change(change))
+    }
+
+    /// The events that somebody who has seen `asked` is missing, in the order of their stamps, if all
+    /// of them are still here; otherwise only an answer of `facts` will do.
+    pub fn missed_since(&self, asked: &Vector) -> Option<Vec<Arc<Change>>> {
+        let mut missed = Vec::new();
+        for (origin, tip) in self.facts.seen().beyond(asked).iter() {
+            let first = asked.tip(origin) + 1;
+            if !self.recent.holds(origin, first, tip) {
+                return None;
+            }
+            missed.extend(self.recent.range(origin, first, tip).cloned());
+        }
+        missed.sort_by_key(|change| change.stamp);
+        Some(missed)
     }
 
     /// Takes all that was missed in one step.

@@ -1,9 +1,9 @@
 //! What people say: messages as every server keeps them, in memory and bounded.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::change::Change;
+use super::log::Log;
 use crate::engine::merge::{Origin, Vector};
 use crate::wire::fold::Folded;
 use crate::wire::names::{ChannelName, Nick, UserId};
@@ -58,47 +58,45 @@ impl Target {
 }
 
 /// How many messages of one origin are kept in memory for servers that missed them.
-pub const KEPT_PER_ORIGIN: usize = 10_000;
+const KEPT_PER_ORIGIN: usize = 10_000;
 
 /// All messages heard, by origin.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Talk {
     seen: Vector,
-    kept: BTreeMap<Origin, VecDeque<Arc<Change>>>,
+    log: Log,
 }
 
 impl Talk {
+    pub(super) fn new() -> Talk {
+        Talk { seen: Vector::default(), log: Log::new(KEPT_PER_ORIGIN) }
+    }
+
     pub fn seen(&self) -> &Vector {
         &self.seen
     }
 
     /// The oldest message of this origin that is still here; one past the tip where none is.
     pub fn floor(&self, origin: Origin) -> u64 {
-        let oldest = self.kept.get(&origin).and_then(|kept| kept.front());
-        oldest.map_or(self.seen.tip(origin) + 1, |change| change.dot.seq)
+        self.log.floor(origin).unwrap_or(self.seen.tip(origin) + 1)
     }
 
     pub(super) fn take(&mut self, change: Arc<Change>) {
         assert!(self.seen.is_next(change.dot), "the caller takes events in sequence only");
         self.seen.raise(change.dot.origin, change.dot.seq);
-        let kept = self.kept.entry(change.dot.origin).or_default();
-        kept.push_back(change);
-        if kept.len() > KEPT_PER_ORIGIN {
-            kept.pop_front();
-        }
+        self.log.push(change);
     }
 
     /// Messages of this origin up to `tip` are nowhere to be had any more.
-    pub fn skip(&mut self, origin: Origin, tip: u64) {
+    pub(super) fn skip(&mut self, origin: Origin, tip: u64) {
         if tip > self.seen.tip(origin) {
-            self.kept.remove(&origin);
+            self.log.clear(origin);
             self.seen.raise(origin, tip);
         }
     }
 
     /// What is here of an origin's messages from `first` to `last`, oldest first.
     pub fn range(&self, origin: Origin, first: u64, last: u64) -> impl Iterator<Item = &Arc<Change>> {
-        let kept = self.kept.get(&origin).into_iter().flatten();
-        kept.skip_while(move |change| change.dot.seq < first).take_while(move |change| change.dot.seq <= last)
+        self.log.range(origin, first, last)
     }
 }

@@ -1,0 +1,94 @@
+//! IRCv3 capabilities, one row each: its name, the message tag that it lets through, and what it does.
+
+use std::fmt;
+
+macro_rules! caps {
+    ($($cap:ident $name:literal $tag:literal $help:literal)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Cap { $($cap),* }
+
+        impl Cap {
+            pub const ALL: &[Cap] = &[$(Cap::$cap),*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Cap::$cap => $name),* }
+            }
+
+            /// The tag that this lets through; empty where there is none.
+            fn tag(self) -> &'static str {
+                match self { $(Cap::$cap => $tag),* }
+            }
+
+            pub fn help(self) -> &'static str {
+                match self { $(Cap::$cap => $help),* }
+            }
+        }
+    };
+}
+
+caps! {
+    AccountNotify    "account-notify"    ""        "Tells of people on shared channels who log in or out."
+    AccountTag       "account-tag"       "account" "Names the sender's account on every message."
+    AwayNotify       "away-notify"       ""        "Tells of people on shared channels who go away or come back."
+    Batch            "batch"             "batch"   "Groups lines that belong together."
+    CapNotify        "cap-notify"        ""        "Tells of capabilities that come and go."
+    Chghost          "chghost"           ""        "Tells of people whose user name or host changes."
+    EchoMessage      "echo-message"      ""        "Sends clients their own messages back."
+    ExtendedJoin     "extended-join"     ""        "Shows account and real name with every JOIN."
+    InviteNotify     "invite-notify"     ""        "Tells channel members who invites whom."
+    LabeledResponse  "labeled-response"  "label"   "Says which command each reply belongs to."
+    MessageTags      "message-tags"      "msgid"   "Message ids, and tags that clients send each other."
+    MultiPrefix      "multi-prefix"      ""        "Shows every status of a member, not the highest only."
+    ServerTime       "server-time"       "time"    "Stamps every message with the time it was sent."
+    Setname          "setname"           ""        "Lets people change their real name, and tells of it."
+    StandardReplies  "standard-replies"  ""        "Refusals that clients can read: FAIL, WARN and NOTE."
+    UserhostInNames  "userhost-in-names" ""        "Shows user name and host in NAMES."
+}
+
+impl Cap {
+    pub fn find(name: &str) -> Option<Cap> {
+        Cap::ALL.iter().copied().find(|cap| cap.name() == name)
+    }
+}
+
+/// A set of capabilities.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Caps(u32);
+
+impl Caps {
+    pub fn has(self, cap: Cap) -> bool {
+        self.0 & (1 << cap as u32) != 0
+    }
+
+    pub fn set(&mut self, cap: Cap, on: bool) {
+        if on {
+            self.0 |= 1 << cap as u32;
+        } else {
+            self.0 &= !(1 << cap as u32);
+        }
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Cap> {
+        Cap::ALL.iter().copied().filter(move |cap| self.has(*cap))
+    }
+
+    /// Whether a client with these may be sent this tag.
+    pub fn let_through(self, tag: &str) -> bool {
+        if tag.starts_with('+') {
+            return self.has(Cap::MessageTags);
+        }
+        Cap::ALL.iter().any(|cap| cap.tag() == tag && self.has(*cap))
+    }
+
+    /// Only those that change how a line is tagged: who has the same of these can share a line.
+    pub fn of_tags(self) -> Caps {
+        let tags = Cap::ALL.iter().filter(|cap| !cap.tag().is_empty());
+        Caps(self.0 & tags.fold(0, |mask, cap| mask | 1 << *cap as u32))
+    }
+}
+
+impl fmt::Debug for Caps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Cap::name)).finish()
+    }
+}

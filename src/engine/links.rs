@@ -1,0 +1,151 @@
+//! What the engine knows of its links: connections to peers, and the places where peers may be called.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::event::{AskId, ConnId, Pin};
+use super::merge::{Answer, Stream, Vector};
+use super::network::{Key, Value};
+use crate::wire::names::ServerId;
+
+/// One connection to a peer.
+#[derive(Debug)]
+pub struct Link {
+    pub conn: ConnId,
+    pub address: SocketAddr,
+    pub pin: Pin,
+    /// Keying material of this TLS session, which ties the proof to it.
+    pub exporter: [u8; 32],
+    /// Where we called, if it was us.
+    pub place: Option<String>,
+    pub stage: LinkStage,
+    /// What makes our proof fresh.
+    pub nonce: String,
+    pub peer: Option<PeerGreeting>,
+    /// What the peer surely has, or will have once it has read what we sent.
+    pub known: Known,
+    /// What the peer is sending us because we asked for it.
+    pub pull: Option<Pull>,
+    pub opened_ms: u64,
+    pub up_ms: Option<u64>,
+    pub heard_ms: u64,
+    pub pinged_ms: u64,
+    pub round_trip_ms: Option<u64>,
+    /// How far the peer's wall clock is ahead of ours.
+    pub clock_ahead_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkStage {
+    /// Names are exchanged.
+    Greeting,
+    /// We have sent our proof and wait for theirs.
+    Proving,
+    /// We have accepted them and wait to be accepted.
+    Accepting,
+    /// Both have accepted; what either missed is sent.
+    Syncing,
+    /// Part of the map.
+    Up,
+    Closing,
+}
+
+/// What a peer says of itself before it has proved anything.
+#[derive(Clone, Debug)]
+pub struct PeerGreeting {
+    pub sid: ServerId,
+    pub epoch: u32,
+    pub name: String,
+    pub nonce: String,
+}
+
+/// How far a peer has come, by stream.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    pub session: Vector,
+    pub message: Vector,
+    /// Whether the peer has said it at least once.
+    pub told: bool,
+}
+
+impl Known {
+    pub fn of(&mut self, stream: Stream) -> &mut Vector {
+        match stream {
+            Stream::Session => &mut self.session,
+            Stream::Message => &mut self.message,
+        }
+    }
+}
+
+/// A pull of session facts under way.
+#[derive(Debug)]
+pub struct Pull {
+    pub since_ms: u64,
+    /// Facts that will be merged in one step when the peer says it is done, or not at all.
+    pub staged: Option<Answer<Key, Value>>,
+}
+
+impl Link {
+    pub fn sid(&self) -> Option<ServerId> {
+        self.peer.as_ref().map(|peer| peer.sid)
+    }
+
+    /// Whether both ends have accepted each other.
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.stage, LinkStage::Syncing | LinkStage::Up)
+    }
+
+    /// How log lines call it: by the peer's name once that is known.
+    pub fn label(&self) -> String {
+        match &self.peer {
+            Some(peer) => peer.name.clone(),
+            None => self.address.to_string(),
+        }
+    }
+}
+
+/// Somewhere a peer may be called.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub name: String,
+    pub address: String,
+    pub pin: Option<Pin>,
+    /// Who answers there, once known.
+    pub sid: Option<ServerId>,
+    /// From the config, so never given up.
+    pub is_fixed: bool,
+    /// Failures since it last went well.
+    pub failures: u32,
+    pub next_ms: u64,
+    pub dialling: Option<AskId>,
+    /// When a found server last announced itself.
+    pub announced_ms: u64,
+}
+
+/// All links and places.
+#[derive(Debug, Default)]
+pub struct Links {
+    pub by_conn: BTreeMap<ConnId, Link>,
+    /// By address.
+    pub places: BTreeMap<String, Place>,
+}
+
+impl Links {
+    /// The connection through which a neighbour is reached, once it is part of the map.
+    pub fn to(&self, sid: ServerId) -> Option<&Link> {
+        self.by_conn.values().find(|link| link.sid() == Some(sid) && link.is_accepted())
+    }
+
+    /// Any connection to a server that is not about to be closed.
+    pub fn any_to(&self, sid: ServerId) -> Option<&Link> {
+        self.by_conn.values().find(|link| link.sid() == Some(sid) && link.stage != LinkStage::Closing)
+    }
+
+    pub fn accepted(&self) -> impl Iterator<Item = &Link> {
+        self.by_conn.values().filter(|link| link.is_accepted())
+    }
+
+    pub fn up(&self) -> impl Iterator<Item = &Link> {
+        self.by_conn.values().filter(|link| link.stage == LinkStage::Up)
+    }
+}

@@ -1,0 +1,1 @@
+//! PASSING: what is said everywhere once and kept nowhere.

@@ -1,0 +1,169 @@
+//! What the engine knows of a client's connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::cap::{Cap, Caps};
+use super::event::ConnId;
+use crate::wire::fold::Folded;
+use crate::wire::names::{Nick, UserId};
+
+/// One client's connection.
+#[derive(Debug)]
+pub struct Session {
+    pub conn: ConnId,
+    pub address: SocketAddr,
+    /// What TLS agreed on; `None` on a plain connection.
+    pub secure: Option<String>,
+    pub stage: Stage,
+    pub caps: Caps,
+    /// What the client said to CAP LS; 302 and more also means cap-notify.
+    pub cap_version: u16,
+    pub opened_ms: u64,
+    /// When anything at all came, by the steady clock.
+    pub heard_ms: u64,
+    /// When the person last said something, for WHOIS.
+    pub spoke_ms: u64,
+    /// When a PING went out that has not been answered.
+    pub pinged_ms: Option<u64>,
+    /// Channels that the person was invited to.
+    pub invited: BTreeSet<Folded>,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub enum Stage {
+    Registering(Registration),
+    Registered(UserId),
+    /// Told to go; nothing more is heard from it.
+    Closing,
+}
+
+/// What a client has said of itself so far.
+#[derive(Debug, Default)]
+pub struct Registration {
+    pub nick: Option<Nick>,
+    pub username: Option<String>,
+    pub realname: String,
+    pub password: Option<String>,
+    /// Between CAP LS or REQ, and CAP END.
+    pub negotiating: bool,
+    pub password_state: PasswordState,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PasswordState {
+    #[default]
+    Unchecked,
+    Checking,
+    Right,
+}
+
+impl Session {
+    pub fn new(conn: ConnId, address: SocketAddr, secure: Option<String>, now_ms: u64) -> Session {
+        Session {
+            conn,
+            address,
+            secure,
+            stage: Stage::Registering(Registration::default()),
+            caps: Caps::default(),
+            cap_version: 0,
+            opened_ms: now_ms,
+            heard_ms: now_ms,
+            spoke_ms: now_ms,
+            pinged_ms: None,
+            invited: BTreeSet::new(),
+        }
+    }
+
+    pub fn user(&self) -> Option<UserId> {
+        match self.stage {
+            Stage::Registered(user) => Some(user),
+            _ => None,
+        }
+    }
+
+    pub fn registration(&mut self) -> Option<&mut Registration> {
+        match &mut self.stage {
+            Stage::Registering(registration) => Some(registration),
+            _ => None,
+        }
+    }
+
+    pub fn wants(&self, cap: Cap) -> bool {
+        self.caps.has(cap)
+    }
+
+    /// Whether replies carry labels: they need batches, for commands with several.
+    pub fn wants_labels(&self) -> bool {
+        self.wants(Cap::LabeledResponse) && self.wants(Cap::Batch)
+    }
+}
+
+/// Every client's connection.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    by_conn: BTreeMap<ConnId, Session>,
+    by_user: BTreeMap<UserId, ConnId>,
+}
+
+impl Sessions {
+    pub fn open(&mut self, session: Session) {
+        self.by_conn.insert(session.conn, session);
+    }
+
+    pub fn close(&mut self, conn: ConnId) -> Option<Session> {
+        let session = self.by_conn.remove(&conn)?;
+        if let Some(user) = session.user() {
+            self.by_user.remove(&user);
+        }
+        Some(session)
+    }
+
+    /// From here on the connection speaks for this user.
+    pub fn register(&mut self, conn: ConnId, user: UserId) {
+        let session = self.by_conn.get_mut(&conn).expect("only an open connection registers");
+        session.stage = Stage::Registered(user);
+        self.by_user.insert(user, conn);
+    }
+
+    /// The connection speaks for nobody any more; it only waits to be closed.
+    pub fn dismiss(&mut self, conn: ConnId) {
+        if let Some(session) = self.by_conn.get_mut(&conn) {
+            if let Some(user) = session.user() {
+                self.by_user.remove(&user);
+            }
+            session.stage = Stage::Closing;
+        }
+    }
+
+    pub fn get(&self, conn: ConnId) -> Option<&Session> {
+        self.by_conn.get(&conn)
+    }
+
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.by_conn.get_mut(&conn)
+    }
+
+    pub fn of_user(&self, user: UserId) -> Option<&Session> {
+        self.by_conn.get(self.by_user.get(&user)?)
+    }
+
+    pub fn of_user_mut(&mut self, user: UserId) -> Option<&mut Session> {
+        self.by_conn.get_mut(self.by_user.get(&user)?)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.by_conn.values()
+    }
+
+    /// How many connections have not registered yet.
+    pub fn unknown(&self) -> usize {
+        self.by_conn.len() - self.by_user.len()
+    }
+
+    /// How many connections speak for a user.
+    pub fn registered(&self) -> usize {
+        self.by_user.len()
+    }
+}

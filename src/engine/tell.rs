@@ -1,0 +1,437 @@
+//! News, put into words for each client that should hear it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::Engine;
+use super::cap::Cap;
+use super::effect::Topic;
+use super::event::ConnId;
+use super::merge::to_base36;
+use super::mode;
+use super::network::{
+    Change, Channel, Edit, Leaving, Message, ModeDelta, ModeValue, News, Quit, Split, Target, User, Verb,
+};
+use super::outgoing::{Outgoing, Spoken};
+use super::session::Session;
+use crate::wire::fold::{Folded, fold};
+use crate::wire::letters::Letters;
+use crate::wire::names::UserId;
+use crate::wire::time::Timestamp;
+
+/// A message that took longer than this was said in a split: it goes into the record, and is not
+/// shown as if it had just been said.
+const LATE_AFTER_MS: u64 = 10_000;
+
+/// Parts of one act of MODE that are still to be told as one line.
+pub type HeldModes = BTreeMap<(Folded, String), Vec<ModeDelta>>;
+
+impl Engine {
+    pub(super) fn tell(&mut self, news: Vec<News>) {
+        let mut news = news.into_iter().peekable();
+        while let Some(one) = news.next() {
+            match one {
+                News::Quit(quit) => match quit.split.clone() {
+                    None => self.tell_quit(&quit, None),
+                    Some(split) => {
+                        let mut quits = vec![quit];
+                        while let Some(News::Quit(next)) =
+                            news.next_if(|next| matches!(next, News::Quit(quit) if quit.split.as_ref() == Some(&split)))
+                        {
+                            quits.push(next);
+                        }
+                        self.tell_split(&split, &quits);
+                    }
+                },
+                News::Joined { channel, user, status, split: None } => self.tell_joined(&channel, user, status, None),
+                News::Joined { channel, user, status, split: Some(split) } => {
+                    let mut joins = vec![(channel, user, status)];
+                    let is_same = |next: &News| matches!(next, News::Joined { split: Some(other), .. } if *other == split);
+                    while let Some(News::Joined { channel, user, status, .. }) = news.next_if(is_same) {
+                        joins.push((channel, user, status));
+                    }
+                    self.tell_heal(&split, joins);
+                }
+                News::Renamed { user, from, old, new } => {
+                    self.remember(user, old.as_str());
+                    let hears = self.neighbours(user, |_| true);
+                    self.say(hears, self.from_user(user, format!(":{from} NICK {new}")));
+                }
+                News::HostChanged { user, from } => {
+                    let Some(known) = self.network.user(user) else { continue };
+                    let body = format!(":{from} CHGHOST {} {}", known.fact.username, known.fact.host);
+                    let hears = self.neighbours(user, |session| session.wants(Cap::Chghost));
+                    self.say(hears, self.from_user(user, body));
+                }
+                News::RealnameChanged { user } => {
+                    let Some(known) = self.network.user(user) else { continue };
+                    let body = format!(":{} SETNAME :{}", known.prefix(), known.fact.realname);
+                    let hears = self.neighbours(user, |session| session.wants(Cap::Setname));
+                    self.say(hears, self.from_user(user, body));
+                }
+                News::AwayChanged { user } => {
+                    let hears = self.neighbours(user, |session| {
+                        session.wants(Cap::AwayNotify) && session.user() != Some(user)
+                    });
+                    self.say_away(user, hears);
+                }
+                News::AccountChanged { user } => {
+                    let Some(known) = self.network.user(user) else { continue };
+                    let account = known.fact.account.as_deref().unwrap_or("*");
+                    let body = format!(":{} ACCOUNT {account}", known.prefix());
+                    let hears = self.neighbours(user, |session| session.wants(Cap::AccountNotify));
+                    self.say(hears, self.from_user(user, body));
+                }
+                News::ModesChanged { user, before } => self.tell_user_modes(user, before),
+                News::Left { channel, user, how } => self.tell_left(&channel, user, &how),
+                News::Modes { channel, by, deltas, more } => {
+                    let held = self.held_modes.entry((channel.clone(), by.clone())).or_default();
+                    held.extend(deltas);
+                    if !more {
+                        let deltas = self.held_modes.remove(&(channel.clone(), by.clone())).unwrap_or_default();
+                        self.tell_modes(&channel, &by, &deltas, None);
+                    }
+                }
+                News::Topic { channel, by, topic } => {
+                    let Some(known) = self.network.channel(&channel) else { continue };
+                    let text = topic.map_or(String::new(), |topic| topic.text);
+                    let spoken = self.from_source(&by, format!(":{by} TOPIC {} :{text}", known.name));
+                    self.say(self.members_here(known), spoken);
+                }
+                News::Said(change) => self.tell_message(&change),
+                News::ServerCame { server } => {
+                    let name = self.network.server_name(server).to_string();
+                    self.note(log::Level::Info, Topic::Link, format!("{name} is part of the network sid={server}"));
+                }
+                News::ServerWent { server, name } => {
+                    self.note(log::Level::Warn, Topic::Link, format!("{name} is out of reach sid={server}"));
+                }
+            }
+        }
+    }
+
+    /// Tells what was held back for more that never came.
+    pub(super) fn tell_held_modes(&mut self) {
+        for ((channel, by), deltas) in std::mem::take(&mut self.held_modes) {
+            self.tell_modes(&channel, &by, &deltas, None);
+        }
+    }
+
+    // Who hears.
+
+    fn say(&mut self, to: Vec<ConnId>, spoken: Spoken) {
+        if !to.is_empty() {
+            self.outgoing.push(Outgoing { to, spoken });
+        }
+    }
+
+    /// Everyone on a channel who is connected here.
+    pub(super) fn members_here(&self, channel: &Channel) -> Vec<ConnId> {
+        self.members_here_where(channel, |_, _| true)
+    }
+
+    fn members_here_where(&self, channel: &Channel, which: impl Fn(&Session, Letters) -> bool) -> Vec<ConnId> {
+        let here = channel.members_of(self.identity.sid).filter_map(|(user, member)| {
+            let session = self.sessions.of_user(user)?;
+            which(session, member.status).then_some(session.conn)
+        });
+        here.collect()
+    }
+
+    /// Everyone connected here who shares a channel with a user, and that user.
+    fn neighbours(&self, user: UserId, which: impl Fn(&Session) -> bool) -> Vec<ConnId> {
+        let mut hears = BTreeSet::new();
+        hears.extend(self.sessions.of_user(user).map(|session| session.conn));
+        if let Some(user) = self.network.user(user) {
+            for channel in user.channels.iter().filter_map(|name| self.network.channel(name)) {
+                hears.extend(self.members_here(channel));
+            }
+        }
+        hears.into_iter().filter(|conn| self.sessions.get(*conn).is_some_and(&which)).collect()
+    }
+
+    // What they hear.
+
+    fn spoken(&self, body: String) -> Spoken {
+        Spoken::new(self.now.wall, body)
+    }
+
+    fn from_user(&self, user: UserId, body: String) -> Spoken {
+        let account = self.network.user(user).and_then(|user| user.fact.account.as_deref());
+        self.spoken(body).tagged_if("account", account)
+    }
+
+    /// A line from whoever a source names: a user who may be gone by now, or a server.
+    fn from_source(&self, source: &str, body: String) -> Spoken {
+        let nick = source.split('!').next().unwrap_or_default();
+        match self.network.user_called(nick) {
+            Some(user) => self.from_user(user.id, body),
+            None => self.spoken(body),
+        }
+    }
+
+    fn quit_audience(&self, quit: &Quit) -> Vec<ConnId> {
+        let channels = quit.channels.iter().filter_map(|name| self.network.channel(name));
+        let hears: BTreeSet<ConnId> = channels.flat_map(|channel| self.members_here(channel)).collect();
+        hears.into_iter().collect()
+    }
+
+    fn tell_quit(&mut self, quit: &Quit, batch: Option<&str>) {
+        self.whowas.add(Was::from_quit(quit, self.network.server_name(quit.user.server()), self.now.wall));
+        let spoken = self.spoken(format!(":{} QUIT :{}", quit.source, quit.reason));
+        let spoken = spoken.tagged_if("account", quit.account.as_deref()).tagged_if("batch", batch);
+        self.say(self.quit_audience(quit), spoken);
+    }
+
+    fn tell_split(&mut self, split: &Split, quits: &[Quit]) {
+        let hears: BTreeSet<ConnId> = quits.iter().flat_map(|quit| self.quit_audience(quit)).collect();
+        self.in_batch("netsplit", split, &hears, |engine, batch| {
+            quits.iter().for_each(|quit| engine.tell_quit(quit, Some(batch)));
+        });
+    }
+
+    fn tell_heal(&mut self, split: &Split, joins: Vec<(Folded, UserId, Letters)>) {
+        let channels = joins.iter().filter_map(|(name, ..)| self.network.channel(name));
+        let hears: BTreeSet<ConnId> = channels.flat_map(|channel| self.members_here(channel)).collect();
+        self.in_batch("netjoin", split, &hears, |engine, batch| {
+            for (channel, user, status) in joins {
+                engine.tell_joined(&channel, user, status, Some(batch));
+            }
+        });
+    }
+
+    /// Lines that belong together, for those who can be told so.
+    fn in_batch(
+        &mut self,
+        kind: &str,
+        split: &Split,
+        hears: &BTreeSet<ConnId>,
+        lines: impl FnOnce(&mut Engine, &str),
+    ) {
+        self.batches_made += 1;
+        let batch = to_base36(self.batches_made);
+        let can = |conn: &ConnId| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::Batch));
+        let hears: Vec<ConnId> = hears.iter().copied().filter(can).collect();
+        let server = self.identity.name.to_string();
+        let start = self.spoken(format!(":{server} BATCH +{batch} {kind} {} {}", split.near, split.far));
+        self.say(hears.clone(), start);
+        lines(self, &batch);
+        self.say(hears, self.spoken(format!(":{server} BATCH -{batch}")));
+    }
+
+    fn tell_joined(&mut self, channel: &Folded, user: UserId, status: Letters, batch: Option<&str>) {
+        let (Some(known), Some(joiner)) = (self.network.channel(channel), self.network.user(user)) else { return };
+        let plain = format!(":{} JOIN {}", joiner.prefix(), known.name);
+        let account = joiner.fact.account.as_deref().unwrap_or("*");
+        let extended = format!("{plain} {account} :{}", joiner.fact.realname);
+        let (to_extended, to_plain): (Vec<ConnId>, Vec<ConnId>) = self
+            .members_here(known)
+            .into_iter()
+            .partition(|conn| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::ExtendedJoin)));
+        let is_away = joiner.fact.away.is_some();
+        let others = self.members_here_where(known, |session, _| session.user() != Some(user));
+        let told_of_away = others.iter().copied();
+        let told_of_away: Vec<ConnId> = told_of_away
+            .filter(|conn| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::AwayNotify)))
+            .collect();
+        self.say(to_extended, self.from_user(user, extended).tagged_if("batch", batch));
+        self.say(to_plain, self.from_user(user, plain).tagged_if("batch", batch));
+        if is_away {
+            self.say_away(user, told_of_away);
+        }
+        if !status.is_empty() {
+            // Who makes a channel knows from NAMES what they are.
+            let value = Some(ModeValue::Member(user));
+            let deltas: Vec<ModeDelta> =
+                status.iter().map(|letter| ModeDelta { on: true, letter, value: value.clone() }).collect();
+            let by = self.identity.name.to_string();
+            self.tell_modes_to(others, channel, &by, &deltas, batch);
+        }
+    }
+
+    fn say_away(&mut self, user: UserId, hears: Vec<ConnId>) {
+        let Some(known) = self.network.user(user) else { return };
+        let body = match &known.fact.away {
+            Some(why) => format!(":{} AWAY :{why}", known.prefix()),
+            None => format!(":{} AWAY", known.prefix()),
+        };
+        self.say(hears, self.from_user(user, body));
+    }
+
+    fn tell_user_modes(&mut self, user: UserId, before: Letters) {
+        let (Some(known), Some(session)) = (self.network.user(user), self.sessions.of_user(user)) else { return };
+        let now = known.fact.modes;
+        let gained: String = now.iter().filter(|letter| !before.has(*letter)).collect();
+        let lost: String = before.iter().filter(|letter| !now.has(*letter)).collect();
+        let mut letters = String::new();
+        for (sign, part) in [('+', gained), ('-', lost)] {
+            if !part.is_empty() {
+                letters.push(sign);
+                letters.push_str(&part);
+            }
+        }
+        let body = format!(":{0} MODE {0} {letters}", known.nick);
+        let conn = session.conn;
+        self.say(vec![conn], self.spoken(body));
+    }
+
+    fn tell_left(&mut self, channel: &Folded, user: UserId, how: &Leaving) {
+        let Some(leaver) = self.network.user(user) else { return };
+        let known = self.network.channel(channel);
+        let name = known.map_or(channel.as_str(), |known| known.name.as_str());
+        let spoken = match how {
+            Leaving::Parted { reason } => {
+                let reason = reason.as_ref().map_or(String::new(), |reason| format!(" :{reason}"));
+                self.from_user(user, format!(":{} PART {name}{reason}", leaver.prefix()))
+            }
+            Leaving::Kicked { by, reason } => {
+                self.from_source(by, format!(":{by} KICK {name} {} :{reason}", leaver.nick))
+            }
+        };
+        let mut hears = known.map_or(Vec::new(), |known| self.members_here(known));
+        hears.extend(self.sessions.of_user(user).map(|session| session.conn));
+        self.say(hears, spoken);
+    }
+
+    fn tell_modes(&mut self, channel: &Folded, by: &str, deltas: &[ModeDelta], batch: Option<&str>) {
+        let Some(known) = self.network.channel(channel) else { return };
+        self.tell_modes_to(self.members_here(known), channel, by, deltas, batch);
+    }
+
+    fn tell_modes_to(
+        &mut self,
+        hears: Vec<ConnId>,
+        channel: &Folded,
+        by: &str,
+        deltas: &[ModeDelta],
+        batch: Option<&str>,
+    ) {
+        let Some(known) = self.network.channel(channel) else { return };
+        let start = format!(":{by} MODE {} ", known.name);
+        let words = deltas.iter().filter_map(|delta| {
+            let value = match &delta.value {
+                None => String::new(),
+                Some(ModeValue::Text(text)) => text.clone(),
+                Some(ModeValue::Member(user)) => self.network.user(*user)?.nick.to_string(),
+            };
+            Some((delta.on, delta.letter, value))
+        });
+        let per_line = self.config.limits.modes_per_line;
+        for line in mode::lines(words, per_line, 510usize.saturating_sub(start.len())) {
+            let spoken = self.from_source(by, format!("{start}{line}")).tagged_if("batch", batch);
+            self.say(hears.clone(), spoken);
+        }
+    }
+
+    fn tell_message(&mut self, change: &Arc<Change>) {
+        let Edit::Message(message) = &change.edit else { return };
+        let is_own = change.dot.origin.server == self.identity.sid;
+        let is_late = change.stamp.ms + LATE_AFTER_MS < self.now.wall.0;
+        // Whoever has gone meanwhile cannot be heard any more, but is on record.
+        if !is_own && (is_late || self.network.user(message.sender).is_none()) {
+            return;
+        }
+        let msgid = change.dot.to_string();
+        self.tell_said(message, change.stamp.time(), Some(msgid));
+    }
+
+    /// Says a message to whom it is meant for, and to its sender who asked for echoes.
+    pub(super) fn tell_said(&mut self, message: &Message, time: Timestamp, msgid: Option<String>) {
+        let can_hear = |session: &Session| message.verb != Verb::Tagmsg || session.wants(Cap::MessageTags);
+        let is_sender = |session: &Session| session.user() == Some(message.sender);
+        let (mut hears, target) = match &message.target {
+            Target::Channel { name, least } => {
+                let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
+                let sign = least.and_then(|letter| mode::prefix(Letters::NONE.with(letter)));
+                let hears = self.members_here_where(known, |session, status| {
+                    let is_meant = least.is_none_or(|letter| mode::is_at_least(status, letter));
+                    is_meant && can_hear(session) && !is_sender(session)
+                });
+                (hears, format!("{}{}", sign.map_or(String::new(), String::from), known.name))
+            }
+            Target::User { user, nick } => {
+                let session = self.sessions.of_user(*user).filter(|session| can_hear(session));
+                (session.map(|session| session.conn).into_iter().collect(), nick.to_string())
+            }
+        };
+        let echo = self.sessions.of_user(message.sender);
+        let echo = echo.filter(|session| session.wants(Cap::EchoMessage) && can_hear(session));
+        hears.extend(echo.map(|session| session.conn));
+        let verb = message.verb.name();
+        let body = match message.verb {
+            Verb::Tagmsg => format!(":{} {verb} {target}", message.source),
+            _ => format!(":{} {verb} {target} :{}", message.source, message.text),
+        };
+        let mut spoken = Spoken::new(time, body).tagged_if("account", message.account.as_deref());
+        if let Some(msgid) = msgid {
+            spoken = spoken.tagged("msgid", msgid);
+        }
+        for (key, value) in &message.tags {
+            spoken = spoken.tagged(key.clone(), value.clone());
+        }
+        self.say(hears, spoken);
+    }
+
+    fn remember(&mut self, user: UserId, nick: &str) {
+        if let Some(known) = self.network.user(user) {
+            let server = self.network.server_name(user.server());
+            self.whowas.add(Was::from_user(known, nick, server, self.now.wall));
+        }
+    }
+}
+
+/// Those who were here under a nick, the latest first.
+#[derive(Debug, Default)]
+pub struct Whowas {
+    known: VecDeque<Was>,
+}
+
+/// Somebody who was here under a nick.
+#[derive(Clone, Debug)]
+pub struct Was {
+    pub nick: String,
+    pub username: String,
+    pub host: String,
+    pub realname: String,
+    pub server: String,
+    pub until: Timestamp,
+}
+
+/// How many are remembered.
+const WHOWAS_MAX: usize = 2_000;
+
+impl Whowas {
+    fn add(&mut self, was: Was) {
+        self.known.push_front(was);
+        self.known.truncate(WHOWAS_MAX);
+    }
+
+    pub fn called(&self, nick: &str) -> impl Iterator<Item = &Was> {
+        let nick = fold(nick);
+        self.known.iter().filter(move |was| fold(&was.nick) == nick)
+    }
+}
+
+impl Was {
+    fn from_quit(quit: &Quit, server: &str, until: Timestamp) -> Was {
+        Was {
+            nick: quit.nick.to_string(),
+            username: quit.username.clone(),
+            host: quit.host.clone(),
+            realname: quit.realname.clone(),
+            server: server.to_string(),
+            until,
+        }
+    }
+
+    fn from_user(user: &User, nick: &str, server: &str, until: Timestamp) -> Was {
+        Was {
+            nick: nick.to_string(),
+            username: user.fact.username.clone(),
+            host: user.fact.host.clone(),
+            realname: user.fact.realname.clone(),
+            server: server.to_string(),
+            until,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What a handler may see and do while one line is handled.
+
+use super::cap::Cap;
+use super::effect::{Effect, Secret, Topic};
+use super::event::{AskId, ConnId};
+use super::merge::Stamp;
+use super::network::{Channel, Edit, Network, User};
+use super::outgoing::{Outgoing, Spoken};
+use super::pending::Pending;
+use super::session::{Registration, Session};
+use super::{Engine, peer};
+use crate::config::Config;
+use crate::wire::fold::{Folded, fold};
+use crate::wire::names::{ChannelName, Nick, ServerId, UserId, Word};
+use crate::wire::numeric::{self, Numeric};
+use crate::wire::standard::Standard;
+use crate::wire::time::Now;
+
+/// How a command ends: well, or with a no to the person who gave it.
+pub type Outcome = Result<(), Refusal>;
+
+/// A no, in the words of the specification.
+#[derive(Debug)]
+pub enum Refusal {
+    Numeric(Numeric),
+    Standard(Standard),
+}
+
+impl From<Numeric> for Refusal {
+    fn from(numeric: Numeric) -> Refusal {
+        Refusal::Numeric(numeric)
+    }
+}
+
+impl From<Standard> for Refusal {
+    fn from(standard: Standard) -> Refusal {
+        Refusal::Standard(standard)
+    }
+}
+
+/// One line of one client, while it is handled.
+pub struct Turn<'e> {
+    pub now: Now,
+    pub conn: ConnId,
+    pub(super) engine: &'e mut Engine,
+    /// What the client called this command, to be said with every reply to it.
+    pub(super) label: Option<String>,
+    /// Tags for other clients, with their `+`.
+    pub client_tags: Vec<(String, String)>,
+    /// The replies come later, by way of a `Pending`.
+    pub(super) deferred: bool,
+}
+
+/// Whom a later reply goes to, and under which label.
+#[derive(Clone, Debug)]
+pub struct Deferred {
+    pub conn: ConnId,
+    pub label: Option<String>,
+}
+
+impl Turn<'_> {
+    // Who speaks.
+
+    pub fn session(&self) -> &Session {
+        self.engine.sessions.get(self.conn).expect("a session exists from Opened to Closed")
+    }
+
+    pub fn session_mut(&mut self) -> &mut Session {
+        self.engine.sessions.get_mut(self.conn).expect("a session exists from Opened to Closed")
+    }
+
+    pub fn registration(&mut self) -> Option<&mut Registration> {
+        self.session_mut().registration()
+    }
+
+    pub fn wants(&self, cap: Cap) -> bool {
+        self.session().wants(cap)
+    }
+
+    /// The id of the user who speaks; the gate lets nobody else give most commands.
+    pub fn me(&self) -> UserId {
+        self.session().user().expect("the gate admits only registered users here")
+    }
+
+    /// The user who speaks.
+    pub fn user(&self) -> &User {
+        self.engine.network.user(self.me()).expect("a local user can always be seen")
+    }
+
+    /// `nick!user@host` of the user who speaks.
+    pub fn prefix(&self) -> String {
+        self.user().prefix()
+    }
+
+    /// Whether the operator who speaks has a right; nobody else has any.
+    pub fn has_right(&self, right: &str) -> bool {
+        let Some(user) = self.session().user().and_then(|id| self.engine.network.user(id)) else { return false };
+        let class = user.fact.class.as_ref().and_then(|class| self.engine.config.operator_class.get(class));
+        user.is_operator() && class.is_some_and(|class| class.rights.iter().any(|has| has == right || has == "all"))
+    }
+
+    // What there is.
+
+    pub fn config(&self) -> &Config {
+        &self.engine.config
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.engine.network
+    }
+
+    /// This server's id and name.
+    pub fn server_id(&self) -> ServerId {
+        self.engine.identity.sid
+    }
+
+    pub fn server_name(&self) -> &str {
+        self.engine.identity.name.as_str()
+    }
+
+    /// A channel that can be seen, by any spelling of its name.
+    pub fn channel(&self, name: &str) -> Result<&Channel, Refusal> {
+        let found = self.engine.network.channel(&fold(name));
+        found.ok_or_else(|| numeric::no_such_channel(&Word::echo(name)).into())
+    }
+
+    /// A channel that the speaker is on.
+    pub fn own_channel(&self, name: &str) -> Result<&Channel, Refusal> {
+        let channel = self.channel(name)?;
+        if !channel.has(self.me()) {
+            return Err(numeric::not_on_channel(&Word::from(&channel.name)).into());
+        }
+        Ok(channel)
+    }
+
+    /// A user who can be seen, by nick.
+    pub fn user_called(&self, nick: &str) -> Result<&User, Refusal> {
+        let found = self.engine.network.user_called(nick);
+        found.ok_or_else(|| numeric::no_such_nick(&Word::echo(nick)).into())
+    }
+
+    pub fn parse_channel_name(&self, text: &str) -> Result<ChannelName, Refusal> {
+        let name = ChannelName::parse(text, self.config().limits.channel_length);
+        name.ok_or_else(|| numeric::no_such_channel(&Word::echo(text)).into())
+    }
+
+    pub fn parse_nick(&self, text: &str) -> Result<Nick, Refusal> {
+        let nick = Nick::parse(text, self.config().limits.nick_length);
+        nick.ok_or_else(|| numeric::erroneous_nickname(&Word::echo(text)).into())
+    }
+
+    /// A user's own connection, where it is to this server.
+    pub fn session_of(&self, user: UserId) -> Option<&Session> {
+        self.engine.sessions.of_user(user)
+    }
+
+    // What can be said back.
+
+    pub fn reply(&mut self, numeric: Numeric) {
+        let target = self.session().user().and_then(|id| self.engine.network.user(id));
+        let target = match target {
+            Some(user) => user.nick.to_string(),
+            None => match self.registration().and_then(|registration| registration.nick.clone()) {
+                Some(nick) => nick.to_string(),
+                None => "*".to_string(),
+            },
+        };
+        let line = numeric.line(self.server_name(), &target);
+        self.say(line);
+    }
+
+    pub fn reply_all(&mut self, numerics: impl IntoIterator<Item = Numeric>) {
+        numerics.into_iter().for_each(|numeric| self.reply(numeric));
+    }
+
+    /// FAIL, WARN or NOTE; as a NOTICE to clients that would not understand.
+    pub fn reply_standard(&mut self, standard: Standard) {
+        if self.wants(Cap::StandardReplies) {
+            let line = standard.line(self.server_name());
+            self.say(line);
+        } else {
+            let text = standard.as_notice();
+            self.notice(&text);
+        }
+    }
+
+    pub fn notice(&mut self, text: &str) {
+        let target = match self.session().user().and_then(|id| self.engine.network.user(id)) {
+            Some(user) => user.nick.to_string(),
+            None => "*".to_string(),
+        };
+        self.say(format!(":{} NOTICE {target} :{text}", self.server_name()));
+    }
+
+    /// A whole line to the speaker, without tags.
+    pub fn say(&mut self, line: String) {
+        let spoken = Spoken::new(self.now.wall, line);
+        self.engine.outgoing.push(Outgoing { to: vec![self.conn], spoken });
+    }
+
+    pub fn refuse(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::Numeric(numeric) => self.reply(numeric),
+            Refusal::Standard(standard) => self.reply_standard(standard),
+        }
+    }
+
+    /// The reply comes later, when a `Pending` is answered; until then the label waits.
+    pub fn defer(&mut self) -> Deferred {
+        self.deferred = true;
+        Deferred { conn: self.conn, label: self.label.take() }
+    }
+
+    // What can be done.
+
+    /// A stamp for what is about to be written.
+    pub fn stamp(&mut self) -> Stamp {
+        self.engine.clock.tick(self.now.wall)
+    }
+
+    /// The one way that anything changes.
+    pub fn change(&mut self, edit: Edit) {
+        self.engine.write(edit, false);
+    }
+
+    /// Several edits of one act, so that those who hear of it hear one line.
+    pub fn change_all(&mut self, edits: Vec<Edit>) {
+        let last = edits.len().saturating_sub(1);
+        for (place, edit) in edits.into_iter().enumerate() {
+            self.engine.write(edit, place != last);
+        }
+    }
+
+    /// Rewrites what this server says of the speaker.
+    pub fn change_me(&mut self, how: impl FnOnce(&mut super::network::UserFact)) {
+        let user = self.user();
+        let (id, mut fact) = (user.id, user.fact.clone());
+        how(&mut fact);
+        self.change(Edit::User { user: id, fact });
+    }
+
+    /// Asks the server of a user to do something that only it may do; at once where that is this one.
+    pub fn request(&mut self, of: ServerId, request: peer::Request) {
+        self.engine.request(of, request);
+    }
+
+    /// Says something on every server that is never stored.
+    pub fn pass(&mut self, passing: peer::Passing) {
+        self.engine.pass(passing);
+    }
+
+    /// Ends the speaker's connection, and the user with it.
+    pub fn close(&mut self, why: &str) {
+        self.engine.close_client(self.conn, why);
+    }
+
+    /// Has a password checked, off the router's path.
+    pub fn verify(&mut self, given: String, known: String, pending: Pending) {
+        let ask = self.engine.ask(pending);
+        self.engine.effects.push(Effect::Verify { ask, given: Secret(given), known });
+    }
+
+    pub fn ask(&mut self, pending: Pending) -> AskId {
+        self.engine.ask(pending)
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        self.engine.effects.push(effect);
+    }
+
+    pub fn note(&mut self, level: log::Level, topic: Topic, text: String) {
+        self.engine.note(level, topic, text);
+    }
+
+    /// Remembers that the speaker's own user was invited somewhere, or somebody else here was.
+    pub fn invited(&mut self, user: UserId, channel: Folded) {
+        if let Some(session) = self.engine.sessions.of_user_mut(user) {
+            session.invited.insert(channel);
+        }
+    }
+}

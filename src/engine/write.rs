@@ -1,0 +1,55 @@
+//! How this server writes, and how whatever anyone writes is taken: once, then told and passed on.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::event::ConnId;
+use super::merge::{Dot, Origin, Stream};
+use super::network::{Change, Edit};
+
+impl Engine {
+    /// This run of this server, which signs all that it writes.
+    pub(super) fn origin(&self) -> Origin {
+        Origin { server: self.identity.sid, epoch: self.identity.epoch }
+    }
+
+    /// Writes an edit of this server's own.
+    pub(super) fn write(&mut self, edit: Edit, more: bool) {
+        let origin = self.origin();
+        let stream = edit.stream();
+        let seq = self.network.seen(stream).tip(origin) + 1;
+        let after = match stream {
+            Stream::Session => 0,
+            Stream::Message => self.network.seen(Stream::Session).tip(origin),
+        };
+        let change = Change {
+            dot: Dot { origin, stream, seq },
+            stamp: self.clock.tick(self.now.wall),
+            over: self.network.replaced_by(&edit, origin),
+            after,
+            more,
+            edit,
+        };
+        self.take(&Arc::new(change), None);
+    }
+
+    /// Takes the next change of its origin and stream, whoever wrote it.
+    pub(super) fn take(&mut self, change: &Arc<Change>, from: Option<ConnId>) {
+        self.clock.observe(change.stamp);
+        let news = self.network.apply(change);
+        self.forward(change, from);
+        self.tell(news);
+        self.react();
+    }
+
+    /// Writes what this server has to write because of what it heard.
+    pub(super) fn react(&mut self) {
+        loop {
+            let edits = self.network.reactions();
+            if edits.is_empty() {
+                return;
+            }
+            edits.into_iter().for_each(|edit| self.write(edit, false));
+        }
+    }
+}
