@@ -145,6 +145,7 @@ impl Engine {
             name: self.identity.name.to_string(),
             description: self.config.server.description.clone(),
             version: self.identity.version.clone(),
+            pin: self.identity.pin.to_string(),
             clients_max: self.config.limits.clients_max as u64,
             started: self.started.wall,
         }

@@ -39,9 +39,9 @@ pub enum Edit {
     Status { channel: Folded, birth: Stamp, user: UserId, letter: char, fact: StatusFact, by: String },
     Mask { channel: Folded, birth: Stamp, list: char, mask: String, fact: Option<MaskFact>, by: String },
     Message(Message),
-    /// Something that this version cannot read: passed on as it came, so that newer servers beyond
-    /// this one can.
-    Unknown { tags: Vec<(String, String)>, body: String },
+    /// Something that this version cannot read: kept as the line it came as and passed on, since
+    /// newer servers beyond this one may.
+    Unknown { line: String },
 }
 
 /// What a fact is about.

@@ -48,6 +48,11 @@ impl Routes {
         self.known.iter().map(|(server, route)| (*server, route))
     }
 
+    /// The links that a server says it has, whether or not the other ends agree.
+    pub fn edges_said_by(&self, server: ServerId) -> Option<&BTreeMap<ServerId, u32>> {
+        self.known.get(&server).map(|route| &route.peers)
+    }
+
     pub fn is_reachable(&self, server: ServerId) -> bool {
         self.towards.contains_key(&server)
     }

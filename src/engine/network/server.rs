@@ -9,6 +9,8 @@ pub struct ServerFact {
     pub name: String,
     pub description: String,
     pub version: String,
+    /// The digest of its certificate, so that nobody else can pass for it.
+    pub pin: String,
     /// How many clients it takes.
     pub clients_max: u64,
     pub started: Timestamp,

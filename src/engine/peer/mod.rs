@@ -1,34 +1,196 @@
-//! What mesh servers say.
+//! What mesh servers say: rows for what is said on a link, rows for what is said to the network, and
+//! for each its reading and writing.
 
 mod ask;
+mod channels;
+mod greet;
 mod passing;
+mod repair;
+mod routes;
+mod servers;
+mod talk;
+mod users;
 
-use super::event::AskId;
-use super::merge::Stamp;
-use super::network::Message;
-use crate::wire::fold::Folded;
-use crate::wire::names::{ChannelName, UserId};
+use std::sync::Arc;
 
-/// What only a user's own server may do, so that it is asked to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    /// Take somebody off a channel: the very join that is named, and no later one.
-    Kick { channel: Folded, user: UserId, joined: Stamp, by: String, reason: String },
-    /// End a user's connection.
-    Kill { user: UserId, by: String, reason: String },
-    /// Tell how long a user has been idle; the answer comes back under this id.
-    Idle { ask: AskId, user: UserId },
+pub use ask::Request;
+pub use passing::Passing;
+pub use repair::Intake;
+
+use super::Engine;
+use super::effect::Topic;
+use super::event::ConnId;
+use super::links::LinkStage;
+use super::merge::{Dot, Stamp, from_base36, to_base36};
+use super::network::{Change, Edit};
+use crate::wire::line::Lines;
+use crate::wire::message::{Draft, Message};
+
+/// What is said on one link, to the server at its other end.
+pub struct PeerMessage {
+    pub name: &'static str,
+    pub params_min: usize,
+    pub when: When,
+    pub run: fn(&mut Engine, ConnId, &Message),
+    pub help: &'static str,
 }
 
-/// What is said on every server at once and kept nowhere.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Passing {
-    /// To everyone with user mode `w`.
-    Wallops { by: String, text: String },
-    /// To the person invited, whose server remembers it, and to members who asked to be told.
-    Invite { by: String, user: UserId, channel: ChannelName },
-    /// To everyone on servers whose name matches; `verb` is PRIVMSG or NOTICE.
-    Broadcast { by: String, mask: String, verb: String, text: String },
-    /// A TAGMSG that nobody needs later, such as typing.
-    Tags(Message),
+/// When a message makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// While both ends still prove who they are.
+    Greeting,
+    /// Once they have.
+    Accepted,
 }
+
+/// What is said to the whole network: a fact or a message, with its dot.
+pub struct EventMessage {
+    pub name: &'static str,
+    pub params_min: usize,
+    /// `None` where it makes no sense; the same answer on every server.
+    pub read: fn(&Message) -> Option<Edit>,
+    pub help: &'static str,
+}
+
+const PEER_MESSAGES: &[&[PeerMessage]] =
+    &[greet::MESSAGES, routes::MESSAGES, repair::MESSAGES, ask::MESSAGES, passing::MESSAGES];
+
+const EVENT_MESSAGES: &[&[EventMessage]] =
+    &[servers::MESSAGES, users::MESSAGES, channels::MESSAGES, talk::MESSAGES];
+
+impl Engine {
+    /// Takes what a peer says, line by line; one that makes no sense costs only itself.
+    pub(super) fn hear_peer(&mut self, conn: ConnId, lines: &Lines) {
+        for line in lines.iter() {
+            let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
+            if link.stage == LinkStage::Closing {
+                return;
+            }
+            link.heard_ms = self.now.steady_ms;
+            match line {
+                Ok(line) => self.hear_peer_line(conn, line),
+                Err(fault) => self.note_senseless(conn, &format!("{fault:?}")),
+            }
+        }
+    }
+
+    fn hear_peer_line(&mut self, conn: ConnId, line: &str) {
+        let Some(link) = self.links.by_conn.get(&conn) else { return };
+        let accepted = link.is_accepted();
+        let Some(message) = Message::parse(line) else { return };
+        if message.tags.get("dot").is_some() {
+            if !accepted {
+                return self.refuse_peer(conn, "order", "events come after both ends have accepted each other");
+            }
+            match read_change(&message, line) {
+                Some(change) => self.receive(conn, change),
+                None => self.note_senseless(conn, message.command),
+            }
+            return;
+        }
+        let Some(row) = PEER_MESSAGES.iter().copied().flatten().find(|row| row.name == message.command) else {
+            return self.note_senseless(conn, message.command);
+        };
+        let in_time = match row.when {
+            When::Greeting => !accepted,
+            When::Accepted => accepted,
+        };
+        if !in_time {
+            let text = format!("{} comes out of turn", row.name);
+            return self.refuse_peer(conn, "order", &text);
+        }
+        if message.params.len() < row.params_min {
+            return self.note_senseless(conn, row.name);
+        }
+        (row.run)(self, conn, &message);
+    }
+
+    /// A line that makes no sense never closes a link.
+    fn note_senseless(&mut self, conn: ConnId, what: &str) {
+        let label = self.links.by_conn.get(&conn).map_or(String::new(), |link| link.label());
+        let what: String = what.chars().filter(|c| !c.is_control()).take(40).collect();
+        let text = format!("{label} sent a line that makes no sense conn={} what={what}", conn.0);
+        self.note(log::Level::Warn, Topic::Link, text);
+    }
+
+    fn send_peer(&mut self, conn: ConnId, draft: Draft) {
+        let line: Arc<str> = draft.line().into();
+        self.effects.push(super::effect::Effect::Send { to: conn, line });
+    }
+}
+
+/// Reads a line with a dot. What this version cannot read is kept as it came; only a line without a
+/// sensible dot is nothing at all.
+fn read_change(message: &Message, line: &str) -> Option<Change> {
+    let dot = message.tags.get("dot")?;
+    let (dot, number) = dot.rsplit_once('.')?;
+    let dot = Dot::parse(dot)?;
+    if dot.seq == 0 {
+        return None;
+    }
+    let stamp = Stamp::from_number(from_base36(number)?, dot.origin.server);
+    let over = match message.tags.get("over") {
+        Some(over) => over.split(',').map(Dot::parse).collect::<Option<Vec<Dot>>>()?,
+        None => Vec::new(),
+    };
+    let after = message.tags.get("after").and_then(|after| from_base36(&after)).unwrap_or(0);
+    let more = message.tags.get("more").is_some();
+    let row = EVENT_MESSAGES.iter().copied().flatten().find(|row| row.name == message.command);
+    let edit = row
+        .filter(|row| message.params.len() >= row.params_min)
+        .and_then(|row| (row.read)(message))
+        .filter(|edit| edit.stream() == dot.stream)
+        .unwrap_or_else(|| Edit::Unknown { line: line.to_string() });
+    Some(Change { dot, stamp, over, after, more, edit })
+}
+
+/// A change as the line that carries it.
+pub(super) fn write_change(change: &Change) -> String {
+    let draft = match &change.edit {
+        Edit::Unknown { line } => return line.clone(),
+        Edit::Server(fact) => servers::write_server(fact),
+        Edit::Goodbye { reason } => Draft::new("GOODBYE").trailing(reason),
+        Edit::User { user, fact } => users::write_user(*user, fact),
+        Edit::Quit { user, reason } => Draft::new("QUIT").param(user).trailing(reason),
+        Edit::Join { user, channel: _, fact } => channels::write_join(*user, fact),
+        Edit::Part { user, channel, reason } => channels::write_part(*user, channel, reason.as_deref()),
+        Edit::Kick { user, channel, by, reason } => {
+            Draft::new("KICK").param(user).param(channel).param(by).trailing(reason)
+        }
+        Edit::Setting { channel, birth, item, value, by } => {
+            channels::write_setting(channel, *birth, *item, value.as_ref(), by)
+        }
+        Edit::Status { channel, birth, user, letter, fact, by } => {
+            channels::write_status(channel, *birth, *user, *letter, fact, by)
+        }
+        Edit::Mask { channel, birth, list, mask, fact, by } => {
+            channels::write_mask(channel, *birth, *list, mask, fact.as_ref(), by)
+        }
+        Edit::Message(message) => talk::write_message(message),
+    };
+    let mut draft = draft.tag("dot", &format!("{}.{}", change.dot, to_base36(change.stamp.number())));
+    if !change.over.is_empty() {
+        let over: Vec<String> = change.over.iter().map(Dot::to_string).collect();
+        draft = draft.tag("over", &over.join(","));
+    }
+    if change.after > 0 {
+        draft = draft.tag("after", &to_base36(change.after));
+    }
+    if change.more {
+        draft = draft.tag("more", "");
+    }
+    draft.line()
+}
+
+/// `*` stands for nothing, where something has to stand.
+fn or_star(text: &str) -> &str {
+    if text.is_empty() { "*" } else { text }
+}
+
+fn unless_star(text: &str) -> &str {
+    if text == "*" { "" } else { text }
+}
+
+#[cfg(test)]
+mod tests;

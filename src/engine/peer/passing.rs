@@ -1,1 +1,159 @@
 //! PASSING: what is said everywhere once and kept nowhere.
+
+use super::{PeerMessage, When, talk};
+use crate::engine::Engine;
+use crate::engine::cap::Cap;
+use crate::engine::event::ConnId;
+use crate::engine::merge::{Origin, from_base36, to_base36};
+use crate::engine::network::{Message as Said, Verb};
+use crate::engine::outgoing::{Outgoing, Spoken};
+use crate::engine::session::Session;
+use crate::wire::mask::glob_matches;
+use crate::wire::message::{Draft, Message};
+use crate::wire::names::{ChannelName, UserId};
+
+pub const MESSAGES: &[PeerMessage] = &[PeerMessage {
+    name: "PASSING",
+    params_min: 2,
+    when: When::Accepted,
+    run: passing,
+    help: "WALLOPS <by> :<text> | INVITE <by> <uid> <channel> | BROADCAST <by> <mask> <verb> :<text> | TAGMSG <uid> <target>",
+}];
+
+/// What is said on every server at once and kept nowhere.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Passing {
+    /// To everyone with user mode `w`.
+    Wallops { by: String, text: String },
+    /// To the person invited, whose server remembers it, and to members who asked to be told.
+    Invite { by: String, user: UserId, channel: ChannelName },
+    /// To everyone on servers whose name matches; `verb` is PRIVMSG or NOTICE.
+    Broadcast { by: String, mask: String, verb: String, text: String },
+    /// A TAGMSG that nobody needs later, such as typing.
+    Tags(Said),
+}
+
+impl Engine {
+    pub(in crate::engine) fn pass(&mut self, passing: Passing) {
+        self.passed += 1;
+        let draft = match &passing {
+            Passing::Wallops { by, text } => Draft::new("PASSING").param("WALLOPS").param(by).trailing(text),
+            Passing::Invite { by, user, channel } => {
+                Draft::new("PASSING").param("INVITE").param(by).param(user).param(channel)
+            }
+            Passing::Broadcast { by, mask, verb, text } => {
+                Draft::new("PASSING").param("BROADCAST").param(by).param(mask).param(verb).trailing(text)
+            }
+            Passing::Tags(said) => talk::write_onto(Draft::new("PASSING").param("TAGMSG"), said),
+        };
+        let once = format!("{}.{}", self.origin(), to_base36(self.passed));
+        self.send_passing(self.origin(), &draft.tag("once", &once), None);
+        self.deliver(&passing);
+    }
+
+    fn send_passing(&mut self, origin: Origin, draft: &Draft, from: Option<ConnId>) {
+        let to = self.links.up().filter(|link| {
+            Some(link.conn) != from && link.sid().is_some_and(|sid| self.routes.is_child(origin.server, sid))
+        });
+        for conn in to.map(|link| link.conn).collect::<Vec<_>>() {
+            self.send_peer(conn, draft.clone());
+        }
+    }
+
+    fn deliver(&mut self, passing: &Passing) {
+        match passing {
+            Passing::Wallops { by, text } => {
+                let wants = |engine: &Engine, session: &Session| {
+                    let user = session.user().and_then(|user| engine.network.user(user));
+                    user.is_some_and(|user| user.has_mode('w'))
+                };
+                self.say_where(wants, format!(":{by} WALLOPS :{text}"));
+            }
+            Passing::Broadcast { by, mask, verb, text } => {
+                if glob_matches(mask, self.identity.name.as_str()) {
+                    self.say_where(|_, session| session.user().is_some(), format!(":{by} {verb} $${mask} :{text}"));
+                }
+            }
+            Passing::Invite { by, user, channel } => self.deliver_invite(by, *user, channel),
+            Passing::Tags(said) => self.tell_said(said, self.now.wall, None),
+        }
+    }
+
+    fn deliver_invite(&mut self, by: &str, user: UserId, channel: &ChannelName) {
+        let Some(nick) = self.network.user(user).map(|user| user.nick.clone()) else { return };
+        let body = format!(":{by} INVITE {nick} {channel}");
+        let mut hears = Vec::new();
+        if let Some(session) = self.sessions.of_user_mut(user) {
+            session.invited.insert(channel.folded());
+            hears.push(session.conn);
+        }
+        let inviter = by.split('!').next().and_then(|nick| self.network.user_called(nick)).map(|user| user.id);
+        if let Some(known) = self.network.channel(&channel.folded()) {
+            let members = known.members_of(self.identity.sid).map(|(member, _)| member);
+            let told = members.filter(|member| Some(*member) != inviter && *member != user);
+            let told = told.filter_map(|member| self.sessions.of_user(member));
+            hears.extend(told.filter(|session| session.wants(Cap::InviteNotify)).map(|session| session.conn));
+        }
+        if !hears.is_empty() {
+            self.outgoing.push(Outgoing { to: hears, spoken: Spoken::new(self.now.wall, body) });
+        }
+    }
+
+    fn say_where(&mut self, which: impl Fn(&Engine, &Session) -> bool, body: String) {
+        let to: Vec<ConnId> =
+            self.sessions.iter().filter(|session| which(self, session)).map(|session| session.conn).collect();
+        if !to.is_empty() {
+            self.outgoing.push(Outgoing { to, spoken: Spoken::new(self.now.wall, body) });
+        }
+    }
+}
+
+fn passing(engine: &mut Engine, conn: ConnId, message: &Message) {
+    let once = message.tags.get("once").and_then(|once| {
+        let (origin, number) = once.rsplit_once('.')?;
+        Some((Origin::parse(origin)?, from_base36(number)?))
+    });
+    let (Some((origin, number)), Some(passing)) = (once, read_passing(message)) else {
+        return engine.note_senseless(conn, "PASSING");
+    };
+    if origin.server == engine.identity.sid || !engine.intake.is_new_passing(origin, number) {
+        return;
+    }
+    let mut draft = Draft::new("PASSING");
+    for (key, value) in message.tags.iter() {
+        draft = draft.tag(key, &value);
+    }
+    if let Some(source) = message.source {
+        draft = draft.source(source);
+    }
+    let draft = message.params.iter().fold(draft, |draft, param| draft.param(param));
+    engine.send_passing(origin, &draft, Some(conn));
+    engine.deliver(&passing);
+}
+
+fn read_passing(message: &Message) -> Option<Passing> {
+    Some(match message.params[..] {
+        ["WALLOPS", by, text, ..] => Passing::Wallops { by: by.to_string(), text: text.to_string() },
+        ["INVITE", by, user, channel, ..] => Passing::Invite {
+            by: by.to_string(),
+            user: UserId::parse(user)?,
+            channel: ChannelName::from_peer(channel)?,
+        },
+        ["BROADCAST", by, mask, verb, text, ..] => Passing::Broadcast {
+            by: by.to_string(),
+            mask: mask.to_string(),
+            verb: Verb::ALL.into_iter().find(|known| known.name() == verb)?.name().to_string(),
+            text: text.to_string(),
+        },
+        ["TAGMSG", _, _, ..] => {
+            let inner = Message {
+                tags: message.tags.clone(),
+                source: message.source,
+                command: "TAGMSG",
+                params: message.params[1..].to_vec(),
+            };
+            Passing::Tags(talk::read_message(&inner)?)
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,303 @@
+//! CONNECT_SERVER, PROOF and CONNECTED: two servers tell each other who they are, prove that they
+//! hold the network's secret, and say whether they will have each other.
+//!
+//! Whoever was called speaks first, so that the caller can hang up without a word where it finds
+//! itself, or a server that it has a link to already.
+
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ring::hmac;
+
+use super::{PeerMessage, When};
+use crate::engine::Engine;
+use crate::engine::effect::{Effect, Topic};
+use crate::engine::event::{AskId, ConnId, Pin};
+use crate::engine::links::{Known, Link, LinkStage, PeerGreeting};
+use crate::engine::merge::{Stream, from_base36, to_base36};
+use crate::engine::pending::Pending;
+use crate::wire::message::{Draft, Message};
+use crate::wire::names::{ServerId, ServerName};
+
+pub const MESSAGES: &[PeerMessage] = &[
+    PeerMessage {
+        name: "CONNECT_SERVER",
+        params_min: 7,
+        when: When::Greeting,
+        run: connect_server,
+        help: "1 <sid> <epoch> <name> <nonce> <wall clock, ms> :<network>",
+    },
+    PeerMessage {
+        name: "PROOF",
+        params_min: 2,
+        when: When::Greeting,
+        run: proof,
+        help: "<proof, base64> <highest epoch seen of you, 0 for none>",
+    },
+    PeerMessage {
+        name: "CONNECTED",
+        params_min: 1,
+        when: When::Greeting,
+        run: connected,
+        help: "ok | refused <reason> :<text>",
+    },
+];
+
+/// The version of the mesh protocol.
+const VERSION: &str = "1";
+
+/// Two clocks may differ by this much; more would show in what people read.
+const CLOCK_APART_MS: u64 = 10_000;
+
+impl Engine {
+    pub(in crate::engine) fn link_opened(
+        &mut self,
+        conn: ConnId,
+        address: SocketAddr,
+        dialled: Option<AskId>,
+        pin: Pin,
+        exporter: [u8; 32],
+    ) {
+        let place = match dialled.and_then(|ask| self.asks.take(ask)) {
+            Some(Pending::Dial { place }) => Some(place),
+            _ => None,
+        };
+        if let Some(known) = place.as_ref().and_then(|place| self.links.places.get_mut(place)) {
+            known.dialling = None;
+        }
+        let now_ms = self.now.steady_ms;
+        let nonce = BASE64.encode(self.dice.bytes());
+        let is_ours = place.is_some();
+        let link = Link {
+            conn,
+            address,
+            pin,
+            exporter,
+            place,
+            stage: LinkStage::Greeting,
+            nonce,
+            peer: None,
+            known: Known::default(),
+            pull: None,
+            opened_ms: now_ms,
+            up_ms: None,
+            heard_ms: now_ms,
+            pinged_ms: now_ms,
+            round_trip_ms: None,
+            clock_ahead_ms: 0,
+        };
+        self.links.by_conn.insert(conn, link);
+        let how = if is_ours { "called" } else { "calls" };
+        self.note(log::Level::Debug, Topic::Link, format!("{address} {how} conn={} pin={pin}", conn.0));
+        if !is_ours {
+            self.send_greeting(conn);
+        }
+    }
+
+    fn send_greeting(&mut self, conn: ConnId) {
+        let Some(link) = self.links.by_conn.get(&conn) else { return };
+        let draft = Draft::new("CONNECT_SERVER")
+            .param(VERSION)
+            .param(self.identity.sid)
+            .param(to_base36(u64::from(self.identity.epoch)))
+            .param(&self.identity.name)
+            .param(&link.nonce)
+            .param(self.now.wall.0)
+            .trailing(&self.config.network.name);
+        self.send_peer(conn, draft);
+    }
+
+    /// The proof that one end gives: that it holds the secret, within this very TLS session.
+    fn proof_of(&self, link: &Link, by_us: bool) -> Option<String> {
+        let peer = link.peer.as_ref()?;
+        let we = (self.identity.sid.as_str(), link.nonce.as_str());
+        let they = (peer.sid.as_str(), peer.nonce.as_str());
+        let (own, other) = if by_us { (we, they) } else { (they, we) };
+        let is_caller = link.place.is_some() == by_us;
+        let role = if is_caller { "caller" } else { "called" };
+        let text = [VERSION_TAG, role, own.0, other.0, own.1, other.1].join("\0");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.identity.secret);
+        let tag = hmac::sign(&key, &[text.as_bytes(), b"\0", &link.exporter].concat());
+        Some(BASE64.encode(tag))
+    }
+
+    fn send_proof(&mut self, conn: ConnId) {
+        let Some(link) = self.links.by_conn.get(&conn) else { return };
+        let Some(proof) = self.proof_of(link, true) else { return };
+        let seen = link.sid().and_then(|sid| self.network.seen(Stream::Session).epoch(sid)).unwrap_or(0);
+        self.send_peer(conn, Draft::new("PROOF").param(proof).param(to_base36(u64::from(seen))));
+        if let Some(link) = self.links.by_conn.get_mut(&conn) {
+            link.stage = LinkStage::Proving;
+        }
+    }
+
+    /// Says no to a peer, and why; its own log will show it.
+    pub(super) fn refuse_peer(&mut self, conn: ConnId, reason: &str, text: &str) {
+        self.send_peer(conn, Draft::new("CONNECTED").param("refused").param(reason).trailing(text));
+        self.link_refused(conn, reason, text);
+    }
+
+    fn link_refused(&mut self, conn: ConnId, reason: &str, text: &str) {
+        let Some(link) = self.links.by_conn.get(&conn) else { return };
+        let text = format!("{} refused conn={} reason={reason} why=\"{text}\"", link.label(), conn.0);
+        let level = if reason == "duplicate" { log::Level::Debug } else { log::Level::Warn };
+        self.note(level, Topic::Link, text);
+        let place = link.place.clone();
+        self.close_link(conn, reason);
+        if let Some(place) = place.filter(|_| reason != "duplicate") {
+            self.place_refused(&place);
+        }
+    }
+
+    /// What speaks against a peer by what it says of itself: a reason word, and a sentence.
+    fn objection(&self, link: &Link, peer: &PeerGreeting, network: &str, clock_ms: u64) -> Option<(&'static str, String)> {
+        let name = self.identity.name.as_str();
+        if peer.sid == self.identity.sid {
+            return Some(if link.pin == self.identity.pin {
+                ("own-sid", "that is this very server".to_string())
+            } else {
+                ("own-sid", format!("{name} has the server id {} too: set another sid on one of them", peer.sid))
+            });
+        }
+        if network != self.config.network.name {
+            return Some(("network", format!("this is the network {}, not {network}", self.config.network.name)));
+        }
+        let apart_ms = clock_ms.abs_diff(self.now.wall.0);
+        if apart_ms > CLOCK_APART_MS {
+            return Some(("clock", format!("the clocks are {apart_ms} ms apart: set them by the same time source")));
+        }
+        let is_named_alike = |other: &&crate::engine::network::Server| {
+            other.id != peer.sid && other.fact.name.eq_ignore_ascii_case(&peer.name)
+        };
+        if peer.name.eq_ignore_ascii_case(name) || self.network.servers().any(|other| is_named_alike(&other)) {
+            return Some(("duplicate-name", format!("the name {} is taken: set another server.name", peer.name)));
+        }
+        let known = self.network.server(peer.sid).filter(|_| self.routes.is_reachable(peer.sid));
+        if let Some(known) = known.filter(|known| known.fact.pin != link.pin.to_string()) {
+            let text = format!("{} has the server id {} too: set another sid on one of them", known.fact.name, peer.sid);
+            return Some(("duplicate-sid", text));
+        }
+        let place = link.place.as_ref().and_then(|place| self.links.places.get(place));
+        if let Some(place) = place.filter(|place| place.is_fixed && !place.name.eq_ignore_ascii_case(&peer.name)) {
+            return Some(("unknown-name", format!("{} was expected here, not {}", place.name, peer.name)));
+        }
+        None
+    }
+
+    /// Of two links to one server the one called by the lower id stays; of two called by the same
+    /// server the newer, since a caller calls again only when it has lost the first.
+    fn gives_way(&mut self, conn: ConnId, sid: ServerId) -> bool {
+        let caller = |link: &Link| if link.place.is_some() { self.identity.sid } else { sid };
+        let Some(link) = self.links.by_conn.get(&conn) else { return true };
+        let is_other = |other: &&Link| other.conn != conn && other.sid() == Some(sid) && other.stage != LinkStage::Closing;
+        let Some(other) = self.links.by_conn.values().find(is_other) else { return false };
+        let (mine, others) = (caller(link), caller(other));
+        let other_conn = other.conn;
+        let stays = others < mine || (others == mine && mine == self.identity.sid);
+        if !stays {
+            self.send_peer(other_conn, Draft::new("CONNECTED").param("refused").param("duplicate").trailing("another link took over"));
+            self.close_link(other_conn, "another link took over");
+        }
+        stays
+    }
+
+    fn accept(&mut self, conn: ConnId) {
+        let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
+        link.stage = LinkStage::Syncing;
+        let (sid, place) = (link.sid(), link.place.clone());
+        if let Some(place) = place.and_then(|place| self.links.places.get_mut(&place)) {
+            place.sid = sid;
+        }
+        self.send_routes(conn);
+        self.tell_have(conn, true);
+    }
+
+    /// Somebody remembers this server in a later run than this one: its data was lost or put back.
+    /// It goes on in a run that nobody has seen.
+    fn renew_epoch(&mut self, seen: u32) {
+        let epoch = seen.saturating_add(1);
+        let text = format!("this server was seen in run {seen}, later than its own: begins run {epoch}");
+        self.note(log::Level::Error, Topic::Server, text);
+        let clients: Vec<ConnId> = self.sessions.iter().filter(|session| session.user().is_some()).map(|session| session.conn).collect();
+        clients.into_iter().for_each(|conn| self.close_client(conn, "This server begins anew; please come back"));
+        let peers: Vec<ConnId> = self.links.by_conn.keys().copied().collect();
+        peers.into_iter().for_each(|conn| self.close_link(conn, "this server begins anew"));
+        self.begin_epoch(epoch);
+        self.effects.push(Effect::KeepEpoch { epoch });
+    }
+}
+
+const VERSION_TAG: &str = "folkmoot/1";
+
+fn connect_server(engine: &mut Engine, conn: ConnId, message: &Message) {
+    let [version, sid, epoch, name, nonce, clock, network, ..] = message.params[..] else { return };
+    let Some(link) = engine.links.by_conn.get(&conn) else { return };
+    if link.peer.is_some() {
+        return engine.refuse_peer(conn, "order", "CONNECT_SERVER came twice");
+    }
+    if version != VERSION {
+        return engine.refuse_peer(conn, "rules", &format!("this server speaks version {VERSION} of the mesh"));
+    }
+    let epoch = from_base36(epoch).and_then(|epoch| u32::try_from(epoch).ok());
+    let (Some(sid), Some(epoch), Some(_), Ok(clock_ms)) =
+        (ServerId::parse(sid), epoch, ServerName::parse(name), clock.parse())
+    else {
+        return engine.refuse_peer(conn, "rules", "CONNECT_SERVER makes no sense");
+    };
+    let peer = PeerGreeting { sid, epoch, name: name.to_string(), nonce: nonce.to_string() };
+    let is_caller = link.place.is_some();
+    if let Some((reason, text)) = engine.objection(link, &peer, network, clock_ms) {
+        if reason == "own-sid" && is_caller && link.pin == engine.identity.pin {
+            engine.found_myself(conn);
+        }
+        return engine.refuse_peer(conn, reason, &text);
+    }
+    if let Some(place) = link.place.clone().and_then(|place| engine.links.places.get_mut(&place)) {
+        place.sid = Some(sid);
+    }
+    if let Some(link) = engine.links.by_conn.get_mut(&conn) {
+        link.peer = Some(peer);
+    }
+    if engine.gives_way(conn, sid) {
+        return engine.refuse_peer(conn, "duplicate", "there is a link already");
+    }
+    if is_caller {
+        engine.send_greeting(conn);
+    }
+    engine.send_proof(conn);
+}
+
+fn proof(engine: &mut Engine, conn: ConnId, message: &Message) {
+    let Some(link) = engine.links.by_conn.get(&conn) else { return };
+    if link.stage != LinkStage::Proving {
+        return engine.refuse_peer(conn, "order", "PROOF comes out of turn");
+    }
+    let expected = engine.proof_of(link, false).unwrap_or_default();
+    let given = message.params[0];
+    // Verifying an HMAC of both hides where they differ.
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &link.exporter);
+    if hmac::verify(&key, expected.as_bytes(), hmac::sign(&key, given.as_bytes()).as_ref()).is_err() {
+        return engine.refuse_peer(conn, "proof", "the two servers do not hold the same network secret");
+    }
+    let seen = from_base36(message.params[1]).and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
+    if seen > engine.identity.epoch || (seen == engine.identity.epoch && !engine.is_known_as(conn)) {
+        return engine.renew_epoch(seen);
+    }
+    engine.send_peer(conn, Draft::new("CONNECTED").param("ok"));
+    if let Some(link) = engine.links.by_conn.get_mut(&conn) {
+        link.stage = LinkStage::Accepting;
+    }
+}
+
+fn connected(engine: &mut Engine, conn: ConnId, message: &Message) {
+    let Some(link) = engine.links.by_conn.get(&conn) else { return };
+    match message.params[..] {
+        ["ok", ..] if link.stage == LinkStage::Accepting => engine.accept(conn),
+        ["refused", reason, text, ..] => {
+            let (reason, text) = (reason.to_string(), text.to_string());
+            engine.link_refused(conn, &reason, &text);
+        }
+        _ => engine.refuse_peer(conn, "order", "CONNECTED comes out of turn"),
+    }
+}

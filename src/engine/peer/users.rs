@@ -1,0 +1,76 @@
+//! USER and QUIT: what a server says of its users.
+
+use super::{EventMessage, or_star, unless_star};
+use crate::engine::merge::Stamp;
+use crate::engine::network::{Edit, UserFact};
+use crate::wire::letters::Letters;
+use crate::wire::message::{Draft, Message};
+use crate::wire::names::{Nick, UserId};
+use crate::wire::time::Timestamp;
+
+pub const MESSAGES: &[EventMessage] = &[
+    EventMessage {
+        name: "USER",
+        params_min: 11,
+        read: read_user,
+        help: "<uid> <nick> <claimed> <username> <host> <address> <+modes> <account> <class> <signed on, ms> :<real name>",
+    },
+    EventMessage { name: "QUIT", params_min: 2, read: read_quit, help: "<uid> :<reason>" },
+];
+
+pub fn write_user(user: UserId, fact: &UserFact) -> Draft {
+    let mut draft = Draft::new("USER");
+    if let Some(away) = &fact.away {
+        draft = draft.tag("away", away);
+    }
+    if fact.secure {
+        draft = draft.tag("secure", "");
+    }
+    draft
+        .param(user)
+        .param(&fact.nick)
+        .param(fact.claimed)
+        .param(&fact.username)
+        .param(&fact.host)
+        .param(&fact.address)
+        .param(format_args!("+{}", fact.modes))
+        .param(or_star(fact.account.as_deref().unwrap_or_default()))
+        .param(or_star(fact.class.as_deref().unwrap_or_default()))
+        .param(fact.signed_on.0)
+        .trailing(&fact.realname)
+}
+
+fn read_user(message: &Message) -> Option<Edit> {
+    let [user, nick, claimed, username, host, address, modes, account, class, signed_on, realname, ..] =
+        message.params[..]
+    else {
+        return None;
+    };
+    let named = |text: &str| Some(unless_star(text)).filter(|text| !text.is_empty()).map(str::to_string);
+    let fact = UserFact {
+        nick: Nick::from_peer(nick)?,
+        claimed: Stamp::parse(claimed)?,
+        username: source_part(username)?,
+        host: source_part(host)?,
+        address: source_part(address)?,
+        realname: realname.to_string(),
+        account: named(account),
+        away: message.tags.get("away").map(|away| away.chars().filter(|c| !c.is_control()).collect()),
+        modes: Letters::parse(modes.strip_prefix('+')?)?,
+        class: named(class),
+        secure: message.tags.get("secure").is_some(),
+        signed_on: Timestamp(signed_on.parse().ok()?),
+    };
+    Some(Edit::User { user: UserId::parse(user)?, fact })
+}
+
+/// A part of nick!user@host that cannot pass for another part, nor begin a trailing parameter.
+fn source_part(text: &str) -> Option<String> {
+    let fit = !text.is_empty() && text.len() <= 128 && !text.starts_with(':') && !text.contains(['!', '@', ' ']);
+    fit.then(|| text.to_string())
+}
+
+fn read_quit(message: &Message) -> Option<Edit> {
+    let [user, reason, ..] = message.params[..] else { return None };
+    Some(Edit::Quit { user: UserId::parse(user)?, reason: reason.to_string() })
+}
