@@ -2,5 +2,6 @@
 
 pub mod fold;
 pub mod line;
+pub mod message;
 pub mod names;
 pub mod time;
