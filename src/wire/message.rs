@@ -252,6 +252,11 @@ fn write_into(line: &mut String, unwanted: &'static [char], value: impl Display)
     write!(Without { line, unwanted }, "{value}").expect("a String takes everything");
 }
 
+/// Text that can stand in a line: for whoever writes one without a `Draft`.
+pub(super) fn without_line_ends(text: String) -> String {
+    if text.contains(NO_LINE_ENDS) { text.split(NO_LINE_ENDS).collect() } else { text }
+}
+
 /// As much of the text as fits, in whole characters.
 pub fn cut(text: &str, bytes_max: usize) -> &str {
     let mut end = bytes_max.min(text.len());

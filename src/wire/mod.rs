@@ -2,6 +2,8 @@
 
 pub mod fold;
 pub mod line;
+pub mod mask;
 pub mod message;
 pub mod names;
+pub mod numeric;
 pub mod time;
