@@ -24,17 +24,236 @@ impl Lines {
     pub fn iter(&self) -> impl Iterator<Item = Result<&str, LineFault>> {
         self.lines.iter().map(|line| line.clone().map(|range| &self.text[range]))
     }
+
+    /// Takes in one whole line as it came, whatever is wrong with it. Empty lines mean nothing and leave no trace.
+    fn take(&mut self, raw: &[u8], limits: Limits) {
+        if raw.is_empty() {
+            return;
+        }
+        if limits.are_exceeded_by(raw) {
+            return self.lines.push(Err(LineFault::TooLong));
+        }
+        match std::str::from_utf8(raw) {
+            Ok(text) => self.add(text),
+            Err(_) => self.lines.push(Err(LineFault::NotUtf8)),
+        }
+    }
+
+    /// NUL is dropped here: it may not stand in a message, carries no meaning in one, and gone from the
+    /// start it need not be thought of by anybody who looks at a line later.
+    fn add(&mut self, text: &str) {
+        let start = self.text.len();
+        self.text.extend(text.split('\0'));
+        if self.text.len() > start {
+            self.lines.push(Ok(start..self.text.len()));
+        }
+    }
 }
 
 /// Lines from text, one per line end; for tests and for whoever already has text.
 impl From<&str> for Lines {
     fn from(text: &str) -> Lines {
         let mut lines = Lines::default();
-        for line in text.lines() {
-            let start = lines.text.len();
-            lines.text.push_str(line);
-            lines.lines.push(Ok(start..lines.text.len()));
-        }
+        text.lines().for_each(|line| lines.add(line));
         lines
+    }
+}
+
+/// How long a line may be; its tags are counted apart, so that they never cost anyone words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the `@` to the space behind the last tag, both counted.
+    pub tags_bytes_max: usize,
+    /// Everything after that, with two bytes for the line end, whichever was sent.
+    pub body_bytes_max: usize,
+}
+
+impl Limits {
+    /// What IRC allows a client, and message-tags with it: 4094 bytes of tags between `@` and space.
+    pub const CLIENT: Limits = Limits { tags_bytes_max: 4096, body_bytes_max: 512 };
+    /// What servers may send each other.
+    pub const PEER: Limits = Limits { tags_bytes_max: 8191, body_bytes_max: 4096 };
+
+    /// No line that keeps the limits is longer than this, without its line end.
+    fn held_bytes_max(self) -> usize {
+        self.tags_bytes_max + self.body_bytes_max - 2
+    }
+
+    fn are_exceeded_by(self, raw: &[u8]) -> bool {
+        let tags_bytes = match raw.first() {
+            Some(b'@') => raw.iter().position(|&byte| byte == b' ').map_or(raw.len(), |space| space + 1),
+            _ => 0,
+        };
+        tags_bytes > self.tags_bytes_max || raw.len() - tags_bytes + 2 > self.body_bytes_max
+    }
+}
+
+/// Cuts what is received into lines, and carries over what is not yet a whole one.
+#[derive(Debug)]
+pub struct Framer {
+    limits: Limits,
+    /// The beginning of a line whose end has not come; no heap while there is none.
+    begun: Vec<u8>,
+    /// The line being received is too long: that has been said, and the rest of it goes nowhere.
+    discarding: bool,
+}
+
+impl Framer {
+    pub fn new(limits: Limits) -> Framer {
+        Framer { limits, begun: Vec::new(), discarding: false }
+    }
+
+    /// Everything that became whole by these bytes. How they were cut up by the network makes no difference.
+    ///
+    /// CR ends a line as LF does, so CR LF is an end and an empty line, which is nothing.
+    pub fn push(&mut self, received: &[u8]) -> Lines {
+        let mut lines = Lines::default();
+        let mut rest = received;
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n' || byte == b'\r') {
+            self.end_line(&rest[..end], &mut lines);
+            rest = &rest[end + 1..];
+        }
+        self.carry(rest, &mut lines);
+        lines
+    }
+
+    fn end_line(&mut self, piece: &[u8], lines: &mut Lines) {
+        if self.begun.is_empty() && !self.discarding {
+            return lines.take(piece, self.limits);
+        }
+        self.carry(piece, lines);
+        if !std::mem::take(&mut self.discarding) {
+            lines.take(&std::mem::take(&mut self.begun), self.limits);
+        }
+    }
+
+    fn carry(&mut self, piece: &[u8], lines: &mut Lines) {
+        if self.discarding {
+            return;
+        }
+        let bytes = self.begun.len() + piece.len();
+        let bytes_max = self.limits.held_bytes_max();
+        if bytes > bytes_max {
+            self.begun = Vec::new();
+            self.discarding = true;
+            lines.lines.push(Err(LineFault::TooLong));
+            return;
+        }
+        // Doubling, as Vec does by itself, but never past what a line may be.
+        if bytes > self.begun.capacity() {
+            let capacity = (2 * self.begun.capacity()).clamp(bytes, bytes_max);
+            self.begun.reserve_exact(capacity - self.begun.len());
+        }
+        self.begun.extend_from_slice(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(lines: &Lines) -> Vec<Result<String, LineFault>> {
+        lines.iter().map(|line| line.map(str::to_string)).collect()
+    }
+
+    fn framed<'a>(
+        limits: Limits,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Vec<Result<String, LineFault>> {
+        let mut framer = Framer::new(limits);
+        pieces.into_iter().flat_map(|piece| owned(&framer.push(piece))).collect()
+    }
+
+    fn text(line: &str) -> Result<String, LineFault> {
+        Ok(line.to_string())
+    }
+
+    #[test]
+    fn either_line_end_ends_a_line_and_empty_ones_are_nothing() {
+        let lines = framed(Limits::CLIENT, [&b"A\r\nB\nC\rD\r\r\n\n\nE"[..], b"F\r", b"\n\0\nG\0H\n"]);
+        assert_eq!(lines, ["A", "B", "C", "D", "EF", "GH"].map(text));
+    }
+
+    #[test]
+    fn a_broken_line_costs_only_itself() {
+        let lines = framed(
+            Limits::CLIENT,
+            [&b"A\n\xff\xfe\nB\n"[..], &[b'x'; 600], b"\nC\n", &[b'x'; 6000], b"y\nD\n"],
+        );
+        let wanted = [
+            text("A"),
+            Err(LineFault::NotUtf8),
+            text("B"),
+            Err(LineFault::TooLong),
+            text("C"),
+            Err(LineFault::TooLong),
+            text("D"),
+        ];
+        assert_eq!(lines, wanted);
+    }
+
+    #[test]
+    fn tags_and_body_have_limits_of_their_own() {
+        let line =
+            |tag_data: usize, body: usize| format!("@{} {}\r\n", "t".repeat(tag_data), "b".repeat(body));
+        for (line, fits) in [
+            (line(4094, 510), true),
+            (line(4095, 1), false),
+            (line(1, 511), false),
+            (format!("{}\n", "b".repeat(510)), true),
+            (format!("{}\n", "b".repeat(511)), false),
+            (format!("@{}\n", "t".repeat(4095)), true),
+            (format!("@{}\n", "t".repeat(4096)), false),
+        ] {
+            let whole = framed(Limits::CLIENT, [line.as_bytes()]);
+            assert_eq!(whole.len(), 1);
+            assert_eq!(whole[0].is_ok(), fits, "{} bytes", line.len());
+        }
+    }
+
+    #[test]
+    fn how_bytes_are_cut_up_makes_no_difference() {
+        let limits = Limits { tags_bytes_max: 8, body_bytes_max: 10 };
+        let mut seed = 1u64;
+        let mut dice = |sides: usize| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 33) as usize % sides
+        };
+        for _ in 0..500 {
+            let alphabet = [
+                &b"a"[..],
+                b"bc",
+                "é".as_bytes(),
+                b"\xc3",
+                b"@",
+                b" ",
+                b"\r",
+                b"\n",
+                b"\r\n",
+                b"\0",
+                b"aaaaaaa",
+            ];
+            let bytes: Vec<u8> =
+                (0..dice(60)).flat_map(|_| alphabet[dice(alphabet.len())]).copied().collect();
+            let whole = framed(limits, [&bytes[..]]);
+            assert_eq!(framed(limits, bytes.chunks(1)), whole);
+            let (cut, size) = (dice(bytes.len() + 1), 1 + dice(9));
+            let pieces = std::iter::once(&bytes[..cut]).chain(bytes[cut..].chunks(size));
+            assert_eq!(framed(limits, pieces), whole);
+        }
+    }
+
+    #[test]
+    fn nothing_is_held_that_need_not_be() {
+        let mut framer = Framer::new(Limits::PEER);
+        let mut faults = 0;
+        for _ in 0..1 << 20 {
+            faults += framer.push(b"x").iter().count();
+            assert!(framer.begun.capacity() <= Limits::PEER.held_bytes_max());
+        }
+        assert_eq!(faults, 1);
+        assert_eq!(owned(&framer.push(b"\nA\nB")), [text("A")]);
+        assert_eq!(owned(&framer.push(b"C\n")), [text("BC")]);
+        assert_eq!(framer.begun.capacity(), 0);
     }
 }

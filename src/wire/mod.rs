@@ -1,7 +1,12 @@
 //! Text and values: everything that can be said about a line without knowing who is connected.
 
+pub mod base36;
 pub mod fold;
 pub mod letters;
 pub mod line;
+pub mod mask;
+pub mod message;
 pub mod names;
+pub mod numeric;
+pub mod standard;
 pub mod time;

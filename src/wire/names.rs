@@ -193,6 +193,12 @@ impl Word {
     }
 }
 
+impl From<char> for Word {
+    fn from(letter: char) -> Word {
+        Word::echo(letter.encode_utf8(&mut [0; 4]))
+    }
+}
+
 macro_rules! reads_as_its_text {
     ($($name:ty),*) => { $(
         impl fmt::Display for $name {

@@ -1,0 +1,47 @@
+//! Numbers in base 36, as short as text can have them: digits, then lower-case letters.
+
+/// A number as text; read back by `parse`.
+pub fn encode(mut number: u64) -> String {
+    // 2^64 - 1 has 13 digits.
+    let mut digits = [0; 13];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b"0123456789abcdefghijklmnopqrstuvwxyz"[(number % 36) as usize];
+        number /= 36;
+        if number == 0 {
+            break;
+        }
+    }
+    digits[start..].iter().map(|&digit| char::from(digit)).collect()
+}
+
+/// Takes exactly what `encode` writes, so that equal numbers are equal as text, too.
+pub fn parse(text: &str) -> Option<u64> {
+    let canonical = text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+        && (text == "0" || !text.starts_with('0'));
+    if canonical { u64::from_str_radix(text, 36).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_one_text() {
+        for (number, text) in [
+            (0, "0"),
+            (35, "z"),
+            (36, "10"),
+            (7201, "5k1"),
+            (u64::MAX, "3w5e11264sgsf"),
+            (1 << 48, "2rrvthnxts"),
+        ] {
+            assert_eq!(encode(number), text);
+            assert_eq!(parse(text), Some(number));
+        }
+        for text in ["", "+1", "-1", "01", "00", "Z", "1 ", "é", "3w5e11264sgsg"] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+}
