@@ -1,6 +1,6 @@
 //! What the engine knows of its links: connections to peers, and the places where peers may be called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::event::{AskId, ConnId, Pin};
@@ -128,6 +128,8 @@ pub struct Links {
     pub by_conn: BTreeMap<ConnId, Link>,
     /// By address.
     pub places: BTreeMap<String, Place>,
+    /// Servers of other networks that have been named in the log.
+    pub strangers: BTreeSet<Pin>,
 }
 
 impl Links {

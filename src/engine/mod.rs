@@ -6,6 +6,7 @@ mod dice;
 mod effect;
 mod event;
 mod greeting;
+mod isupport;
 mod links;
 mod merge;
 mod mode;
@@ -13,7 +14,10 @@ mod network;
 mod outgoing;
 mod peer;
 mod pending;
+mod places;
+mod policy;
 mod pulse;
+mod reach;
 mod relay;
 mod report;
 mod session;
@@ -28,6 +32,7 @@ pub use report::Report;
 use std::collections::BTreeMap;
 
 use crate::config::Config;
+use crate::wire::base36;
 use crate::wire::line::{LineFault, Lines};
 use crate::wire::message::Message;
 use crate::wire::names::{ServerId, ServerName, Word};
@@ -86,6 +91,7 @@ pub struct Engine {
     batches_made: u64,
     passed: u64,
     route_number: u64,
+    route_told_ms: u64,
     clock_kept_ms: u64,
     is_stopping: bool,
 }
@@ -122,6 +128,7 @@ impl Engine {
             batches_made: 0,
             passed: 0,
             route_number: 0,
+            route_told_ms: 0,
             clock_kept_ms: 0,
             is_stopping: false,
             dice,
@@ -130,6 +137,8 @@ impl Engine {
         };
         engine.introduce();
         engine.know_fixed_places();
+        // Nobody is there yet to hear of it.
+        engine.effects.clear();
         engine
     }
 
@@ -137,7 +146,15 @@ impl Engine {
     fn introduce(&mut self) {
         let fact = self.server_fact();
         self.write(network::Edit::Server(fact), false);
-        self.effects.clear();
+    }
+
+    /// Leaves all shared state behind and starts in a run that nobody has heard of.
+    fn begin_epoch(&mut self, epoch: u32) {
+        self.identity.epoch = epoch;
+        self.network = Network::new(self.identity.sid);
+        self.routes = Routes::new(self.identity.sid);
+        self.intake = peer::Intake::default();
+        self.introduce();
     }
 
     fn server_fact(&self) -> ServerFact {
@@ -158,15 +175,23 @@ impl Engine {
             Event::Opened { conn, from: Origin::Client { address, secure } } => {
                 self.tally.connections += 1;
                 let how = secure.clone().unwrap_or_else(|| "plain".to_string());
-                self.note(log::Level::Info, Topic::Client, format!("conn={} opened from={address} tls={how}", conn.0));
+                self.note(
+                    log::Level::Info,
+                    Topic::Client,
+                    format!("conn={} opened from={address} tls={how}", conn.0),
+                );
                 self.sessions.open(Session::new(conn, address, secure, now.steady_ms));
             }
             Event::Opened { conn, from: Origin::Peer { address, dialled, pin, exporter } } => {
                 self.link_opened(conn, address, dialled, pin, exporter);
             }
-            Event::Lines { conn, lines } if self.links.by_conn.contains_key(&conn) => self.hear_peer(conn, &lines),
+            Event::Lines { conn, lines } if self.links.by_conn.contains_key(&conn) => {
+                self.hear_peer(conn, &lines)
+            }
             Event::Lines { conn, lines } => self.hear_client(conn, &lines),
-            Event::Closed { conn, why } if self.links.by_conn.contains_key(&conn) => self.link_closed(conn, &why),
+            Event::Closed { conn, why } if self.links.by_conn.contains_key(&conn) => {
+                self.link_closed(conn, &why)
+            }
             Event::Closed { conn, why } => self.client_closed(conn, &why),
             Event::Tick => self.pulse(),
             Event::Verified { ask, right } => self.verified(ask, right),
@@ -245,7 +270,7 @@ impl Engine {
             1 => replies.into_iter().map(|reply| reply.tagged("label", label)).collect(),
             _ => {
                 self.batches_made += 1;
-                let batch = merge::to_base36(self.batches_made);
+                let batch = base36::encode(self.batches_made);
                 let first = line(format!(":{server} BATCH +{batch} labeled-response")).tagged("label", label);
                 let last = line(format!(":{server} BATCH -{batch}"));
                 // A batch within this one is named by its own first line only.
@@ -345,7 +370,8 @@ impl Engine {
             let Some(session) = self.sessions.get(conn) else { continue };
             let body = format!("ERROR :Closing link: {} ({why})", self.shown_host(session));
             self.sessions.dismiss(conn);
-            self.outgoing.push(Outgoing { to: vec![conn], spoken: outgoing::Spoken::new(self.now.wall, body) });
+            self.outgoing
+                .push(Outgoing { to: vec![conn], spoken: outgoing::Spoken::new(self.now.wall, body) });
             self.flush_outgoing();
             self.effects.push(Effect::Close { conn, why: why.to_string() });
         }
@@ -418,7 +444,9 @@ impl<'e> Turn<'e> {
             _ if !registered => Err(numeric::not_registered().into()),
             Who::Registered => Ok(()),
             Who::Operator(_) if !self.user().is_operator() => Err(numeric::no_privileges().into()),
-            Who::Operator(right) if !self.has_right(right) => Err(numeric::no_privs(&Word::echo(right)).into()),
+            Who::Operator(right) if !self.has_right(right) => {
+                Err(numeric::no_operator_right(&Word::echo(right)).into())
+            }
             Who::Operator(_) => Ok(()),
         }
     }

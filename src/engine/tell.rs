@@ -7,13 +7,13 @@ use super::Engine;
 use super::cap::Cap;
 use super::effect::Topic;
 use super::event::ConnId;
-use super::merge::to_base36;
 use super::mode;
 use super::network::{
     Change, Channel, Edit, Leaving, Message, ModeDelta, ModeValue, News, Quit, Split, Target, User, Verb,
 };
 use super::outgoing::{Outgoing, Spoken};
 use super::session::Session;
+use crate::wire::base36;
 use crate::wire::fold::{Folded, fold};
 use crate::wire::letters::Letters;
 use crate::wire::names::UserId;
@@ -35,15 +35,17 @@ impl Engine {
                     None => self.tell_quit(&quit, None),
                     Some(split) => {
                         let mut quits = vec![quit];
-                        while let Some(News::Quit(next)) =
-                            news.next_if(|next| matches!(next, News::Quit(quit) if quit.split.as_ref() == Some(&split)))
-                        {
+                        while let Some(News::Quit(next)) = news.next_if(
+                            |next| matches!(next, News::Quit(quit) if quit.split.as_ref() == Some(&split)),
+                        ) {
                             quits.push(next);
                         }
                         self.tell_split(&split, &quits);
                     }
                 },
-                News::Joined { channel, user, status, split: None } => self.tell_joined(&channel, user, status, None),
+                News::Joined { channel, user, status, split: None } => {
+                    self.tell_joined(&channel, user, status, None)
+                }
                 News::Joined { channel, user, status, split: Some(split) } => {
                     let mut joins = vec![(channel, user, status)];
                     let is_same = |next: &News| matches!(next, News::Joined { split: Some(other), .. } if *other == split);
@@ -88,7 +90,8 @@ impl Engine {
                     let held = self.held_modes.entry((channel.clone(), by.clone())).or_default();
                     held.extend(deltas);
                     if !more {
-                        let deltas = self.held_modes.remove(&(channel.clone(), by.clone())).unwrap_or_default();
+                        let deltas =
+                            self.held_modes.remove(&(channel.clone(), by.clone())).unwrap_or_default();
                         self.tell_modes(&channel, &by, &deltas, None);
                     }
                 }
@@ -101,7 +104,11 @@ impl Engine {
                 News::Said(change) => self.tell_message(&change),
                 News::ServerCame { server } => {
                     let name = self.network.server_name(server).to_string();
-                    self.note(log::Level::Info, Topic::Link, format!("{name} is part of the network sid={server}"));
+                    self.note(
+                        log::Level::Info,
+                        Topic::Link,
+                        format!("{name} is part of the network sid={server}"),
+                    );
                 }
                 News::ServerWent { server, name } => {
                     self.note(log::Level::Warn, Topic::Link, format!("{name} is out of reach sid={server}"));
@@ -130,7 +137,11 @@ impl Engine {
         self.members_here_where(channel, |_, _| true)
     }
 
-    fn members_here_where(&self, channel: &Channel, which: impl Fn(&Session, Letters) -> bool) -> Vec<ConnId> {
+    fn members_here_where(
+        &self,
+        channel: &Channel,
+        which: impl Fn(&Session, Letters) -> bool,
+    ) -> Vec<ConnId> {
         let here = channel.members_of(self.identity.sid).filter_map(|(user, member)| {
             let session = self.sessions.of_user(user)?;
             which(session, member.status).then_some(session.conn)
@@ -209,7 +220,7 @@ impl Engine {
         lines: impl FnOnce(&mut Engine, &str),
     ) {
         self.batches_made += 1;
-        let batch = to_base36(self.batches_made);
+        let batch = base36::encode(self.batches_made);
         let can = |conn: &ConnId| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::Batch));
         let hears: Vec<ConnId> = hears.iter().copied().filter(can).collect();
         let server = self.identity.name.to_string();
@@ -220,14 +231,16 @@ impl Engine {
     }
 
     fn tell_joined(&mut self, channel: &Folded, user: UserId, status: Letters, batch: Option<&str>) {
-        let (Some(known), Some(joiner)) = (self.network.channel(channel), self.network.user(user)) else { return };
+        let (Some(known), Some(joiner)) = (self.network.channel(channel), self.network.user(user)) else {
+            return;
+        };
         let plain = format!(":{} JOIN {}", joiner.prefix(), known.name);
         let account = joiner.fact.account.as_deref().unwrap_or("*");
         let extended = format!("{plain} {account} :{}", joiner.fact.realname);
-        let (to_extended, to_plain): (Vec<ConnId>, Vec<ConnId>) = self
-            .members_here(known)
-            .into_iter()
-            .partition(|conn| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::ExtendedJoin)));
+        let (to_extended, to_plain): (Vec<ConnId>, Vec<ConnId>) =
+            self.members_here(known).into_iter().partition(|conn| {
+                self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::ExtendedJoin))
+            });
         let is_away = joiner.fact.away.is_some();
         let others = self.members_here_where(known, |session, _| session.user() != Some(user));
         let told_of_away = others.iter().copied();
@@ -259,7 +272,9 @@ impl Engine {
     }
 
     fn tell_user_modes(&mut self, user: UserId, before: Letters) {
-        let (Some(known), Some(session)) = (self.network.user(user), self.sessions.of_user(user)) else { return };
+        let (Some(known), Some(session)) = (self.network.user(user), self.sessions.of_user(user)) else {
+            return;
+        };
         let now = known.fact.modes;
         let gained: String = now.iter().filter(|letter| !before.has(*letter)).collect();
         let lost: String = before.iter().filter(|letter| !now.has(*letter)).collect();

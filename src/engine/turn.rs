@@ -94,9 +94,12 @@ impl Turn<'_> {
 
     /// Whether the operator who speaks has a right; nobody else has any.
     pub fn has_right(&self, right: &str) -> bool {
-        let Some(user) = self.session().user().and_then(|id| self.engine.network.user(id)) else { return false };
+        let Some(user) = self.session().user().and_then(|id| self.engine.network.user(id)) else {
+            return false;
+        };
         let class = user.fact.class.as_ref().and_then(|class| self.engine.config.operator_class.get(class));
-        user.is_operator() && class.is_some_and(|class| class.rights.iter().any(|has| has == right || has == "all"))
+        user.is_operator()
+            && class.is_some_and(|class| class.rights.iter().any(|has| has == right || has == "all"))
     }
 
     // What there is.
@@ -146,7 +149,7 @@ impl Turn<'_> {
 
     pub fn parse_nick(&self, text: &str) -> Result<Nick, Refusal> {
         let nick = Nick::parse(text, self.config().limits.nick_length);
-        nick.ok_or_else(|| numeric::erroneous_nickname(&Word::echo(text)).into())
+        nick.ok_or_else(|| numeric::erroneous_nick(&Word::echo(text)).into())
     }
 
     /// A user's own connection, where it is to this server.

@@ -61,6 +61,14 @@ impl Standard {
         self
     }
 
+    /// For clients that have not asked for standard replies: the words only.
+    pub fn as_notice(&self) -> String {
+        match self.command {
+            "*" => self.text.clone(),
+            command => format!("{command}: {}", self.text),
+        }
+    }
+
     pub fn line(&self, server: &str) -> String {
         let draft = Draft::new(&self.kind.to_string()).source(server).param(self.command).param(self.code);
         self.context.iter().fold(draft, Draft::param).trailing(&self.text).line()

@@ -37,3 +37,9 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
 pub fn find(name: &str) -> Option<&'static Command> {
     all().find(|command| command.name.eq_ignore_ascii_case(name))
 }
+pub fn whois_answered(_: &mut Turn, _: crate::wire::names::UserId, _: Option<(u64, u64)>) -> Outcome {
+    Ok(())
+}
+pub fn oper_checked(_: &mut Turn, _: &str, _: &str, _: bool) -> Outcome {
+    Ok(())
+}

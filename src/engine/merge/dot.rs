@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::wire::base36;
 use crate::wire::names::ServerId;
 
 /// One run of one server: who speaks.
@@ -45,7 +46,7 @@ pub struct Dot {
 impl Origin {
     pub fn parse(text: &str) -> Option<Origin> {
         let (server, epoch) = text.split_once('.')?;
-        let epoch = u32::try_from(from_base36(epoch)?).ok()?;
+        let epoch = u32::try_from(base36::parse(epoch)?).ok()?;
         Some(Origin { server: ServerId::parse(server)?, epoch })
     }
 }
@@ -54,7 +55,7 @@ impl Dot {
     pub fn parse(text: &str) -> Option<Dot> {
         let (origin, place) = text.rsplit_once('.')?;
         let stream = Stream::from_letter(place.chars().next()?)?;
-        let seq = from_base36(&place[1..])?;
+        let seq = base36::parse(&place[1..])?;
         Some(Dot { origin: Origin::parse(origin)?, stream, seq })
     }
 }
@@ -62,14 +63,14 @@ impl Dot {
 /// `7FA.2`
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.server, to_base36(u64::from(self.epoch)))
+        write!(f, "{}.{}", self.server, base36::encode(u64::from(self.epoch)))
     }
 }
 
 /// `7FA.2.S5k`
 impl fmt::Display for Dot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}{}", self.origin, self.stream.letter(), to_base36(self.seq))
+        write!(f, "{}.{}{}", self.origin, self.stream.letter(), base36::encode(self.seq))
     }
 }
 
@@ -131,25 +132,6 @@ impl FromIterator<(Origin, u64)> for Vector {
     }
 }
 
-/// Numbers as mesh lines carry them: base 36, lower case.
-pub fn to_base36(mut number: u64) -> String {
-    let mut digits = Vec::new();
-    loop {
-        digits.push(b"0123456789abcdefghijklmnopqrstuvwxyz"[(number % 36) as usize]);
-        number /= 36;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.iter().rev().map(|&digit| char::from(digit)).collect()
-}
-
-pub fn from_base36(text: &str) -> Option<u64> {
-    // `from_str_radix` would take a sign, which no number of ours has.
-    let fit = text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
-    if fit { u64::from_str_radix(text, 36).ok() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,14 +142,10 @@ mod tests {
         let dot = Dot { origin, stream: Stream::Session, seq: 200 };
         assert_eq!(dot.to_string(), "7FA.2.S5k");
         assert_eq!(Dot::parse("7FA.2.S5k"), Some(dot));
-        for text in ["", "7FA", "7FA.2", "7FA.2.", "7FA.2.X1", "7FA.2.S", "7FA.2.S-1", "7FA.2.Sé", "7FA.99999999.S1"] {
+        for text in
+            ["", "7FA", "7FA.2", "7FA.2.", "7FA.2.X1", "7FA.2.S", "7FA.2.S-1", "7FA.2.Sé", "7FA.99999999.S1"]
+        {
             assert_eq!(Dot::parse(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn the_highest_number_survives_the_wire() {
-        assert_eq!(from_base36(&to_base36(u64::MAX)), Some(u64::MAX));
-        assert_eq!(to_base36(0), "0");
     }
 }

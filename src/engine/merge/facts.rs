@@ -238,7 +238,8 @@ mod tests {
                     servers[me].merge(answer);
                 }
                 _ => {
-                    let fit: Vec<_> = said.iter().filter(|e| servers[me].seen.is_next(e.dot)).cloned().collect();
+                    let fit: Vec<_> =
+                        said.iter().filter(|e| servers[me].seen.is_next(e.dot)).cloned().collect();
                     if !fit.is_empty() {
                         let event = fit[roll(fit.len())].clone();
                         servers[me].apply(event);
@@ -279,9 +280,16 @@ mod tests {
     #[test]
     fn an_event_that_was_superseded_before_it_came_is_dead_on_arrival() {
         let stamp = |server: usize, ms| Stamp { ms, count: 0, server: dot(server, 1).origin.server };
-        let first = Write { dot: dot(0, 1), stamp: stamp(0, 1), key: 7, value: Some(1), over: vec![], ends: vec![] };
-        let second =
-            Write { dot: dot(1, 1), stamp: stamp(1, 2), key: 7, value: None, over: vec![dot(0, 1)], ends: vec![] };
+        let first =
+            Write { dot: dot(0, 1), stamp: stamp(0, 1), key: 7, value: Some(1), over: vec![], ends: vec![] };
+        let second = Write {
+            dot: dot(1, 1),
+            stamp: stamp(1, 2),
+            key: 7,
+            value: None,
+            over: vec![dot(0, 1)],
+            ends: vec![],
+        };
         let mut facts = Facts::default();
         assert!(facts.apply(second).is_empty());
         assert!(facts.apply(first).is_empty());
@@ -293,8 +301,22 @@ mod tests {
     fn of_two_that_had_not_seen_each_other_the_later_shows_and_the_next_is_over_both() {
         let stamp = |server: usize, ms| Stamp { ms, count: 0, server: dot(server, 1).origin.server };
         let mut facts = Facts::default();
-        facts.apply(Write { dot: dot(0, 1), stamp: stamp(0, 5), key: 7, value: Some(1), over: vec![], ends: vec![] });
-        facts.apply(Write { dot: dot(1, 1), stamp: stamp(1, 4), key: 7, value: Some(2), over: vec![], ends: vec![] });
+        facts.apply(Write {
+            dot: dot(0, 1),
+            stamp: stamp(0, 5),
+            key: 7,
+            value: Some(1),
+            over: vec![],
+            ends: vec![],
+        });
+        facts.apply(Write {
+            dot: dot(1, 1),
+            stamp: stamp(1, 4),
+            key: 7,
+            value: Some(2),
+            over: vec![],
+            ends: vec![],
+        });
         assert_eq!(facts.get(&7).unwrap().value, 1);
         let over = vec![dot(0, 1), dot(1, 1)];
         facts.apply(Write { dot: dot(2, 1), stamp: stamp(2, 6), key: 7, value: None, over, ends: vec![] });

@@ -5,6 +5,6 @@ mod dot;
 mod facts;
 mod stamp;
 
-pub use dot::{Dot, Origin, Stream, Vector, from_base36, to_base36};
+pub use dot::{Dot, Origin, Stream, Vector};
 pub use facts::{Answer, Fact, Facts, Write};
 pub use stamp::{Clock, Stamp};

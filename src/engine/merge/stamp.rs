@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::dot::{from_base36, to_base36};
+use crate::wire::base36;
 use crate::wire::names::ServerId;
 use crate::wire::time::Timestamp;
 
@@ -30,14 +30,14 @@ impl Stamp {
 
     pub fn parse(text: &str) -> Option<Stamp> {
         let (number, server) = text.split_once('.')?;
-        Some(Stamp::from_number(from_base36(number)?, ServerId::parse(server)?))
+        Some(Stamp::from_number(base36::parse(number)?, ServerId::parse(server)?))
     }
 }
 
 /// `2s1k0ftdg0.7FA`
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", to_base36(self.number()), self.server)
+        write!(f, "{}.{}", base36::encode(self.number()), self.server)
     }
 }
 

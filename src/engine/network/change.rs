@@ -28,20 +28,63 @@ pub struct Change {
 pub enum Edit {
     Server(ServerFact),
     /// A server leaves for good, and its users with it.
-    Goodbye { reason: String },
-    User { user: UserId, fact: UserFact },
-    Quit { user: UserId, reason: String },
-    Join { user: UserId, channel: Folded, fact: MemberFact },
-    Part { user: UserId, channel: Folded, reason: Option<String> },
-    Kick { user: UserId, channel: Folded, by: String, reason: String },
+    Goodbye {
+        reason: String,
+    },
+    User {
+        user: UserId,
+        fact: UserFact,
+    },
+    Quit {
+        user: UserId,
+        reason: String,
+    },
+    Join {
+        user: UserId,
+        channel: Folded,
+        fact: MemberFact,
+    },
+    Part {
+        user: UserId,
+        channel: Folded,
+        reason: Option<String>,
+    },
+    Kick {
+        user: UserId,
+        channel: Folded,
+        by: String,
+        reason: String,
+    },
     /// A mode on (or with a value), a mode off, a topic; `by` is a nick!user@host or a server's name.
-    Setting { channel: Folded, birth: Stamp, item: Item, value: Option<Setting>, by: String },
-    Status { channel: Folded, birth: Stamp, user: UserId, letter: char, fact: StatusFact, by: String },
-    Mask { channel: Folded, birth: Stamp, list: char, mask: String, fact: Option<MaskFact>, by: String },
+    Setting {
+        channel: Folded,
+        birth: Stamp,
+        item: Item,
+        value: Option<Setting>,
+        by: String,
+    },
+    Status {
+        channel: Folded,
+        birth: Stamp,
+        user: UserId,
+        letter: char,
+        fact: StatusFact,
+        by: String,
+    },
+    Mask {
+        channel: Folded,
+        birth: Stamp,
+        list: char,
+        mask: String,
+        fact: Option<MaskFact>,
+        by: String,
+    },
     Message(Message),
     /// Something that this version cannot read: kept as the line it came as and passed on, since
     /// newer servers beyond this one may.
-    Unknown { line: String },
+    Unknown {
+        line: String,
+    },
 }
 
 /// What a fact is about.

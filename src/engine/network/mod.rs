@@ -176,7 +176,10 @@ impl Network {
             Edit::Quit { user, .. } => memberships(*user).collect(),
             Edit::Goodbye { .. } => {
                 let users = self.user_keys(change.dot.origin.server);
-                users.into_iter().flat_map(|user| std::iter::once(Key::User(user)).chain(memberships(user))).collect()
+                users
+                    .into_iter()
+                    .flat_map(|user| std::iter::once(Key::User(user)).chain(memberships(user)))
+                    .collect()
             }
             _ => Vec::new(),
         }

@@ -14,20 +14,60 @@ pub enum News {
     /// Somebody is gone, or out of reach.
     Quit(Quit),
     /// Somebody is called something else.
-    Renamed { user: UserId, from: String, old: Nick, new: Nick },
-    HostChanged { user: UserId, from: String },
-    RealnameChanged { user: UserId },
-    AwayChanged { user: UserId },
-    AccountChanged { user: UserId },
-    ModesChanged { user: UserId, before: Letters },
-    Left { channel: Folded, user: UserId, how: Leaving },
-    Joined { channel: Folded, user: UserId, status: Letters, split: Option<Split> },
-    Modes { channel: Folded, by: String, deltas: Vec<ModeDelta>, more: bool },
-    Topic { channel: Folded, by: String, topic: Option<Topic> },
+    Renamed {
+        user: UserId,
+        from: String,
+        old: Nick,
+        new: Nick,
+    },
+    HostChanged {
+        user: UserId,
+        from: String,
+    },
+    RealnameChanged {
+        user: UserId,
+    },
+    AwayChanged {
+        user: UserId,
+    },
+    AccountChanged {
+        user: UserId,
+    },
+    ModesChanged {
+        user: UserId,
+        before: Letters,
+    },
+    Left {
+        channel: Folded,
+        user: UserId,
+        how: Leaving,
+    },
+    Joined {
+        channel: Folded,
+        user: UserId,
+        status: Letters,
+        split: Option<Split>,
+    },
+    Modes {
+        channel: Folded,
+        by: String,
+        deltas: Vec<ModeDelta>,
+        more: bool,
+    },
+    Topic {
+        channel: Folded,
+        by: String,
+        topic: Option<Topic>,
+    },
     Said(Arc<Change>),
     /// A server is, or is no longer, part of what users see.
-    ServerCame { server: ServerId },
-    ServerWent { server: ServerId, name: String },
+    ServerCame {
+        server: ServerId,
+    },
+    ServerWent {
+        server: ServerId,
+        name: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]

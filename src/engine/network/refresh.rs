@@ -85,7 +85,8 @@ impl Network {
         for &id in &touched.servers {
             let name = self.servers.get(&id).map(|server| server.fact.name.clone());
             names_before.insert(id, name);
-            let latest = self.facts.siblings(&Key::Server(id)).iter().max_by_key(|fact| fact.dot.origin.epoch);
+            let latest =
+                self.facts.siblings(&Key::Server(id)).iter().max_by_key(|fact| fact.dot.origin.epoch);
             match latest {
                 Some(Fact { dot, value: Value::Server(fact), .. }) => {
                     let server = Server { id, epoch: dot.origin.epoch, fact: fact.clone() };
@@ -220,7 +221,12 @@ impl Network {
             let by = cause.by().unwrap_or_else(|| self.server_name(self.me).to_string());
             if !difference.deltas.is_empty() || cause.is_continued() {
                 let deltas = difference.deltas;
-                settings.push(News::Modes { channel: name.clone(), by: by.clone(), deltas, more: cause.has_more() });
+                settings.push(News::Modes {
+                    channel: name.clone(),
+                    by: by.clone(),
+                    deltas,
+                    more: cause.has_more(),
+                });
             }
             if let Some(topic) = difference.topic {
                 settings.push(News::Topic { channel: name.clone(), by, topic });
@@ -271,11 +277,20 @@ impl Network {
             statuses.insert(id, old.map_or(Letters::NONE, |member| member.status));
         }
         let Some(mut channel) = channel else { return difference };
-        let Some(birth) = channel.births.first_key_value().map(|(birth, _)| *birth) else { return difference };
+        let Some(birth) = channel.births.first_key_value().map(|(birth, _)| *birth) else {
+            return difference;
+        };
         let reborn = birth_before != Some(birth);
         channel.birth = birth;
         if reborn {
-            statuses.extend(channel.members.iter().filter(|(id, _)| !statuses.contains_key(id)).map(status_of).collect::<Vec<_>>());
+            statuses.extend(
+                channel
+                    .members
+                    .iter()
+                    .filter(|(id, _)| !statuses.contains_key(id))
+                    .map(status_of)
+                    .collect::<Vec<_>>(),
+            );
             self.reread(name, &mut channel, &mut difference);
         } else {
             for key in items {
@@ -414,7 +429,9 @@ impl Network {
     fn quits(&self, before: &Before, names: &BTreeMap<ServerId, Option<String>>, cause: &Cause) -> Vec<News> {
         let mut quits = Vec::new();
         for (&id, old) in before {
-            let Some(old) = old.as_ref().filter(|old| old.is_visible() && self.user(id).is_none()) else { continue };
+            let Some(old) = old.as_ref().filter(|old| old.is_visible() && self.user(id).is_none()) else {
+                continue;
+            };
             let (reason, split) = match cause {
                 Cause::Change(Change { edit: Edit::Quit { reason, .. }, .. }) => (reason.clone(), None),
                 _ => {
@@ -602,7 +619,9 @@ impl Cause<'_> {
 
     fn leaving(&self) -> Leaving {
         match self {
-            Cause::Change(Change { edit: Edit::Part { reason, .. }, .. }) => Leaving::Parted { reason: reason.clone() },
+            Cause::Change(Change { edit: Edit::Part { reason, .. }, .. }) => {
+                Leaving::Parted { reason: reason.clone() }
+            }
             Cause::Change(Change { edit: Edit::Kick { by, reason, .. }, .. }) => {
                 Leaving::Kicked { by: by.clone(), reason: reason.clone() }
             }

@@ -106,8 +106,10 @@ impl Routes {
         self.children = origins
             .iter()
             .map(|&origin| {
-                let children =
-                    self.edges(self.me).map(|(peer, _)| peer).filter(|&peer| self.parent(origin, peer) == Some(self.me));
+                let children = self
+                    .edges(self.me)
+                    .map(|(peer, _)| peer)
+                    .filter(|&peer| self.parent(origin, peer) == Some(self.me));
                 (origin, children.collect())
             })
             .collect();
@@ -177,7 +179,8 @@ mod tests {
     #[test]
     fn each_origins_events_reach_everyone_exactly_once() {
         let names = ["1AA", "2BB", "3CC", "4DD", "5EE"];
-        let ring = [("1AA", "2BB"), ("2BB", "3CC"), ("3CC", "4DD"), ("4DD", "5EE"), ("5EE", "1AA"), ("1AA", "3CC")];
+        let ring =
+            [("1AA", "2BB"), ("2BB", "3CC"), ("3CC", "4DD"), ("4DD", "5EE"), ("5EE", "1AA"), ("1AA", "3CC")];
         for origin in names {
             let mut received: BTreeMap<ServerId, usize> = BTreeMap::new();
             for sender in names {

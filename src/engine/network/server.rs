@@ -29,9 +29,13 @@ pub struct Server {
 pub enum Reach {
     Reachable,
     /// Lost a moment ago: users are not told, since most losses are short.
-    Held { since_ms: u64 },
+    Held {
+        since_ms: u64,
+    },
     /// Lost, and its users are shown as gone; they keep their nicks and their channels' births.
-    Suspended { since_ms: u64 },
+    Suspended {
+        since_ms: u64,
+    },
     /// Lost for so long that its users no longer count at all, unless it comes back.
     Forgotten,
 }

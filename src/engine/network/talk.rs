@@ -44,8 +44,14 @@ impl Verb {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A channel, or those on it with at least this status.
-    Channel { name: ChannelName, least: Option<char> },
-    User { user: UserId, nick: Nick },
+    Channel {
+        name: ChannelName,
+        least: Option<char>,
+    },
+    User {
+        user: UserId,
+        nick: Nick,
+    },
 }
 
 impl Target {

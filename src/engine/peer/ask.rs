@@ -2,10 +2,11 @@
 
 use super::{PeerMessage, When};
 use crate::engine::event::{AskId, ConnId};
-use crate::engine::merge::{Stamp, from_base36, to_base36};
+use crate::engine::merge::Stamp;
 use crate::engine::network::Edit;
 use crate::engine::pending::Pending;
 use crate::engine::{Engine, command};
+use crate::wire::base36;
 use crate::wire::fold::Folded;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::{ChannelName, ServerId, UserId};
@@ -50,7 +51,7 @@ impl Engine {
                 draft.param("KICK").param(channel).param(user).param(joined).param(by).trailing(reason)
             }
             Request::Kill { user, by, reason } => draft.param("KILL").param(user).param(by).trailing(reason),
-            Request::Idle { ask, user } => draft.param("IDLE").param(to_base36(ask.0)).param(user),
+            Request::Idle { ask, user } => draft.param("IDLE").param(base36::encode(ask.0)).param(user),
         };
         self.send_towards(of, draft);
     }
@@ -85,7 +86,7 @@ impl Engine {
                     return self.idle_known(ask, Some((idle_s, signed_on_s)));
                 }
                 let draft = Draft::new("ANSWER").param(from).param(self.identity.sid).param("IDLE");
-                let draft = draft.param(to_base36(ask.0)).param(idle_s).param(signed_on_s);
+                let draft = draft.param(base36::encode(ask.0)).param(idle_s).param(signed_on_s);
                 self.send_towards(from, draft);
             }
         }
@@ -117,7 +118,7 @@ fn answer(engine: &mut Engine, conn: ConnId, message: &Message) {
         return engine.pass_on(conn, to, message);
     }
     if let ["IDLE", ask, idle, signed_on, ..] = message.params[2..]
-        && let (Some(ask), Ok(idle), Ok(signed_on)) = (from_base36(ask), idle.parse(), signed_on.parse())
+        && let (Some(ask), Ok(idle), Ok(signed_on)) = (base36::parse(ask), idle.parse(), signed_on.parse())
         && matches!(engine.asks.get(AskId(ask)), Some(Pending::Idle { of, .. }) if of.as_str() == message.params[1])
     {
         engine.idle_known(AskId(ask), Some((idle, signed_on)));
@@ -149,7 +150,9 @@ fn read_request(params: &[&str]) -> Option<Request> {
         ["KILL", user, by, reason, ..] => {
             Request::Kill { user: UserId::parse(user)?, by: by.to_string(), reason: reason.to_string() }
         }
-        ["IDLE", ask, user, ..] => Request::Idle { ask: AskId(from_base36(ask)?), user: UserId::parse(user)? },
+        ["IDLE", ask, user, ..] => {
+            Request::Idle { ask: AskId(base36::parse(ask)?), user: UserId::parse(user)? }
+        }
         _ => return None,
     })
 }

@@ -10,10 +10,20 @@ use crate::wire::names::{ChannelName, UserId};
 use crate::wire::time::Timestamp;
 
 pub const MESSAGES: &[EventMessage] = &[
-    EventMessage { name: "JOIN", params_min: 5, read: read_join, help: "<uid> <channel> <birth> <joined> <+statuses>" },
+    EventMessage {
+        name: "JOIN",
+        params_min: 5,
+        read: read_join,
+        help: "<uid> <channel> <birth> <joined> <+statuses>",
+    },
     EventMessage { name: "PART", params_min: 2, read: read_part, help: "<uid> <channel> [:<reason>]" },
     EventMessage { name: "KICK", params_min: 4, read: read_kick, help: "<uid> <channel> <by> :<reason>" },
-    EventMessage { name: "MODE", params_min: 4, read: read_mode, help: "<channel> <birth> <by> <+letter|-letter> [<value>]" },
+    EventMessage {
+        name: "MODE",
+        params_min: 4,
+        read: read_mode,
+        help: "<channel> <birth> <by> <+letter|-letter> [<value>]",
+    },
     EventMessage {
         name: "STATUS",
         params_min: 6,
@@ -116,7 +126,14 @@ fn read_topic(message: &Message) -> Option<Edit> {
     Some(Edit::Setting { channel, birth, item: Item::Topic, value, by })
 }
 
-pub fn write_status(channel: &Folded, birth: Stamp, user: UserId, letter: char, fact: &StatusFact, by: &str) -> Draft {
+pub fn write_status(
+    channel: &Folded,
+    birth: Stamp,
+    user: UserId,
+    letter: char,
+    fact: &StatusFact,
+    by: &str,
+) -> Draft {
     let sign = if fact.on { '+' } else { '-' };
     about("STATUS", channel, birth, by).param(user).param(fact.joined).param(format_args!("{sign}{letter}"))
 }
@@ -129,7 +146,14 @@ fn read_status(message: &Message) -> Option<Edit> {
     Some(Edit::Status { channel, birth, user: UserId::parse(user)?, letter, fact, by })
 }
 
-pub fn write_mask(channel: &Folded, birth: Stamp, list: char, mask: &str, fact: Option<&MaskFact>, by: &str) -> Draft {
+pub fn write_mask(
+    channel: &Folded,
+    birth: Stamp,
+    list: char,
+    mask: &str,
+    fact: Option<&MaskFact>,
+    by: &str,
+) -> Draft {
     let about = about("MASK", channel, birth, by);
     match fact {
         Some(fact) => about.param(format_args!("+{list}")).param(mask).param(&fact.by).param(fact.at.0),
@@ -141,9 +165,7 @@ fn read_mask(message: &Message) -> Option<Edit> {
     let (on, list) = signed(message.params[3])?;
     let mask = message.params[4].to_string();
     let fact = match message.params[5..] {
-        [set_by, at, ..] if on => {
-            Some(MaskFact { by: set_by.to_string(), at: Timestamp(at.parse().ok()?) })
-        }
+        [set_by, at, ..] if on => Some(MaskFact { by: set_by.to_string(), at: Timestamp(at.parse().ok()?) }),
         _ if on => return None,
         _ => None,
     };

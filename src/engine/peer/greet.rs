@@ -15,8 +15,9 @@ use crate::engine::Engine;
 use crate::engine::effect::{Effect, Topic};
 use crate::engine::event::{AskId, ConnId, Pin};
 use crate::engine::links::{Known, Link, LinkStage, PeerGreeting};
-use crate::engine::merge::{Stream, from_base36, to_base36};
+use crate::engine::merge::Stream;
 use crate::engine::pending::Pending;
+use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::{ServerId, ServerName};
 
@@ -100,7 +101,7 @@ impl Engine {
         let draft = Draft::new("CONNECT_SERVER")
             .param(VERSION)
             .param(self.identity.sid)
-            .param(to_base36(u64::from(self.identity.epoch)))
+            .param(base36::encode(u64::from(self.identity.epoch)))
             .param(&self.identity.name)
             .param(&link.nonce)
             .param(self.now.wall.0)
@@ -126,7 +127,7 @@ impl Engine {
         let Some(link) = self.links.by_conn.get(&conn) else { return };
         let Some(proof) = self.proof_of(link, true) else { return };
         let seen = link.sid().and_then(|sid| self.network.seen(Stream::Session).epoch(sid)).unwrap_or(0);
-        self.send_peer(conn, Draft::new("PROOF").param(proof).param(to_base36(u64::from(seen))));
+        self.send_peer(conn, Draft::new("PROOF").param(proof).param(base36::encode(u64::from(seen))));
         if let Some(link) = self.links.by_conn.get_mut(&conn) {
             link.stage = LinkStage::Proving;
         }
@@ -142,8 +143,8 @@ impl Engine {
         let Some(link) = self.links.by_conn.get(&conn) else { return };
         let text = format!("{} refused conn={} reason={reason} why=\"{text}\"", link.label(), conn.0);
         let level = if reason == "duplicate" { log::Level::Debug } else { log::Level::Warn };
-        self.note(level, Topic::Link, text);
         let place = link.place.clone();
+        self.note(level, Topic::Link, text);
         self.close_link(conn, reason);
         if let Some(place) = place.filter(|_| reason != "duplicate") {
             self.place_refused(&place);
@@ -151,35 +152,59 @@ impl Engine {
     }
 
     /// What speaks against a peer by what it says of itself: a reason word, and a sentence.
-    fn objection(&self, link: &Link, peer: &PeerGreeting, network: &str, clock_ms: u64) -> Option<(&'static str, String)> {
+    fn objection(
+        &self,
+        link: &Link,
+        peer: &PeerGreeting,
+        network: &str,
+        clock_ms: u64,
+    ) -> Option<(&'static str, String)> {
         let name = self.identity.name.as_str();
         if peer.sid == self.identity.sid {
             return Some(if link.pin == self.identity.pin {
                 ("own-sid", "that is this very server".to_string())
             } else {
-                ("own-sid", format!("{name} has the server id {} too: set another sid on one of them", peer.sid))
+                (
+                    "own-sid",
+                    format!("{name} has the server id {} too: set another sid on one of them", peer.sid),
+                )
             });
         }
         if network != self.config.network.name {
-            return Some(("network", format!("this is the network {}, not {network}", self.config.network.name)));
+            return Some((
+                "network",
+                format!("this is the network {}, not {network}", self.config.network.name),
+            ));
         }
         let apart_ms = clock_ms.abs_diff(self.now.wall.0);
         if apart_ms > CLOCK_APART_MS {
-            return Some(("clock", format!("the clocks are {apart_ms} ms apart: set them by the same time source")));
+            return Some((
+                "clock",
+                format!("the clocks are {apart_ms} ms apart: set them by the same time source"),
+            ));
         }
         let is_named_alike = |other: &&crate::engine::network::Server| {
             other.id != peer.sid && other.fact.name.eq_ignore_ascii_case(&peer.name)
         };
-        if peer.name.eq_ignore_ascii_case(name) || self.network.servers().any(|other| is_named_alike(&other)) {
-            return Some(("duplicate-name", format!("the name {} is taken: set another server.name", peer.name)));
+        if peer.name.eq_ignore_ascii_case(name) || self.network.servers().any(|other| is_named_alike(&other))
+        {
+            return Some((
+                "duplicate-name",
+                format!("the name {} is taken: set another server.name", peer.name),
+            ));
         }
         let known = self.network.server(peer.sid).filter(|_| self.routes.is_reachable(peer.sid));
         if let Some(known) = known.filter(|known| known.fact.pin != link.pin.to_string()) {
-            let text = format!("{} has the server id {} too: set another sid on one of them", known.fact.name, peer.sid);
+            let text = format!(
+                "{} has the server id {} too: set another sid on one of them",
+                known.fact.name, peer.sid
+            );
             return Some(("duplicate-sid", text));
         }
         let place = link.place.as_ref().and_then(|place| self.links.places.get(place));
-        if let Some(place) = place.filter(|place| place.is_fixed && !place.name.eq_ignore_ascii_case(&peer.name)) {
+        if let Some(place) =
+            place.filter(|place| place.is_fixed && !place.name.eq_ignore_ascii_case(&peer.name))
+        {
             return Some(("unknown-name", format!("{} was expected here, not {}", place.name, peer.name)));
         }
         None
@@ -190,13 +215,21 @@ impl Engine {
     fn gives_way(&mut self, conn: ConnId, sid: ServerId) -> bool {
         let caller = |link: &Link| if link.place.is_some() { self.identity.sid } else { sid };
         let Some(link) = self.links.by_conn.get(&conn) else { return true };
-        let is_other = |other: &&Link| other.conn != conn && other.sid() == Some(sid) && other.stage != LinkStage::Closing;
+        let is_other = |other: &&Link| {
+            other.conn != conn && other.sid() == Some(sid) && other.stage != LinkStage::Closing
+        };
         let Some(other) = self.links.by_conn.values().find(is_other) else { return false };
         let (mine, others) = (caller(link), caller(other));
         let other_conn = other.conn;
         let stays = others < mine || (others == mine && mine == self.identity.sid);
         if !stays {
-            self.send_peer(other_conn, Draft::new("CONNECTED").param("refused").param("duplicate").trailing("another link took over"));
+            self.send_peer(
+                other_conn,
+                Draft::new("CONNECTED")
+                    .param("refused")
+                    .param("duplicate")
+                    .trailing("another link took over"),
+            );
             self.close_link(other_conn, "another link took over");
         }
         stays
@@ -215,12 +248,19 @@ impl Engine {
 
     /// Somebody remembers this server in a later run than this one: its data was lost or put back.
     /// It goes on in a run that nobody has seen.
-    fn renew_epoch(&mut self, seen: u32) {
+    pub(super) fn renew_epoch(&mut self, seen: u32) {
         let epoch = seen.saturating_add(1);
         let text = format!("this server was seen in run {seen}, later than its own: begins run {epoch}");
         self.note(log::Level::Error, Topic::Server, text);
-        let clients: Vec<ConnId> = self.sessions.iter().filter(|session| session.user().is_some()).map(|session| session.conn).collect();
-        clients.into_iter().for_each(|conn| self.close_client(conn, "This server begins anew; please come back"));
+        let clients: Vec<ConnId> = self
+            .sessions
+            .iter()
+            .filter(|session| session.user().is_some())
+            .map(|session| session.conn)
+            .collect();
+        clients
+            .into_iter()
+            .for_each(|conn| self.close_client(conn, "This server begins anew; please come back"));
         let peers: Vec<ConnId> = self.links.by_conn.keys().copied().collect();
         peers.into_iter().for_each(|conn| self.close_link(conn, "this server begins anew"));
         self.begin_epoch(epoch);
@@ -237,9 +277,13 @@ fn connect_server(engine: &mut Engine, conn: ConnId, message: &Message) {
         return engine.refuse_peer(conn, "order", "CONNECT_SERVER came twice");
     }
     if version != VERSION {
-        return engine.refuse_peer(conn, "rules", &format!("this server speaks version {VERSION} of the mesh"));
+        return engine.refuse_peer(
+            conn,
+            "rules",
+            &format!("this server speaks version {VERSION} of the mesh"),
+        );
     }
-    let epoch = from_base36(epoch).and_then(|epoch| u32::try_from(epoch).ok());
+    let epoch = base36::parse(epoch).and_then(|epoch| u32::try_from(epoch).ok());
     let (Some(sid), Some(epoch), Some(_), Ok(clock_ms)) =
         (ServerId::parse(sid), epoch, ServerName::parse(name), clock.parse())
     else {
@@ -280,8 +324,8 @@ fn proof(engine: &mut Engine, conn: ConnId, message: &Message) {
     if hmac::verify(&key, expected.as_bytes(), hmac::sign(&key, given.as_bytes()).as_ref()).is_err() {
         return engine.refuse_peer(conn, "proof", "the two servers do not hold the same network secret");
     }
-    let seen = from_base36(message.params[1]).and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
-    if seen > engine.identity.epoch || (seen == engine.identity.epoch && !engine.is_known_as(conn)) {
+    let seen = base36::parse(message.params[1]).and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
+    if seen > engine.identity.epoch {
         return engine.renew_epoch(seen);
     }
     engine.send_peer(conn, Draft::new("CONNECTED").param("ok"));

@@ -21,8 +21,9 @@ use super::Engine;
 use super::effect::Topic;
 use super::event::ConnId;
 use super::links::LinkStage;
-use super::merge::{Dot, Stamp, from_base36, to_base36};
+use super::merge::{Dot, Stamp};
 use super::network::{Change, Edit};
+use crate::wire::base36;
 use crate::wire::line::Lines;
 use crate::wire::message::{Draft, Message};
 
@@ -81,7 +82,11 @@ impl Engine {
         let Some(message) = Message::parse(line) else { return };
         if message.tags.get("dot").is_some() {
             if !accepted {
-                return self.refuse_peer(conn, "order", "events come after both ends have accepted each other");
+                return self.refuse_peer(
+                    conn,
+                    "order",
+                    "events come after both ends have accepted each other",
+                );
             }
             match read_change(&message, line) {
                 Some(change) => self.receive(conn, change),
@@ -89,7 +94,8 @@ impl Engine {
             }
             return;
         }
-        let Some(row) = PEER_MESSAGES.iter().copied().flatten().find(|row| row.name == message.command) else {
+        let Some(row) = PEER_MESSAGES.iter().copied().flatten().find(|row| row.name == message.command)
+        else {
             return self.note_senseless(conn, message.command);
         };
         let in_time = match row.when {
@@ -129,12 +135,12 @@ fn read_change(message: &Message, line: &str) -> Option<Change> {
     if dot.seq == 0 {
         return None;
     }
-    let stamp = Stamp::from_number(from_base36(number)?, dot.origin.server);
+    let stamp = Stamp::from_number(base36::parse(number)?, dot.origin.server);
     let over = match message.tags.get("over") {
         Some(over) => over.split(',').map(Dot::parse).collect::<Option<Vec<Dot>>>()?,
         None => Vec::new(),
     };
-    let after = message.tags.get("after").and_then(|after| from_base36(&after)).unwrap_or(0);
+    let after = message.tags.get("after").and_then(|after| base36::parse(&after)).unwrap_or(0);
     let more = message.tags.get("more").is_some();
     let row = EVENT_MESSAGES.iter().copied().flatten().find(|row| row.name == message.command);
     let edit = row
@@ -169,13 +175,13 @@ pub(super) fn write_change(change: &Change) -> String {
         }
         Edit::Message(message) => talk::write_message(message),
     };
-    let mut draft = draft.tag("dot", &format!("{}.{}", change.dot, to_base36(change.stamp.number())));
+    let mut draft = draft.tag("dot", &format!("{}.{}", change.dot, base36::encode(change.stamp.number())));
     if !change.over.is_empty() {
         let over: Vec<String> = change.over.iter().map(Dot::to_string).collect();
         draft = draft.tag("over", &over.join(","));
     }
     if change.after > 0 {
-        draft = draft.tag("after", &to_base36(change.after));
+        draft = draft.tag("after", &base36::encode(change.after));
     }
     if change.more {
         draft = draft.tag("more", "");

@@ -4,10 +4,11 @@ use super::{PeerMessage, When, talk};
 use crate::engine::Engine;
 use crate::engine::cap::Cap;
 use crate::engine::event::ConnId;
-use crate::engine::merge::{Origin, from_base36, to_base36};
+use crate::engine::merge::Origin;
 use crate::engine::network::{Message as Said, Verb};
 use crate::engine::outgoing::{Outgoing, Spoken};
 use crate::engine::session::Session;
+use crate::wire::base36;
 use crate::wire::mask::glob_matches;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::{ChannelName, UserId};
@@ -46,7 +47,7 @@ impl Engine {
             }
             Passing::Tags(said) => talk::write_onto(Draft::new("PASSING").param("TAGMSG"), said),
         };
-        let once = format!("{}.{}", self.origin(), to_base36(self.passed));
+        let once = format!("{}.{}", self.origin(), base36::encode(self.passed));
         self.send_passing(self.origin(), &draft.tag("once", &once), None);
         self.deliver(&passing);
     }
@@ -71,7 +72,10 @@ impl Engine {
             }
             Passing::Broadcast { by, mask, verb, text } => {
                 if glob_matches(mask, self.identity.name.as_str()) {
-                    self.say_where(|_, session| session.user().is_some(), format!(":{by} {verb} $${mask} :{text}"));
+                    self.say_where(
+                        |_, session| session.user().is_some(),
+                        format!(":{by} {verb} $${mask} :{text}"),
+                    );
                 }
             }
             Passing::Invite { by, user, channel } => self.deliver_invite(by, *user, channel),
@@ -87,7 +91,8 @@ impl Engine {
             session.invited.insert(channel.folded());
             hears.push(session.conn);
         }
-        let inviter = by.split('!').next().and_then(|nick| self.network.user_called(nick)).map(|user| user.id);
+        let inviter =
+            by.split('!').next().and_then(|nick| self.network.user_called(nick)).map(|user| user.id);
         if let Some(known) = self.network.channel(&channel.folded()) {
             let members = known.members_of(self.identity.sid).map(|(member, _)| member);
             let told = members.filter(|member| Some(*member) != inviter && *member != user);
@@ -111,7 +116,7 @@ impl Engine {
 fn passing(engine: &mut Engine, conn: ConnId, message: &Message) {
     let once = message.tags.get("once").and_then(|once| {
         let (origin, number) = once.rsplit_once('.')?;
-        Some((Origin::parse(origin)?, from_base36(number)?))
+        Some((Origin::parse(origin)?, base36::parse(number)?))
     });
     let (Some((origin, number)), Some(passing)) = (once, read_passing(message)) else {
         return engine.note_senseless(conn, "PASSING");

@@ -13,8 +13,9 @@ use crate::engine::Engine;
 use crate::engine::effect::Topic;
 use crate::engine::event::ConnId;
 use crate::engine::links::{LinkStage, Pull};
-use crate::engine::merge::{Answer, Dot, Fact, Origin, Stream, Vector, from_base36, to_base36};
+use crate::engine::merge::{Answer, Dot, Fact, Origin, Stream, Vector};
 use crate::engine::network::{Change, Key, Value, edit_of};
+use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
 
 pub const MESSAGES: &[PeerMessage] = &[
@@ -33,10 +34,28 @@ pub const MESSAGES: &[PeerMessage] = &[
         help: "S :<sid.epoch=tip> … | M <sid.epoch> <from> <to>",
     },
     PeerMessage { name: "SNAPSHOT", params_min: 1, when: When::Accepted, run: snapshot, help: "S" },
-    PeerMessage { name: "ALIVE", params_min: 3, when: When::Accepted, run: alive, help: "S <sid.epoch> :<seq|seq-seq> …" },
+    PeerMessage {
+        name: "ALIVE",
+        params_min: 3,
+        when: When::Accepted,
+        run: alive,
+        help: "S <sid.epoch> :<seq|seq-seq> …",
+    },
     PeerMessage { name: "DEAD", params_min: 2, when: When::Accepted, run: dead, help: "S :<dot> …" },
-    PeerMessage { name: "GAP", params_min: 3, when: When::Accepted, run: gap, help: "M <sid.epoch> <last that is lost>" },
-    PeerMessage { name: "DONE", params_min: 2, when: When::Accepted, run: done, help: "S :<sid.epoch=tip> … | M <sid.epoch>" },
+    PeerMessage {
+        name: "GAP",
+        params_min: 3,
+        when: When::Accepted,
+        run: gap,
+        help: "M <sid.epoch> <last that is lost>",
+    },
+    PeerMessage {
+        name: "DONE",
+        params_min: 2,
+        when: When::Accepted,
+        run: done,
+        help: "S :<sid.epoch=tip> … | M <sid.epoch>",
+    },
 ];
 
 /// How many early events of one origin and stream are kept; the rest is pulled again.
@@ -161,7 +180,7 @@ impl Engine {
             }
             self.intake.wanted.insert(origin, (conn, self.now.steady_ms));
             let draft = Draft::new("WANT").param("M").param(origin);
-            self.send_peer(conn, draft.param(to_base36(first)).param(to_base36(last)));
+            self.send_peer(conn, draft.param(base36::encode(first)).param(base36::encode(last)));
         }
     }
 
@@ -172,8 +191,10 @@ impl Engine {
         let missing = self.links.accepted().find(|link| self.lacks_facts_of(&link.known.session));
         if let Some(conn) = missing.map(|link| link.conn) {
             let since_ms = self.now.steady_ms;
-            self.links.by_conn.get_mut(&conn).expect("found above").pull = Some(Pull { since_ms, staged: None });
-            let draft = Draft::new("WANT").param("S").trailing(write_vector(self.network.seen(Stream::Session)));
+            self.links.by_conn.get_mut(&conn).expect("found above").pull =
+                Some(Pull { since_ms, staged: None });
+            let draft =
+                Draft::new("WANT").param("S").trailing(write_vector(self.network.seen(Stream::Session)));
             self.send_peer(conn, draft);
         }
     }
@@ -202,7 +223,10 @@ impl Engine {
             let (address, pin) = (link.address, link.pin);
             let users = sid.map_or(0, |sid| self.network.users_of(sid).count());
             let took_ms = now_ms - link_opened(self, conn);
-            let text = format!("{label} linked conn={} address={address} pin={pin} users={users} took_ms={took_ms}", conn.0);
+            let text = format!(
+                "{label} linked conn={} address={address} pin={pin} users={users} took_ms={took_ms}",
+                conn.0
+            );
             self.note(log::Level::Info, Topic::Link, text);
             self.publish_route();
         }
@@ -228,7 +252,7 @@ impl Engine {
     }
 
     /// What was asked of a link that is gone is asked of others.
-    pub(super) fn forget_pulls_of(&mut self, conn: ConnId) {
+    pub(in crate::engine) fn forget_pulls_of(&mut self, conn: ConnId) {
         self.intake.wanted.retain(|_, (asked, _)| *asked != conn);
     }
 
@@ -239,7 +263,9 @@ impl Engine {
         let Some(link) = self.links.by_conn.get(&conn) else { return };
         // Facts last: whoever hears of both asks for messages first.
         let mut drafts = Vec::new();
-        for (stream, known) in [(Stream::Message, &link.known.message), (Stream::Session, &link.known.session)] {
+        for (stream, known) in
+            [(Stream::Message, &link.known.message), (Stream::Session, &link.known.session)]
+        {
             let seen = self.network.seen(stream);
             let news = if in_full { seen.clone() } else { seen.beyond(known) };
             if in_full || !news.is_empty() {
@@ -249,7 +275,7 @@ impl Engine {
         drafts.into_iter().for_each(|draft| self.send_peer(conn, draft));
     }
 
-    pub(super) fn tell_all_have(&mut self) {
+    pub(in crate::engine) fn tell_all_have(&mut self) {
         let links: Vec<ConnId> = self.links.accepted().map(|link| link.conn).collect();
         links.into_iter().for_each(|conn| self.tell_have(conn, false));
     }
@@ -278,7 +304,8 @@ impl Engine {
         self.send_peer(conn, Draft::new("SNAPSHOT").param("S"));
         for (key, fact) in answer.facts {
             let Some(edit) = edit_of(&key, &fact.value) else { continue };
-            let change = Change { dot: fact.dot, stamp: fact.stamp, over: vec![], after: 0, more: false, edit };
+            let change =
+                Change { dot: fact.dot, stamp: fact.stamp, over: vec![], after: 0, more: false, edit };
             self.send_line(conn, write_change(&change));
         }
         let mut alive: BTreeMap<Origin, Vec<u64>> = BTreeMap::new();
@@ -300,10 +327,14 @@ impl Engine {
         let floor = self.network.talk().floor(origin);
         if first < floor {
             let lost = (floor - 1).min(last);
-            self.send_peer(conn, Draft::new("GAP").param("M").param(origin).param(to_base36(lost)));
+            self.send_peer(conn, Draft::new("GAP").param("M").param(origin).param(base36::encode(lost)));
         }
-        let lines: Vec<String> =
-            self.network.talk().range(origin, first.max(floor), last).map(|change| write_change(change)).collect();
+        let lines: Vec<String> = self
+            .network
+            .talk()
+            .range(origin, first.max(floor), last)
+            .map(|change| write_change(change))
+            .collect();
         lines.into_iter().for_each(|line| self.send_line(conn, line));
         self.send_peer(conn, Draft::new("DONE").param("M").param(origin));
     }
@@ -322,6 +353,11 @@ fn have(engine: &mut Engine, conn: ConnId, message: &Message) {
     let (Some(stream), Some(vector)) = (read_stream(message.params[0]), vector) else {
         return engine.note_senseless(conn, "HAVE");
     };
+    let own = engine.origin();
+    if vector.tip(own) > engine.network.seen(stream).tip(own) {
+        // More than this run has ever said: it was another run of the same number.
+        return engine.renew_epoch(own.epoch);
+    }
     let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
     link.known.of(stream).join(&vector);
     link.known.told |= stream == Stream::Session;
@@ -334,10 +370,12 @@ fn want(engine: &mut Engine, conn: ConnId, message: &Message) {
             Some(asked) => engine.answer_facts(conn, &asked),
             None => engine.note_senseless(conn, "WANT"),
         },
-        ("M", [origin, first, last, ..]) => match (Origin::parse(origin), from_base36(first), from_base36(last)) {
-            (Some(origin), Some(first), Some(last)) => engine.answer_messages(conn, origin, first, last),
-            _ => engine.note_senseless(conn, "WANT"),
-        },
+        ("M", [origin, first, last, ..]) => {
+            match (Origin::parse(origin), base36::parse(first), base36::parse(last)) {
+                (Some(origin), Some(first), Some(last)) => engine.answer_messages(conn, origin, first, last),
+                _ => engine.note_senseless(conn, "WANT"),
+            }
+        }
         _ => engine.note_senseless(conn, "WANT"),
     }
 }
@@ -385,7 +423,8 @@ fn dead(engine: &mut Engine, conn: ConnId, message: &Message) {
 }
 
 fn gap(engine: &mut Engine, conn: ConnId, message: &Message) {
-    let (Some(origin), Some(last)) = (Origin::parse(message.params[1]), from_base36(message.params[2])) else {
+    let (Some(origin), Some(last)) = (Origin::parse(message.params[1]), base36::parse(message.params[2]))
+    else {
         return engine.note_senseless(conn, "GAP");
     };
     let was_asked = engine.intake.wanted.get(&origin).is_some_and(|(asked, _)| *asked == conn);
@@ -405,7 +444,9 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
             }
         }
         "S" => {
-            let Some(seen) = read_vector(message.params[1]) else { return engine.note_senseless(conn, "DONE") };
+            let Some(seen) = read_vector(message.params[1]) else {
+                return engine.note_senseless(conn, "DONE");
+            };
             let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
             link.known.session.join(&seen);
             let Some(pull) = link.pull.take() else { return engine.note_senseless(conn, "DONE") };
@@ -432,14 +473,15 @@ fn read_stream(text: &str) -> Option<Stream> {
 
 /// `7FA.2=5k 9BC.1=3`
 fn write_vector(vector: &Vector) -> String {
-    let entries: Vec<String> = vector.iter().map(|(origin, tip)| format!("{origin}={}", to_base36(tip))).collect();
+    let entries: Vec<String> =
+        vector.iter().map(|(origin, tip)| format!("{origin}={}", base36::encode(tip))).collect();
     entries.join(" ")
 }
 
 fn read_vector(text: &str) -> Option<Vector> {
     let entries = text.split_ascii_whitespace().map(|entry| {
         let (origin, tip) = entry.split_once('=')?;
-        Some((Origin::parse(origin)?, from_base36(tip)?))
+        Some((Origin::parse(origin)?, base36::parse(tip)?))
     });
     entries.collect()
 }
@@ -454,8 +496,8 @@ fn ranges(seqs: &[u64]) -> Vec<String> {
         }
     }
     let text = |(first, last): (u64, u64)| match first == last {
-        true => to_base36(first),
-        false => format!("{}-{}", to_base36(first), to_base36(last)),
+        true => base36::encode(first),
+        false => format!("{}-{}", base36::encode(first), base36::encode(last)),
     };
     ranges.into_iter().map(text).collect()
 }
@@ -467,7 +509,7 @@ fn read_ranges(text: &str) -> Option<Vec<u64>> {
     let mut seqs = Vec::new();
     for range in text.split_ascii_whitespace() {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (from_base36(first)?, from_base36(last)?);
+        let (first, last) = (base36::parse(first)?, base36::parse(last)?);
         if last < first || last - first > RANGE_MAX {
             return None;
         }

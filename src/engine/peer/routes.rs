@@ -6,8 +6,8 @@ use super::{PeerMessage, When};
 use crate::engine::Engine;
 use crate::engine::event::ConnId;
 use crate::engine::links::Link;
-use crate::engine::merge::{from_base36, to_base36};
 use crate::engine::network::Route;
+use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::ServerId;
 
@@ -33,8 +33,8 @@ fn write_route(server: ServerId, route: &Route) -> Draft {
     let peers: Vec<String> = route.peers.iter().map(|(peer, cost)| format!("{peer}={cost}")).collect();
     Draft::new("ROUTES")
         .param(server)
-        .param(to_base36(u64::from(route.epoch)))
-        .param(to_base36(route.number))
+        .param(base36::encode(u64::from(route.epoch)))
+        .param(base36::encode(route.number))
         .trailing(peers.join(" "))
 }
 
@@ -45,8 +45,8 @@ fn read_route(message: &Message) -> Option<(ServerId, Route)> {
         Some((ServerId::parse(peer)?, cost.parse().ok()?))
     });
     let route = Route {
-        epoch: u32::try_from(from_base36(epoch)?).ok()?,
-        number: from_base36(number)?,
+        epoch: u32::try_from(base36::parse(epoch)?).ok()?,
+        number: base36::parse(number)?,
         peers: peers.collect::<Option<BTreeMap<ServerId, u32>>>()?,
     };
     Some((ServerId::parse(server)?, route))
@@ -64,7 +64,8 @@ fn routes(engine: &mut Engine, conn: ConnId, message: &Message) {
     }
     let draft = write_route(server, &route);
     if engine.routes.learn(server, route) {
-        let others: Vec<ConnId> = engine.links.accepted().map(|link| link.conn).filter(|to| *to != conn).collect();
+        let others: Vec<ConnId> =
+            engine.links.accepted().map(|link| link.conn).filter(|to| *to != conn).collect();
         others.into_iter().for_each(|to| engine.send_peer(to, draft.clone()));
         engine.map_changed();
     }
@@ -78,7 +79,9 @@ fn ping(engine: &mut Engine, conn: ConnId, message: &Message) {
 fn pong(engine: &mut Engine, conn: ConnId, message: &Message) {
     let now = engine.now;
     let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
-    let (Ok(sent), Ok(theirs)) = (message.params[0].parse::<u64>(), message.params[1].parse::<i64>()) else { return };
+    let (Ok(sent), Ok(theirs)) = (message.params[0].parse::<u64>(), message.params[1].parse::<i64>()) else {
+        return;
+    };
     let round_trip = now.steady_ms.saturating_sub(sent);
     link.round_trip_ms = Some(round_trip);
     // Their clock was read about half a round trip ago.
@@ -103,7 +106,8 @@ impl Engine {
 
     /// Tells a new peer all that is known of the map.
     pub(super) fn send_routes(&mut self, conn: ConnId) {
-        let drafts: Vec<Draft> = self.routes.known().map(|(server, route)| write_route(server, route)).collect();
+        let drafts: Vec<Draft> =
+            self.routes.known().map(|(server, route)| write_route(server, route)).collect();
         drafts.into_iter().for_each(|draft| self.send_peer(conn, draft));
     }
 

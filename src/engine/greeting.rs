@@ -1,0 +1,75 @@
+//! What a client is told as it arrives: 001 to 005, who is here, the message of the day.
+
+use super::turn::Turn;
+use super::{Engine, isupport};
+use crate::wire::numeric;
+use crate::wire::time::Timestamp;
+
+impl Turn<'_> {
+    pub fn welcome(&mut self) {
+        let network = self.config().network.name.clone();
+        let (server, version) = (self.server_name().to_string(), self.engine.identity.version.clone());
+        let started = readable(self.engine.started.wall);
+        let prefix = self.prefix();
+        self.reply(numeric::welcome(&network, &prefix));
+        self.reply(numeric::your_host(&server, &version));
+        self.reply(numeric::created(&started));
+        self.reply(isupport::my_info(&server, &version));
+        self.reply_all(isupport::replies(self.config()));
+        self.lusers();
+        self.motd();
+    }
+
+    /// How many are here, as LUSERS counts them.
+    pub fn lusers(&mut self) {
+        self.engine.count_users();
+        let network = self.network();
+        let all = network.users().count();
+        let invisible = network.users().filter(|user| user.has_mode('i')).count();
+        let operators = network.users().filter(|user| user.is_operator()).count();
+        let servers = network.servers().count();
+        let channels = network.channels().count();
+        let unknown = self.engine.sessions.unknown();
+        let (here, links) = (self.engine.sessions.registered(), self.engine.links.up().count());
+        let (here_max, all_max) = (self.engine.tally.users_local_max, self.engine.tally.users_network_max);
+        self.reply(numeric::luser_client(all - invisible, invisible, servers));
+        if operators > 0 {
+            self.reply(numeric::luser_op(operators));
+        }
+        if unknown > 0 {
+            self.reply(numeric::luser_unknown(unknown));
+        }
+        if channels > 0 {
+            self.reply(numeric::luser_channels(channels));
+        }
+        self.reply(numeric::luser_me(here, links));
+        self.reply(numeric::local_users(here, here_max));
+        self.reply(numeric::global_users(all, all_max));
+    }
+
+    /// The message of the day.
+    pub fn motd(&mut self) {
+        let Some(text) = self.config().server.motd_text.clone() else {
+            return self.reply(numeric::no_motd());
+        };
+        let server = self.server_name().to_string();
+        self.reply(numeric::motd_start(&server));
+        self.reply_all(text.lines().map(numeric::motd));
+        self.reply(numeric::end_of_motd());
+    }
+}
+
+impl Engine {
+    /// Keeps the highest numbers of users so far.
+    pub(super) fn count_users(&mut self) {
+        let (here, all) = (self.sessions.registered(), self.network.users().count());
+        self.tally.users_local_max = self.tally.users_local_max.max(here);
+        self.tally.users_network_max = self.tally.users_network_max.max(all);
+    }
+}
+
+/// A point in time for people: `2026-11-21 06:56:05 UTC`.
+pub fn readable(time: Timestamp) -> String {
+    let text = time.to_string();
+    format!("{} {} UTC", &text[..10], &text[11..19])
+}

@@ -1,0 +1,162 @@
+//! Whatever can be written to a peer is read back the same.
+
+use super::*;
+use crate::engine::merge::{Origin, Stream};
+use crate::engine::network::{
+    Item, MaskFact, MemberFact, Message as Said, ServerFact, Setting, StatusFact, Target, Topic, UserFact,
+    Verb,
+};
+use crate::wire::fold::fold;
+use crate::wire::letters::Letters;
+use crate::wire::names::{ChannelName, Nick, ServerId, UserId};
+use crate::wire::time::Timestamp;
+
+fn sid() -> ServerId {
+    ServerId::parse("7FA").unwrap()
+}
+
+fn stamp(ms: u64) -> Stamp {
+    Stamp { ms, count: 3, server: sid() }
+}
+
+fn edits() -> Vec<Edit> {
+    let user = UserId::numbered(sid(), 5);
+    let (channel, birth) = (fold("#Green"), stamp(7));
+    let name = ChannelName::parse("#Green", 64).unwrap();
+    let by = "ann!a@host".to_string();
+    let said = |verb, target, text: &str| {
+        Edit::Message(Said {
+            verb,
+            sender: user,
+            source: by.clone(),
+            account: Some("ann".into()),
+            target,
+            text: text.into(),
+            tags: vec![("+draft/react".into(), "a b;c\\".into())],
+        })
+    };
+    let to_channel = |least| Target::Channel { name: name.clone(), least };
+    vec![
+        Edit::Server(ServerFact {
+            name: "hall.lan".into(),
+            description: "The great hall".into(),
+            version: "folkmoot-0.1".into(),
+            pin: "sha256:00".into(),
+            clients_max: 9,
+            started: Timestamp(4),
+        }),
+        Edit::Goodbye { reason: "".into() },
+        Edit::User {
+            user,
+            fact: UserFact {
+                nick: Nick::parse("Ann", 9).unwrap(),
+                claimed: stamp(1),
+                username: "a".into(),
+                host: "0::1".into(),
+                address: "10.0.0.1".into(),
+                realname: ": Ann of the hall".into(),
+                account: None,
+                away: Some("out; to lunch".into()),
+                modes: Letters::parse("iw").unwrap(),
+                class: Some("administrator".into()),
+                secure: true,
+                signed_on: Timestamp(8),
+            },
+        },
+        Edit::Quit { user, reason: "Quit: bye now".into() },
+        Edit::Join {
+            user,
+            channel: channel.clone(),
+            fact: MemberFact { name: name.clone(), birth, joined: stamp(9), status: Letters::NONE.with('o') },
+        },
+        Edit::Part { user, channel: channel.clone(), reason: None },
+        Edit::Part { user, channel: channel.clone(), reason: Some("".into()) },
+        Edit::Kick { user, channel: channel.clone(), by: by.clone(), reason: "out you go".into() },
+        Edit::Setting {
+            channel: channel.clone(),
+            birth,
+            item: Item::Mode('n'),
+            value: Some(Setting::On),
+            by: by.clone(),
+        },
+        Edit::Setting { channel: channel.clone(), birth, item: Item::Mode('k'), value: None, by: by.clone() },
+        Edit::Setting {
+            channel: channel.clone(),
+            birth,
+            item: Item::Mode('k'),
+            value: Some(Setting::Value("sesame".into())),
+            by: String::new(),
+        },
+        Edit::Setting {
+            channel: channel.clone(),
+            birth,
+            item: Item::Topic,
+            value: Some(Setting::Topic(Topic { text: "".into(), by: by.clone(), at: Timestamp(3) })),
+            by: by.clone(),
+        },
+        Edit::Setting { channel: channel.clone(), birth, item: Item::Topic, value: None, by: by.clone() },
+        Edit::Status {
+            channel: channel.clone(),
+            birth,
+            user,
+            letter: 'v',
+            fact: StatusFact { on: false, joined: stamp(9) },
+            by: by.clone(),
+        },
+        Edit::Mask {
+            channel: channel.clone(),
+            birth,
+            list: 'b',
+            mask: "*!*@bad".into(),
+            fact: Some(MaskFact { by: by.clone(), at: Timestamp(2) }),
+            by: by.clone(),
+        },
+        Edit::Mask { channel, birth, list: 'e', mask: "x!*@*".into(), fact: None, by: by.clone() },
+        said(Verb::Privmsg, to_channel(None), ":) hello  there"),
+        said(Verb::Notice, to_channel(Some('o')), ""),
+        said(Verb::Tagmsg, to_channel(None), ""),
+        said(Verb::Privmsg, Target::User { user, nick: Nick::parse("bob", 9).unwrap() }, "hi"),
+    ]
+}
+
+#[test]
+fn every_kind_of_change_survives_the_wire() {
+    for (place, edit) in edits().into_iter().enumerate() {
+        let origin = Origin { server: sid(), epoch: 2 };
+        let stream = edit.stream();
+        let change = Change {
+            dot: Dot { origin, stream, seq: place as u64 + 1 },
+            stamp: stamp(1_795_244_165_123),
+            over: vec![Dot { origin: Origin { epoch: 1, ..origin }, stream: Stream::Session, seq: 40 }],
+            after: if stream == Stream::Message { 77 } else { 0 },
+            more: place % 2 == 0,
+            edit,
+        };
+        let line = write_change(&change);
+        let message = Message::parse(&line).expect("a written change is a message");
+        assert_eq!(read_change(&message, &line).as_ref(), Some(&change), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_kept_and_passed_on_as_it_came() {
+    for line in [
+        "@dot=7FA.2.S5k.2s1k0ftdg0 FROBNICATE now :or never",
+        "@dot=7FA.2.S5l.2s1k0ftdg0 JOIN nonsense",
+        "@dot=7FA.2.M5l.2s1k0ftdg0 QUIT 7FAAAAAAB :wrong stream",
+    ] {
+        let message = Message::parse(line).unwrap();
+        let change = read_change(&message, line).expect("its dot makes sense");
+        assert_eq!(write_change(&change), line);
+    }
+}
+
+#[test]
+fn a_line_without_a_sensible_dot_is_nothing() {
+    for line in
+        ["@dot=7FA.2.S5k JOIN x", "@dot= JOIN x", "@dot=7FA.2.S0.1 JOIN x", "@dot=7FA.2.S1.1;over=x QUIT a b"]
+    {
+        let message = Message::parse(line).unwrap();
+        assert_eq!(read_change(&message, line), None, "{line}");
+    }
+}

@@ -1,0 +1,240 @@
+//! Where peers may be called, and when they are called again.
+
+use super::Engine;
+use super::effect::{Effect, Topic};
+use super::event::{AskId, Beacon, ConnId, Pin};
+use super::links::{LinkStage, Place};
+use super::pending::Pending;
+use crate::wire::names::ServerId;
+
+/// The longest wait before a place is called again.
+const WAIT_MAX_MS: u64 = 60_000;
+
+/// The first wait after a refusal: it takes a human act to change anything.
+const WAIT_REFUSED_MS: u64 = 30_000;
+
+/// A link that was up for so long wipes out the failures before it.
+const STEADY_AFTER_MS: u64 = 60_000;
+
+/// A found server that has not announced itself for so long is not called any more.
+const SILENT_AFTER_MS: u64 = 300_000;
+
+impl Engine {
+    /// Takes the places from the config.
+    pub(super) fn know_fixed_places(&mut self) {
+        self.links.places.retain(|_, place| !place.is_fixed);
+        for link in self.config.link.clone().into_iter().filter(|link| link.connect) {
+            let place = Place {
+                name: link.name,
+                address: link.address.clone(),
+                pin: link.pin.as_deref().and_then(Pin::parse),
+                sid: None,
+                is_fixed: true,
+                failures: 0,
+                next_ms: self.now.steady_ms,
+                dialling: None,
+                announced_ms: 0,
+            };
+            self.links.places.insert(link.address, place);
+        }
+    }
+
+    pub(super) fn discovered(&mut self, beacon: Beacon) {
+        if beacon.sid == self.identity.sid && beacon.pin == self.identity.pin {
+            return;
+        }
+        if !beacon.ours {
+            self.note_stranger(&beacon);
+            return;
+        }
+        let address = beacon.link.to_string();
+        let now_ms = self.now.steady_ms;
+        if let Some(place) = self.links.places.get_mut(&address) {
+            place.announced_ms = now_ms;
+            return;
+        }
+        if !self.config.discovery.link {
+            return;
+        }
+        self.note(
+            log::Level::Info,
+            Topic::Link,
+            format!("{} found at={address} sid={}", beacon.name, beacon.sid),
+        );
+        // Both find each other at the same time; one of them goes first.
+        let head_start_ms = if self.identity.sid < beacon.sid { 0 } else { 1_000 };
+        let place = Place {
+            name: beacon.name,
+            address: address.clone(),
+            pin: Some(beacon.pin),
+            sid: Some(beacon.sid),
+            is_fixed: false,
+            failures: 0,
+            next_ms: now_ms + head_start_ms,
+            dialling: None,
+            announced_ms: now_ms,
+        };
+        self.links.places.insert(address, place);
+    }
+
+    /// A server that is none of ours is named once, and how to join it.
+    fn note_stranger(&mut self, beacon: &Beacon) {
+        if self.links.strangers.insert(beacon.pin) {
+            let text = format!(
+                "{} seen on this LAN at={} network={}; to join it: `folkmoot invite` there, `folkmoot serve --join CODE` here",
+                beacon.name, beacon.link, beacon.network
+            );
+            self.note(log::Level::Info, Topic::Link, text);
+        }
+    }
+
+    /// A server said goodbye: it need not be called.
+    pub(super) fn vanished(&mut self, server: ServerId) {
+        self.links.places.retain(|_, place| place.is_fixed || place.sid != Some(server));
+    }
+
+    /// Calls whoever is due.
+    pub(super) fn call_places(&mut self) {
+        if self.is_stopping {
+            return;
+        }
+        let now_ms = self.now.steady_ms;
+        self.links.places.retain(|_, place| {
+            let is_silent = now_ms.saturating_sub(place.announced_ms) > SILENT_AFTER_MS;
+            place.is_fixed || place.dialling.is_some() || !(is_silent && place.failures > 0)
+        });
+        let is_due = |place: &&Place| place.dialling.is_none() && place.next_ms <= now_ms;
+        let due: Vec<String> = self
+            .links
+            .places
+            .values()
+            .filter(is_due)
+            .filter(|place| !self.is_linked(place))
+            .map(|place| place.address.clone())
+            .collect();
+        for address in due {
+            let ask = self.asks.open(Pending::Dial { place: address.clone() });
+            let Some(place) = self.links.places.get_mut(&address) else { continue };
+            place.dialling = Some(ask);
+            let (name, pin) = (place.name.clone(), place.pin);
+            self.effects.push(Effect::Dial { ask, name, address, pin });
+        }
+    }
+
+    fn is_linked(&self, place: &Place) -> bool {
+        let mut links = self.links.by_conn.values().filter(|link| link.stage != LinkStage::Closing);
+        links.any(|link| {
+            let is_same_place = link.place.as_ref() == Some(&place.address);
+            let is_same_server = link.peer.as_ref().is_some_and(|peer| {
+                place.sid == Some(peer.sid) || peer.name.eq_ignore_ascii_case(&place.name)
+            });
+            is_same_place || is_same_server
+        })
+    }
+
+    pub(super) fn dial_failed(&mut self, ask: AskId, why: &str) {
+        let Some(Pending::Dial { place }) = self.asks.take(ask) else { return };
+        if let Some(known) = self.links.places.get_mut(&place) {
+            known.dialling = None;
+            let name = known.name.clone();
+            // Said once, then only to whoever wants to know: a peer may be off for days.
+            let level = if known.failures == 0 { log::Level::Warn } else { log::Level::Debug };
+            self.note(level, Topic::Link, format!("{name} cannot be reached at={place} why=\"{why}\""));
+            self.wait_before_next(&place, 0);
+        }
+    }
+
+    pub(super) fn place_refused(&mut self, place: &str) {
+        self.wait_before_next(place, WAIT_REFUSED_MS);
+    }
+
+    /// Waits a random time up to a bound that doubles with each failure, so that many servers that
+    /// lost the same peer do not all call it at once.
+    fn wait_before_next(&mut self, place: &str, at_least_ms: u64) {
+        let Some(failures) = self.links.places.get(place).map(|place| place.failures) else { return };
+        let bound_ms = WAIT_MAX_MS.min(1_000 << failures.min(16));
+        let wait_ms = at_least_ms + self.dice.below(bound_ms);
+        let next_ms = self.now.steady_ms + wait_ms;
+        if let Some(place) = self.links.places.get_mut(place) {
+            place.failures += 1;
+            place.next_ms = next_ms;
+        }
+    }
+
+    /// The place led back here: a server's own address in its config, or its own announcement.
+    pub(super) fn found_myself(&mut self, conn: ConnId) {
+        let place = self.links.by_conn.get(&conn).and_then(|link| link.place.clone());
+        if let Some(place) = place {
+            self.links.places.remove(&place);
+        }
+    }
+
+    pub(super) fn link_closed(&mut self, conn: ConnId, why: &str) {
+        let Some(link) = self.links.by_conn.remove(&conn) else { return };
+        let label = link.label();
+        let was_refused = link.stage == LinkStage::Closing;
+        let level = if link.up_ms.is_some() { log::Level::Warn } else { log::Level::Debug };
+        self.note(level, Topic::Link, format!("{label} closed conn={} why=\"{why}\"", conn.0));
+        self.forget_pulls_of(conn);
+        if let Some(place) = link.place.filter(|_| !was_refused) {
+            let was_steady =
+                link.up_ms.is_some_and(|up| self.now.steady_ms.saturating_sub(up) > STEADY_AFTER_MS);
+            if was_steady && let Some(place) = self.links.places.get_mut(&place) {
+                place.failures = 0;
+            }
+            self.wait_before_next(&place, 0);
+        }
+        if link.up_ms.is_some() && !self.is_stopping {
+            self.publish_route();
+        }
+        self.pull();
+    }
+
+    /// Ends a link. It counts as gone at once, whatever the socket does.
+    pub(super) fn close_link(&mut self, conn: ConnId, why: &str) {
+        let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
+        if link.stage == LinkStage::Closing {
+            return;
+        }
+        let was_up = link.stage == LinkStage::Up;
+        link.stage = LinkStage::Closing;
+        link.pull = None;
+        let place = link.place.clone();
+        self.effects.push(Effect::Close { conn, why: why.to_string() });
+        self.forget_pulls_of(conn);
+        if let Some(place) = place {
+            self.wait_before_next(&place, 0);
+        }
+        if was_up {
+            self.publish_route();
+        }
+    }
+
+    /// Calls a server that an operator names, now.
+    pub(super) fn call_now(&mut self, name: &str) -> Result<(), String> {
+        let now_ms = self.now.steady_ms;
+        let place = self.links.places.values_mut().find(|place| place.name.eq_ignore_ascii_case(name));
+        let Some(place) = place else {
+            return Err(format!("No place to call {name}: neither a [[link]] nor found on this LAN"));
+        };
+        place.next_ms = now_ms;
+        let place = place.clone();
+        if self.is_linked(&place) {
+            return Err(format!("There is a link to {name} already"));
+        }
+        self.call_places();
+        Ok(())
+    }
+
+    /// Ends the link to a neighbour that an operator names; `false` where there is none.
+    pub(super) fn drop_link(&mut self, name: &str, why: &str) -> bool {
+        let link = self.links.accepted().find(|link| link.label().eq_ignore_ascii_case(name));
+        let Some((conn, place)) = link.map(|link| (link.conn, link.place.clone())) else { return false };
+        self.close_link(conn, why);
+        if let Some(place) = place {
+            // Not at once again, or the operator would have done nothing.
+            self.place_refused(&place);
+        }
+        true
+    }
+}

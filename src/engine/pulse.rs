@@ -1,0 +1,116 @@
+//! What a tick brings: pings, timeouts, expiries.
+
+use super::Engine;
+use super::effect::Effect;
+use super::event::{AskId, ConnId};
+use super::links::LinkStage;
+use super::pending::Pending;
+use super::session::Stage;
+
+/// How long a link may be silent before it is asked for a sign of life, and before it counts as dead.
+const LINK_PING_AFTER_MS: u64 = 5_000;
+const LINK_DEAD_AFTER_MS: u64 = 20_000;
+
+/// How long two servers may take to accept each other.
+const GREET_WITHIN_MS: u64 = 10_000;
+
+/// How often the map is told anew, for whoever missed a change.
+const ROUTES_EVERY_MS: u64 = 30_000;
+
+/// How often the highest stamp is put on disk.
+const KEEP_CLOCK_EVERY_MS: u64 = 5_000;
+
+impl Engine {
+    pub(super) fn pulse(&mut self) {
+        self.tell_held_modes();
+        self.expire_reach();
+        self.check_sessions();
+        self.check_links();
+        self.expire_pulls();
+        self.call_places();
+        self.expire_asks();
+        self.keep_clock();
+        self.tally.users_local_max = self.tally.users_local_max.max(self.sessions.registered());
+    }
+
+    fn check_sessions(&mut self) {
+        let now_ms = self.now.steady_ms;
+        let limits = &self.config.limits;
+        let (register_ms, ping_ms, pong_ms) = (
+            limits.register_within.as_millis() as u64,
+            limits.ping_after.as_millis() as u64,
+            limits.pong_within.as_millis() as u64,
+        );
+        let mut late: Vec<(ConnId, String)> = Vec::new();
+        let mut silent: Vec<ConnId> = Vec::new();
+        for session in self.sessions.iter() {
+            match (&session.stage, session.pinged_ms) {
+                (Stage::Registering(_), _) if now_ms >= session.opened_ms + register_ms => {
+                    late.push((session.conn, "Registration timed out".to_string()));
+                }
+                (Stage::Registered(_), Some(pinged_ms)) if now_ms >= pinged_ms + pong_ms => {
+                    let seconds = (now_ms - session.heard_ms) / 1000;
+                    late.push((session.conn, format!("Ping timeout: {seconds} seconds")));
+                }
+                (Stage::Registered(_), None) if now_ms >= session.heard_ms + ping_ms => {
+                    silent.push(session.conn)
+                }
+                _ => {}
+            }
+        }
+        for (conn, why) in late {
+            self.close_client(conn, &why);
+        }
+        let line: std::sync::Arc<str> = format!("PING :{}", self.identity.name).into();
+        for conn in silent {
+            if let Some(session) = self.sessions.get_mut(conn) {
+                session.pinged_ms = Some(now_ms);
+            }
+            self.effects.push(Effect::Send { to: conn, line: line.clone() });
+        }
+    }
+
+    fn check_links(&mut self) {
+        let now_ms = self.now.steady_ms;
+        let mut dead: Vec<(ConnId, &str)> = Vec::new();
+        let mut silent: Vec<ConnId> = Vec::new();
+        for link in self.links.by_conn.values_mut().filter(|link| link.stage != LinkStage::Closing) {
+            if !link.is_accepted() {
+                if now_ms >= link.opened_ms + GREET_WITHIN_MS {
+                    dead.push((link.conn, "the greeting took too long"));
+                }
+            } else if now_ms >= link.heard_ms + LINK_DEAD_AFTER_MS {
+                dead.push((link.conn, "no sign of life"));
+            } else if now_ms >= link.heard_ms.max(link.pinged_ms) + LINK_PING_AFTER_MS {
+                link.pinged_ms = now_ms;
+                silent.push(link.conn);
+            }
+        }
+        dead.into_iter().for_each(|(conn, why)| self.close_link(conn, why));
+        silent.into_iter().for_each(|conn| self.send_ping(conn));
+        if now_ms >= self.route_told_ms + ROUTES_EVERY_MS && self.links.up().next().is_some() {
+            self.route_told_ms = now_ms;
+            self.publish_route();
+            self.tell_all_have();
+        }
+    }
+
+    fn expire_asks(&mut self) {
+        let now_ms = self.now.steady_ms;
+        let late = self.asks.iter().filter_map(|(ask, pending)| match pending {
+            Pending::Idle { until_ms, .. } if now_ms >= *until_ms => Some(ask),
+            _ => None,
+        });
+        for ask in late.collect::<Vec<AskId>>() {
+            self.idle_known(ask, None);
+        }
+    }
+
+    fn keep_clock(&mut self) {
+        let now_ms = self.now.steady_ms;
+        if now_ms >= self.clock_kept_ms + KEEP_CLOCK_EVERY_MS {
+            self.clock_kept_ms = now_ms;
+            self.effects.push(Effect::KeepClock { ms: self.clock.ms() });
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Which servers can be reached, and what becomes of those that cannot: held, then shown as gone,
+//! then forgotten.
+
+use super::Engine;
+use super::network::Reach;
+use crate::wire::names::ServerId;
+
+impl Engine {
+    /// Brings what users see in line with the map.
+    pub(super) fn settle_reach(&mut self) {
+        let now_ms = self.now.steady_ms;
+        let mut changes: Vec<(ServerId, Reach)> = Vec::new();
+        for server in self.routes.reachable() {
+            if self.network.reach(server) != Some(Reach::Reachable) {
+                changes.push((server, Reach::Reachable));
+            }
+        }
+        let lost = self
+            .network
+            .reaches()
+            .filter(|(server, reach)| *reach == Reach::Reachable && !self.routes.is_reachable(*server));
+        changes.extend(lost.map(|(server, _)| (server, Reach::Held { since_ms: now_ms })));
+        self.set_reach(changes);
+    }
+
+    /// Lets go of servers that have been held for long enough.
+    pub(super) fn expire_reach(&mut self) {
+        let now_ms = self.now.steady_ms;
+        let hold_ms = self.config.network.hold.as_millis() as u64;
+        let forget_ms = self.config.network.forget_after.as_millis() as u64;
+        let expired = self.network.reaches().filter_map(|(server, reach)| match reach {
+            Reach::Held { since_ms } if now_ms >= since_ms + hold_ms => {
+                Some((server, Reach::Suspended { since_ms }))
+            }
+            Reach::Suspended { since_ms } if now_ms >= since_ms + forget_ms => {
+                Some((server, Reach::Forgotten))
+            }
+            _ => None,
+        });
+        let expired = expired.collect();
+        self.set_reach(expired);
+    }
+
+    fn set_reach(&mut self, changes: Vec<(ServerId, Reach)>) {
+        if changes.is_empty() {
+            return;
+        }
+        let news = self.network.set_reach(changes);
+        self.tell(news);
+        self.react();
+    }
+}
