@@ -110,14 +110,15 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
     }
 
     pub(super) fn warn_if_plain(&mut self, key: &str, password: &str) {
-        if !password.is_empty() && !password.starts_with("$argon2") {
-            if let Some((line, _)) = self.find(key) {
-                let path = self.path(key);
-                let text = format!(
-                    "{path} can be read by whoever reads this file; `folkmoot hash-password` makes a hash to put here"
-                );
-                self.reader.warning(line, text);
-            }
+        if !password.is_empty()
+            && !password.starts_with("$argon2")
+            && let Some((line, _)) = self.find(key)
+        {
+            let path = self.path(key);
+            let text = format!(
+                "{path} can be read by whoever reads this file; `folkmoot hash-password` makes a hash to put here"
+            );
+            self.reader.warning(line, text);
         }
     }
 

@@ -1,1 +1,7 @@
 //! Threads, sockets and files: no rules.
+
+pub mod data;
+pub mod identity;
+pub mod password;
+pub mod running;
+pub mod settings;
