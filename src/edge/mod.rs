@@ -1,5 +1,6 @@
 //! Threads, sockets and files: no rules.
 
+pub mod beacon;
 pub mod data;
 pub mod identity;
 pub mod password;

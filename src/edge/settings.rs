@@ -46,10 +46,9 @@ impl Source {
             None => self.resolve(config.server.data.as_deref().unwrap_or(DATA_DEFAULT)),
         };
         config.server.data = Some(data.display().to_string());
-        for path in [&mut config.network.secret_file, &mut config.tls.certificate, &mut config.tls.key] {
-            if let Some(path) = path {
-                *path = self.resolve(path).display().to_string();
-            }
+        let paths = [&mut config.network.secret_file, &mut config.tls.certificate, &mut config.tls.key];
+        for path in paths.into_iter().flatten() {
+            *path = self.resolve(path).display().to_string();
         }
         if let Some(motd) = &config.server.motd {
             let path = self.resolve(motd);
