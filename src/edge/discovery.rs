@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::beacon::{self, About, Datagram, Door, Kind, LanKey, Proof};
-use super::identity::random;
+use super::identity::{random, wall_clock};
 use super::lan::{self, Interface, Sockets};
 use super::running::Services;
 use crate::engine::{Beacon, Event, Identity};
@@ -163,7 +163,7 @@ impl Talk {
             }
             if now >= ask_at {
                 ask_at = now + pauses.next().unwrap_or_else(next_interval);
-                for (to, bytes) in self.call(Kind::Discover, now, wall_ms()) {
+                for (to, bytes) in self.call(Kind::Discover, now, wall_clock().0) {
                     sockets.say(to, &bytes);
                 }
             }
@@ -171,7 +171,7 @@ impl Talk {
                 sockets.say(answer.to, &answer.bytes);
             }
             sockets.hear(|from, bytes| {
-                if let Some(event) = self.hear(now, wall_ms(), from, bytes) {
+                if let Some(event) = self.hear(now, wall_clock().0, from, bytes) {
                     emit(event);
                 }
             });
@@ -180,7 +180,7 @@ impl Talk {
                 next.expect("there is always a next question").saturating_duration_since(Instant::now());
             sockets.wait(pause, Some(woken));
         }
-        for (to, bytes) in self.call(Kind::Goodbye, Instant::now(), wall_ms()) {
+        for (to, bytes) in self.call(Kind::Goodbye, Instant::now(), wall_clock().0) {
             sockets.say(to, &bytes);
         }
     }
@@ -353,10 +353,6 @@ fn next_interval() -> Duration {
 fn is_closed(wake: &UnixStream) -> bool {
     use std::io::Read;
     matches!((&*wake).read(&mut [0]), Ok(0))
-}
-
-fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 #[cfg(test)]

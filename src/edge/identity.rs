@@ -1,7 +1,11 @@
 //! Who this server is: its key, its certificate, its network's secret, made at first start and kept.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,6 +14,7 @@ use super::data::{self, DataDirectory};
 use crate::config::{self, Config};
 use crate::engine::{Identity, Pin};
 use crate::wire::names::{ServerId, ServerName};
+use crate::wire::time::Timestamp;
 
 const KEY: &str = "node.key";
 const CERTIFICATE: &str = "node.cert";
@@ -46,11 +51,11 @@ pub struct Node {
     pub own: Certificate,
     /// Shown to clients; the same one unless the settings name another.
     pub shown: Certificate,
-    pub data: DataDirectory,
+    pub data: Arc<DataDirectory>,
 }
 
 /// Reads who this server is, makes what is missing, and begins a new epoch.
-pub fn load(config: &Config, data: DataDirectory) -> Result<Node, String> {
+pub fn load(config: &Config, data: Arc<DataDirectory>) -> Result<Node, String> {
     let own = own_certificate(config, &data)?;
     let pin = own.pin();
     let shown = match (&config.tls.certificate, &config.tls.key) {
@@ -75,6 +80,18 @@ pub fn load(config: &Config, data: DataDirectory) -> Result<Node, String> {
     Ok(Node { identity, own, shown, data })
 }
 
+/// What is wrong with the files that the settings name, as far as it can be seen without starting.
+pub fn check_files(config: &Config) -> Vec<String> {
+    let mut faults = Vec::new();
+    if let (Some(chain), Some(key)) = (&config.tls.certificate, &config.tls.key) {
+        faults.extend(read_certificate(Path::new(chain), Path::new(key)).err());
+    }
+    if let Some(path) = &config.network.secret_file {
+        faults.extend(read_secret(Path::new(path)).err());
+    }
+    faults
+}
+
 /// The program's version and revision.
 pub fn version() -> String {
     format!("folkmoot-{} ({})", env!("CARGO_PKG_VERSION"), env!("FOLKMOOT_REVISION"))
@@ -91,6 +108,12 @@ pub fn random<const BYTES: usize>() -> [u8; BYTES] {
     let mut bytes = [0; BYTES];
     SystemRandom::new().fill(&mut bytes).expect("the system has randomness once it has booted");
     bytes
+}
+
+/// The clock on the wall, as this machine has it.
+pub fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| since.as_millis() as u64))
 }
 
 /// What the server is called: as set, or as the machine is called, or after its certificate where that has no name.
@@ -152,22 +175,20 @@ fn read_certificate(certificate: &Path, key: &Path) -> Result<Certificate, Strin
 
 /// The network's secret as text: one line of a file, made at first start.
 pub fn secret(config: &Config, data: &DataDirectory) -> Result<String, String> {
-    let path = match &config.network.secret_file {
-        Some(path) => Path::new(path).to_path_buf(),
-        None => data.path().join(SECRET),
-    };
-    let text = match data::read(&path)? {
-        Some(text) => text,
-        None if config.network.secret_file.is_some() => {
-            return Err(format!("network.secret_file: there is no file {}", path.display()));
-        }
-        None => {
-            use base64::Engine;
-            let made = base64::engine::general_purpose::STANDARD_NO_PAD.encode(random::<32>());
-            data.write(SECRET, &format!("{made}\n"))?;
-            made
-        }
-    };
+    if let Some(path) = &config.network.secret_file {
+        return read_secret(Path::new(path));
+    }
+    let path = data.path().join(SECRET);
+    if !path.exists() {
+        let made = STANDARD_NO_PAD.encode(random::<32>());
+        data.write(SECRET, &format!("{made}\n"))?;
+    }
+    read_secret(&path)
+}
+
+fn read_secret(path: &Path) -> Result<String, String> {
+    let text = data::read(path)?
+        .ok_or_else(|| format!("network.secret_file: there is no file {}", path.display()))?;
     let secret = text.lines().next().unwrap_or_default().trim();
     if secret.chars().count() < SECRET_CHARS_MIN {
         return Err(format!(
@@ -184,7 +205,7 @@ mod tests {
     use crate::edge::data::tests::Scratch;
 
     fn load_from(scratch: &Scratch, config: &Config) -> Result<Node, String> {
-        load(config, DataDirectory::open(&scratch.0)?)
+        load(config, Arc::new(DataDirectory::open(&scratch.0)?))
     }
 
     #[test]

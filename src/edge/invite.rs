@@ -2,18 +2,19 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustls::{ServerConnection, StreamOwned};
 
-use super::identity::random;
+use super::identity::{Node, random, wall_clock};
 use super::joincode::{ADDRESSES_MAX, JoinCode};
-use super::pairing::{TALK_WITHIN, exporter, hex, is_proof, read_line, unhex, wall_ms};
+use super::pairing::{TALK_WITHIN, exporter, hex, is_proof, read_line, unhex};
 use super::running::RunningServer;
 use super::{data, lan};
+use crate::config::Config;
 use crate::engine::Pin;
 
 const INVITES: &str = "invites";
@@ -28,37 +29,14 @@ pub fn invite(directory: &Path) -> Result<JoinCode, String> {
         )
     })?;
     let pin = Pin::parse(&server.pin).ok_or("the running server's note is damaged; restart the server")?;
-    let addresses = reachable(&server.services.link, &lan::interfaces());
+    let mut addresses = lan::reachable(&server.services.link, &lan::interfaces());
+    addresses.truncate(ADDRESSES_MAX);
     if addresses.is_empty() {
         return Err("the running server takes no links: listen.link is empty".to_string());
     }
     let code = JoinCode { network: server.network, invite: random(), secret: random(), pin, addresses };
-    keep_invite(directory, &code, wall_ms() + INVITE_LIFETIME.as_millis() as u64)?;
+    keep_invite(directory, &code, wall_clock().0 + INVITE_LIFETIME.as_millis() as u64)?;
     Ok(code)
-}
-
-/// Where others reach these listeners: this machine's addresses on the LAN, or itself where it is on none.
-fn reachable(listeners: &[SocketAddr], interfaces: &[lan::Interface]) -> Vec<SocketAddr> {
-    let mut addresses = Vec::new();
-    for listener in listeners {
-        if !listener.ip().is_unspecified() {
-            addresses.push(*listener);
-            continue;
-        }
-        for interface in interfaces {
-            let link_local = matches!(interface.address, IpAddr::V6(ip) if ip.is_unicast_link_local());
-            if !link_local && (listener.is_ipv6() || interface.address.is_ipv4()) {
-                addresses.push(SocketAddr::new(interface.address, listener.port()));
-            }
-        }
-    }
-    addresses.sort_by_key(|address| (address.ip().is_loopback(), address.is_ipv6()));
-    addresses.dedup();
-    if addresses.iter().any(|address| !address.ip().is_loopback()) {
-        addresses.retain(|address| !address.ip().is_loopback());
-    }
-    addresses.truncate(ADDRESSES_MAX);
-    addresses
 }
 
 fn keep_invite(directory: &Path, code: &JoinCode, expires_ms: u64) -> Result<(), String> {
@@ -81,6 +59,17 @@ pub struct Host {
     pub secret: Vec<u8>,
 }
 
+impl Host {
+    pub fn new(node: &Node, config: &Config) -> Host {
+        Host {
+            data: node.data.path().to_path_buf(),
+            name: node.identity.name.to_string(),
+            network: config.network.name.clone(),
+            secret: node.identity.secret.clone(),
+        }
+    }
+}
+
 /// Answers somebody who came to join; the TLS handshake is done. Says for the log what came of it.
 ///
 /// An invite is used up by the first who names it, right or wrong: there is nothing to be guessed at.
@@ -89,7 +78,7 @@ pub fn admit(tls: &mut StreamOwned<ServerConnection, TcpStream>, host: &Host) ->
     let line = read_line(tls, deadline).map_err(|why| format!("said nothing that could be read: {why}"))?;
     let exporter =
         exporter(&tls.conn).map_err(|why| format!("the TLS session has no keying material: {why}"))?;
-    let (answer, outcome) = match judge(&line, &exporter, &host.data, wall_ms()) {
+    let (answer, outcome) = match judge(&line, &exporter, &host.data, wall_clock().0) {
         Ok(()) => {
             let answer = format!("WELCOME {} {} {}\n", host.name, host.network, hex(&host.secret));
             (answer, Ok("was let into the network by an invite".to_string()))

@@ -86,6 +86,29 @@ pub fn everyone(interfaces: &[Interface], port: u16) -> Vec<(Option<IpAddr>, Soc
     places
 }
 
+/// Where others reach these listeners: this machine's addresses on the LAN, or itself where it is on none.
+pub fn reachable(listeners: &[SocketAddr], interfaces: &[Interface]) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for listener in listeners {
+        if !listener.ip().is_unspecified() {
+            addresses.push(*listener);
+            continue;
+        }
+        for interface in interfaces {
+            let link_local = matches!(interface.address, IpAddr::V6(ip) if ip.is_unicast_link_local());
+            if !link_local && (listener.is_ipv6() || interface.address.is_ipv4()) {
+                addresses.push(SocketAddr::new(interface.address, listener.port()));
+            }
+        }
+    }
+    addresses.sort_by_key(|address| (address.ip().is_loopback(), address.is_ipv6()));
+    addresses.dedup();
+    if addresses.iter().any(|address| !address.ip().is_loopback()) {
+        addresses.retain(|address| !address.ip().is_loopback());
+    }
+    addresses
+}
+
 /// The sockets to ask by, and those to be asked by.
 ///
 /// Questions go out from a port of one's own: the shared port is bound by every server on this machine, and an
@@ -232,5 +255,24 @@ mod tests {
             places,
             ["255.255.255.255:6900", "10.0.0.255:6900", "127.255.255.255:6900", "[ff02::666f:6c6b%2]:6900"]
         );
+    }
+
+    #[test]
+    fn listeners_are_reached_at_addresses_that_others_can_use() {
+        let interfaces = [
+            interface("127.0.0.1", 8),
+            interface("10.0.0.5", 24),
+            interface("::1", 128),
+            interface("fd00::5", 64),
+            interface("fe80::5", 64),
+        ];
+        let at = |listener: &str, interfaces: &[Interface]| -> Vec<String> {
+            let listeners = [listener.parse().unwrap()];
+            reachable(&listeners, interfaces).iter().map(SocketAddr::to_string).collect()
+        };
+        assert_eq!(at("0.0.0.0:6900", &interfaces), ["10.0.0.5:6900"]);
+        assert_eq!(at("[::]:6900", &interfaces), ["10.0.0.5:6900", "[fd00::5]:6900"]);
+        assert_eq!(at("127.0.0.1:6900", &interfaces), ["127.0.0.1:6900"]);
+        assert_eq!(at("0.0.0.0:6900", &interfaces[..1]), ["127.0.0.1:6900"]);
     }
 }

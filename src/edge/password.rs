@@ -3,9 +3,7 @@
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, SaltString};
 
-use super::data::DataDirectory;
 use super::identity::random;
-use super::settings::ADMIN_CODE;
 
 /// No letter or digit that looks or sounds like another one.
 const CODE_LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -17,15 +15,11 @@ pub fn hash(password: &str) -> String {
     hash.expect("the default cost is within argon2's bounds").to_string()
 }
 
-/// Makes the code that turns a newcomer into an administrator, once in a data directory's life: the code itself is
-/// returned to be printed, and only its hash is kept. To have another one, remove the file.
-pub fn make_admin_code(data: &DataDirectory) -> Result<Option<String>, String> {
-    if data.read(ADMIN_CODE)?.is_some() {
-        return Ok(None);
-    }
+/// The code that turns a newcomer into an administrator: itself, to be printed once, and its hash, to be kept.
+pub fn make_admin_code() -> (String, String) {
     let code = code();
-    data.write(ADMIN_CODE, &format!("{}\n", hash(&code)))?;
-    Ok(Some(code))
+    let hash = hash(&code);
+    (code, hash)
 }
 
 /// Three groups of four: 60 bits.
@@ -40,19 +34,14 @@ mod tests {
     use argon2::password_hash::{PasswordHash, PasswordVerifier};
 
     use super::*;
-    use crate::edge::data::tests::Scratch;
 
     #[test]
-    fn the_admin_code_is_shown_once_and_kept_as_a_hash() {
-        let scratch = Scratch::new("admin-code");
-        let data = DataDirectory::open(&scratch.0).unwrap();
-        let code = make_admin_code(&data).unwrap().expect("the first start makes one");
+    fn the_admin_code_fits_its_hash() {
+        let (code, hash) = make_admin_code();
         assert_eq!(code.len(), 14);
-        let kept = data.read(ADMIN_CODE).unwrap().unwrap();
-        assert!(!kept.contains(&code));
-        let kept = PasswordHash::new(kept.trim()).unwrap();
-        assert_eq!(kept.algorithm.as_str(), "argon2id");
-        assert!(Argon2::default().verify_password(code.as_bytes(), &kept).is_ok());
-        assert_eq!(make_admin_code(&data).unwrap(), None);
+        let hash = PasswordHash::new(&hash).unwrap();
+        assert_eq!(hash.algorithm.as_str(), "argon2id");
+        assert!(Argon2::default().verify_password(code.as_bytes(), &hash).is_ok());
+        assert_ne!(make_admin_code().0, code);
     }
 }

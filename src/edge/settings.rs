@@ -118,12 +118,13 @@ fn add_administrator(config: &mut Config, data: &Path) {
         return;
     }
     if let Ok(hash) = std::fs::read_to_string(data.join(ADMIN_CODE)) {
-        config.operator.push(Operator {
-            name: "admin".to_string(),
-            password: hash.trim().to_string(),
-            class: ADMINISTRATOR.to_string(),
-        });
+        config.operator.push(administrator(hash.trim()));
     }
+}
+
+/// Who gives that code: `OPER admin <code>`.
+pub fn administrator(hash: &str) -> Operator {
+    Operator { name: "admin".to_string(), password: hash.to_string(), class: ADMINISTRATOR.to_string() }
 }
 
 #[cfg(test)]
