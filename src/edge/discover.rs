@@ -1,23 +1,25 @@
 //! Asking a LAN for its servers, as one who is no server.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::beacon::{self, About, Datagram, Door, Kind};
 use super::identity::random;
 use super::lan::{self, Sockets};
+use crate::engine::Pin;
+use crate::wire::names::ServerId;
 
 /// How long to wait for answers.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Questions get lost too.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(600);
 
-/// A server that answered, and each address that it answered from.
+/// A server that answered, and each address that it answered from, with the doors that are open there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub about: About,
-    pub addresses: Vec<(IpAddr, Vec<(Door, u16)>)>,
+    pub addresses: Vec<(SocketAddr, Vec<(Door, u16)>)>,
 }
 
 /// Asks everyone near, and waits for answers; less long if `enough` says so. The longer the question, the more an
@@ -28,7 +30,7 @@ pub fn ask(port: u16, question_bytes: usize, enough: impl Fn(&Found) -> bool) ->
     let nonce = random();
     let start = Instant::now();
     let mut ask_at = start;
-    let mut found: BTreeMap<(Option<crate::wire::names::ServerId>, String), Found> = BTreeMap::new();
+    let mut found: BTreeMap<(Option<ServerId>, String), Found> = BTreeMap::new();
     loop {
         let now = Instant::now();
         if now >= start + WAIT_MAX || found.values().any(&enough) {
@@ -53,18 +55,14 @@ pub fn ask(port: u16, question_bytes: usize, enough: impl Fn(&Found) -> bool) ->
     }
 }
 
-fn take(
-    found: &mut BTreeMap<(Option<crate::wire::names::ServerId>, String), Found>,
-    from: SocketAddr,
-    about: About,
-) {
+fn take(found: &mut BTreeMap<(Option<ServerId>, String), Found>, from: SocketAddr, about: About) {
     let entry = found
         .entry((about.sid, about.name.clone()))
         .or_insert_with(|| Found { about: about.clone(), addresses: Vec::new() });
-    if !entry.addresses.iter().any(|(known, _)| *known == from.ip()) {
-        entry.addresses.push((from.ip(), about.ports));
+    if !entry.addresses.iter().any(|(known, _)| known.ip() == from.ip()) {
+        entry.addresses.push((from, about.ports));
         // The nearest to what a person would type comes first.
-        entry.addresses.sort_by_key(|(address, _)| (address.is_loopback(), address.is_ipv6(), *address));
+        entry.addresses.sort_by_key(|(from, _)| (from.ip().is_loopback(), from.is_ipv6(), from.ip()));
     }
 }
 
@@ -117,7 +115,7 @@ pub fn json(found: &[Found]) -> String {
 
 fn addresses(server: &Found) -> Vec<String> {
     let mut addresses = Vec::new();
-    for (address, ports) in &server.addresses {
+    for (from, ports) in &server.addresses {
         for (door, port) in ports {
             let scheme = match door {
                 Door::Irc => "irc",
@@ -125,20 +123,26 @@ fn addresses(server: &Found) -> Vec<String> {
                 Door::Web => "http",
                 Door::Link => continue,
             };
-            addresses.push(format!("{scheme}://{}", SocketAddr::new(*address, *port)));
+            addresses.push(format!("{scheme}://{}", at_port(*from, *port)));
         }
     }
     addresses
 }
 
+/// Another port at the same address; an IPv6 address keeps the interface that it is valid on.
+fn at_port(mut from: SocketAddr, port: u16) -> SocketAddr {
+    from.set_port(port);
+    from
+}
+
 /// Where the server with that certificate takes links, if it is near.
-pub fn find_link(port: u16, pin: crate::engine::Pin) -> Option<SocketAddr> {
+pub fn find_link(port: u16, pin: Pin) -> Option<SocketAddr> {
     let is_it = |server: &Found| server.about.pin == Some(pin);
     let found = ask(port, beacon::FULL_QUESTION_BYTES, is_it).ok()?;
     let server = found.into_iter().find(is_it)?;
-    server.addresses.into_iter().find_map(|(address, ports)| {
+    server.addresses.into_iter().find_map(|(from, ports)| {
         let (_, port) = ports.into_iter().find(|(door, _)| *door == Door::Link)?;
-        Some(SocketAddr::new(address, port))
+        Some(at_port(from, port))
     })
 }
 

@@ -11,6 +11,7 @@ use super::identity::{random, wall_clock};
 use super::lan::{self, Interface, Sockets};
 use super::running::Services;
 use crate::engine::{Beacon, Event, Identity};
+use crate::wire::names::ServerId;
 
 /// After the start, when to ask: at once, and twice more for those whose network came up a little later.
 const FIRST_QUESTIONS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
@@ -117,7 +118,7 @@ struct Talk {
     /// Nonces of others that were used, and are not believed again.
     used: BTreeMap<[u8; 16], Instant>,
     /// Servers that are not ours, and when they were last mentioned.
-    strangers: BTreeMap<(IpAddr, Option<crate::wire::names::ServerId>), Instant>,
+    strangers: BTreeMap<(IpAddr, Option<ServerId>), Instant>,
 }
 
 struct Answer {
@@ -361,7 +362,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Pin;
-    use crate::wire::names::{ServerId, ServerName};
+    use crate::wire::names::ServerName;
 
     const WALL_MS: u64 = 1_795_244_165_123;
 

@@ -48,6 +48,10 @@ pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
     if let Some((_, hash)) = &admin_code {
         data.write(ADMIN_CODE, &format!("{hash}\n"))?;
     }
+    log::info!(
+        target: "folkmoot::server",
+        "{} started version=\"{}\" sid={} epoch={}", about.name, about.version, about.sid, identity.epoch
+    );
     let welcome = about.welcome(&services, admin_code.as_ref().map(|(code, _)| code.as_str()), &data);
     // Whoever closed our output does not want to read it; the server runs all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
