@@ -371,6 +371,32 @@ mod tests {
         assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     }
 
+    /// The manual with every commented-out table and key in force.
+    fn manual_uncommented() -> String {
+        let is_setting = |line: &str| {
+            let key = line.split(" = ").next().unwrap_or_default();
+            line.starts_with('[')
+                || key.len() < line.len() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        };
+        let manual = include_str!("../../config/folkmoot.toml");
+        let lines = manual
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn every_example_in_the_manual_can_be_taken_as_it_is() {
+        let Reading { faults, warnings, given, .. } = read(&manual_uncommented());
+        // The manual shows both ways to give a greeting.
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].text.contains("motd_text"), "{faults:?}");
+        assert!(warnings.iter().all(|warning| warning.text.contains("no effect")), "{warnings:?}");
+        for key in keys() {
+            assert!(given.contains(&key), "{key} is not in the manual");
+        }
+    }
+
     #[test]
     fn known_keys_carry_their_table() {
         let keys = keys();

@@ -15,16 +15,22 @@ use super::discover;
 use super::identity::{self, Certificate, pin_of};
 use super::joincode::{CodeFault, JoinCode};
 use super::pairing::{ALPN, TALK_WITHIN, exporter, hex, prove, read_line, unhex};
-use super::settings::JOINED;
-use crate::config::Config;
+use super::settings::{JOINED, Settings};
 use crate::engine::Pin;
 use crate::wire::names;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// Joins the network that the code is from; says which one that is.
-pub fn join(config: &Config, data: &DataDirectory, text: &str) -> Result<String, String> {
+pub fn join(settings: &Settings, data: &DataDirectory, text: &str) -> Result<String, String> {
     let code: JoinCode = text.parse().map_err(|fault: CodeFault| fault.to_string())?;
+    let config = &settings.config;
+    if settings.network_named && config.network.name != code.network {
+        return Err(format!(
+            "this join code is from the network {}, and the settings name the network {}; take network.name out of them",
+            code.network, config.network.name
+        ));
+    }
     if config.network.secret_file.is_some() {
         return Err("network.secret_file says where the network's secret comes from; take it out of the settings to join by a code".to_string());
     }
@@ -206,9 +212,15 @@ mod tests {
     use rustls::{ServerConfig, ServerConnection};
 
     use super::*;
+    use crate::config::Config;
     use crate::edge::data::tests::Scratch;
     use crate::edge::invite::{Host, admit, invite};
     use crate::edge::running::{RunningServer, Services};
+    use crate::edge::settings::Source;
+
+    fn defaults() -> Settings {
+        Source::default().read().expect("the defaults have no faults")
+    }
 
     /// A server that lets as many in as are said, one after another.
     fn serve(
@@ -266,19 +278,17 @@ mod tests {
         let code = invite(hall.path()).unwrap().to_string();
 
         let barn = DataDirectory::open(&scratch.0.join("barn")).unwrap();
-        let said = join(&Config::default(), &barn, &code).unwrap();
+        let said = join(&defaults(), &barn, &code).unwrap();
         assert!(said.starts_with("joined the network Moot through hall.lan"), "{said}");
         assert_eq!(barn.read(identity::SECRET).unwrap().as_deref(), Some("a secret of the network\n"));
-        let settings = crate::edge::settings::Source { file: None, data: Some(barn.path().to_path_buf()) }
-            .read()
-            .unwrap();
+        let settings = Source { file: None, data: Some(barn.path().to_path_buf()) }.read().unwrap();
         assert_eq!(settings.config.network.name, "Moot");
         assert_eq!(settings.config.link[0].name, "hall.lan");
         let pin = identity::own_certificate(&Config::default(), &hall).unwrap().pin();
         assert_eq!(settings.config.link[0].pin, Some(pin.to_string()));
 
         let shed = DataDirectory::open(&scratch.0.join("shed")).unwrap();
-        let fault = join(&Config::default(), &shed, &code).unwrap_err();
+        let fault = join(&defaults(), &shed, &code).unwrap_err();
         assert!(fault.contains("there is no such invite, or it was used"), "{fault}");
         assert_eq!(shed.read(identity::SECRET).unwrap(), None);
         let outcomes = served.join().unwrap();
@@ -294,7 +304,7 @@ mod tests {
         let wrong = JoinCode { secret: [0; 16], ..right.clone() };
         let barn = DataDirectory::open(&scratch.0.join("barn")).unwrap();
         for (code, reason) in [(wrong, "not the one that was given out"), (right, "no such invite")] {
-            let fault = join(&Config::default(), &barn, &code.to_string()).unwrap_err();
+            let fault = join(&defaults(), &barn, &code.to_string()).unwrap_err();
             assert!(fault.contains(reason), "{fault}");
         }
         assert!(served.join().unwrap().iter().all(Result::is_err));
@@ -320,8 +330,19 @@ mod tests {
         let barn = DataDirectory::open(&scratch.0.join("barn")).unwrap();
         drop(identity::secret(&Config::default(), &barn).unwrap());
         barn.next_epoch().unwrap();
-        let fault = join(&Config::default(), &barn, &invite(hall.path()).unwrap().to_string()).unwrap_err();
+        let fault = join(&defaults(), &barn, &invite(hall.path()).unwrap().to_string()).unwrap_err();
         assert!(fault.contains("member of another network already"), "{fault}");
         assert!(served.join().unwrap()[0].is_ok());
+    }
+
+    #[test]
+    fn a_code_from_another_network_than_the_settings_name_is_not_used() {
+        let scratch = Scratch::new("pairing-named");
+        let (hall, served) = serve(&scratch, 0);
+        let barn = DataDirectory::open(&scratch.0.join("barn")).unwrap();
+        let named = Settings { network_named: true, ..defaults() };
+        let fault = join(&named, &barn, &invite(hall.path()).unwrap().to_string()).unwrap_err();
+        assert!(fault.contains("from the network Moot"), "{fault}");
+        assert!(served.join().unwrap().is_empty());
     }
 }

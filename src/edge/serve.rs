@@ -24,7 +24,7 @@ pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
     let before = read(&source)?;
     let data = Arc::new(DataDirectory::open(&before.data)?);
     if let Some(code) = join_code {
-        let said = join::join(&before.config, &data, code)?;
+        let said = join::join(&before, &data, code)?;
         log::info!(target: "folkmoot::server", "{said}");
     }
     let Settings { mut config, warnings, .. } = read(&source)?;

@@ -27,7 +27,7 @@ pub struct Settings {
     /// With every path resolved and every text file read.
     pub config: Config,
     pub data: PathBuf,
-    /// Whether the network's name was written by the admin, or is what the network that was joined is called.
+    /// Whether the admin's file gives the network's name.
     pub network_named: bool,
     pub warnings: Vec<String>,
 }
@@ -58,8 +58,8 @@ impl Source {
             }
         }
 
-        let mut network_named = given.iter().any(|key| key == "network.name");
-        if let Err(fault) = add_joined(&mut config, &data, &mut network_named) {
+        let network_named = given.iter().any(|key| key == "network.name");
+        if let Err(fault) = add_joined(&mut config, &data, network_named) {
             faults.push(fault);
         }
         add_administrator(&mut config, &data);
@@ -93,16 +93,15 @@ impl Source {
 }
 
 /// What joining a network left behind: its name, and the server that let us in. The admin's own words count more.
-fn add_joined(config: &mut Config, data: &Path, network_named: &mut bool) -> Result<(), String> {
+fn add_joined(config: &mut Config, data: &Path, network_named: bool) -> Result<(), String> {
     let path = data.join(JOINED);
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
     let joined = read::read(&text);
     if let Some(fault) = joined.faults.first() {
         return Err(format!("{}: {fault}", path.display()));
     }
-    if !*network_named {
+    if !network_named {
         config.network.name = joined.config.network.name;
-        *network_named = true;
     }
     for link in joined.config.link {
         if !config.link.iter().any(|known| known.name.eq_ignore_ascii_case(&link.name)) {
