@@ -364,7 +364,6 @@ impl Engine {
     /// Tells everyone that this server goes, and asks for every connection to be closed.
     fn stop(&mut self, why: &str) {
         self.is_stopping = true;
-        self.write(network::Edit::Goodbye { reason: why.to_string() }, false);
         let clients: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         for conn in clients {
             let Some(session) = self.sessions.get(conn) else { continue };
@@ -375,6 +374,8 @@ impl Engine {
             self.flush_outgoing();
             self.effects.push(Effect::Close { conn, why: why.to_string() });
         }
+        // Last, so that no client hears of each other's going.
+        self.write(network::Edit::Goodbye { reason: why.to_string() }, false);
         let peers: Vec<ConnId> = self.links.by_conn.keys().copied().collect();
         for conn in peers {
             self.effects.push(Effect::Close { conn, why: why.to_string() });

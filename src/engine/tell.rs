@@ -110,6 +110,7 @@ impl Engine {
                         format!("{name} is part of the network sid={server}"),
                     );
                 }
+                News::ServerWent { server, .. } if server == self.identity.sid => {}
                 News::ServerWent { server, name } => {
                     self.note(log::Level::Warn, Topic::Link, format!("{name} is out of reach sid={server}"));
                 }

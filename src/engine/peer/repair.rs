@@ -220,15 +220,12 @@ impl Engine {
             link.stage = LinkStage::Up;
             link.up_ms = Some(now_ms);
             let (label, sid) = (link.label(), link.sid());
-            let (address, pin) = (link.address, link.pin);
-            let users = sid.map_or(0, |sid| self.network.users_of(sid).count());
-            let took_ms = now_ms - link_opened(self, conn);
-            let text = format!(
-                "{label} linked conn={} address={address} pin={pin} users={users} took_ms={took_ms}",
-                conn.0
-            );
-            self.note(log::Level::Info, Topic::Link, text);
+            let (address, pin, opened_ms) = (link.address, link.pin, link.opened_ms);
             self.publish_route();
+            let users = sid.map_or(0, |sid| self.network.users_of(sid).count());
+            let took_ms = now_ms.saturating_sub(opened_ms);
+            let text = format!("{label} linked conn={} address={address} pin={pin} users={users} took_ms={took_ms}", conn.0);
+            self.note(log::Level::Info, Topic::Link, text);
         }
     }
 
@@ -342,10 +339,6 @@ impl Engine {
     fn send_line(&mut self, conn: ConnId, line: String) {
         self.effects.push(crate::engine::effect::Effect::Send { to: conn, line: line.into() });
     }
-}
-
-fn link_opened(engine: &Engine, conn: ConnId) -> u64 {
-    engine.links.by_conn.get(&conn).map_or(0, |link| link.opened_ms)
 }
 
 fn have(engine: &mut Engine, conn: ConnId, message: &Message) {
