@@ -238,16 +238,14 @@ impl Engine {
                     None
                 }
             };
-            let was_deferred = turn.deferred;
-            self.finish_turn(conn, label, was_deferred);
+            self.finish_turn(conn, label);
         }
     }
 
     /// Gives a client's replies their label, and turns all that was said into effects.
-    fn finish_turn(&mut self, conn: ConnId, label: Option<String>, was_deferred: bool) {
-        if let Some(label) = label
-            && !was_deferred
-        {
+    fn finish_turn(&mut self, conn: ConnId, label: Option<String>) {
+        let is_open = self.sessions.get(conn).is_some_and(|session| !matches!(session.stage, Stage::Closing));
+        if let Some(label) = label.filter(|_| is_open) {
             self.label_replies(conn, &label);
         }
         self.flush_outgoing();
@@ -298,7 +296,7 @@ impl Engine {
         if let Err(refusal) = handle(&mut turn) {
             turn.refuse(refusal);
         }
-        self.finish_turn(reply.conn, reply.label, false);
+        self.finish_turn(reply.conn, reply.label);
     }
 
     /// Ends a client: everyone hears of it, then the client, then the connection is closed.
@@ -401,7 +399,7 @@ impl Engine {
 impl<'e> Turn<'e> {
     fn new(engine: &'e mut Engine, conn: ConnId) -> Turn<'e> {
         let now = engine.now;
-        Turn { now, conn, engine, label: None, client_tags: Vec::new(), deferred: false }
+        Turn { now, conn, engine, label: None, client_tags: Vec::new() }
     }
 
     /// Handles one line, and answers with its label where there is one that still needs a reply.

@@ -47,8 +47,6 @@ pub struct Turn<'e> {
     pub(super) label: Option<String>,
     /// Tags for other clients, with their `+`.
     pub client_tags: Vec<(String, String)>,
-    /// The replies come later, by way of a `Pending`.
-    pub(super) deferred: bool,
 }
 
 /// Whom a later reply goes to, and under which label.
@@ -210,7 +208,6 @@ impl Turn<'_> {
 
     /// The reply comes later, when a `Pending` is answered; until then the label waits.
     pub fn defer(&mut self) -> Deferred {
-        self.deferred = true;
         Deferred { conn: self.conn, label: self.label.take() }
     }
 
