@@ -38,7 +38,7 @@ use crate::wire::message::Message;
 use crate::wire::names::{ServerId, ServerName, Word};
 use crate::wire::numeric;
 use crate::wire::standard::Standard;
-use crate::wire::time::Now;
+use crate::wire::time::{Now, Timestamp};
 use command::Who;
 use dice::Dice;
 use links::Links;
@@ -87,6 +87,8 @@ pub struct Engine {
     tally: Tally,
     whowas: tell::Whowas,
     held_modes: tell::HeldModes,
+    /// When each server last came back into sight.
+    healed: BTreeMap<ServerId, Timestamp>,
     users_made: u64,
     batches_made: u64,
     passed: u64,
@@ -123,6 +125,7 @@ impl Engine {
             tally: Tally::default(),
             whowas: tell::Whowas::default(),
             held_modes: tell::HeldModes::default(),
+            healed: BTreeMap::new(),
             // Ids of different runs should not meet, so that nobody is taken for a ghost.
             users_made: dice.below(crate::wire::names::USER_IDS),
             batches_made: 0,

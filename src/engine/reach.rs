@@ -11,7 +11,11 @@ impl Engine {
         let now_ms = self.now.steady_ms;
         let mut changes: Vec<(ServerId, Reach)> = Vec::new();
         for server in self.routes.reachable() {
-            if self.network.reach(server) != Some(Reach::Reachable) {
+            let before = self.network.reach(server);
+            if !matches!(before, Some(Reach::Reachable | Reach::Held { .. })) {
+                self.healed.insert(server, self.now.wall);
+            }
+            if before != Some(Reach::Reachable) {
                 changes.push((server, Reach::Reachable));
             }
         }

@@ -19,8 +19,8 @@ use crate::wire::letters::Letters;
 use crate::wire::names::UserId;
 use crate::wire::time::Timestamp;
 
-/// A message that took longer than this was said in a split: it goes into the record, and is not
-/// shown as if it had just been said.
+/// A message from before a heal that is older than this was said in the split: it goes into the
+/// record, and is not shown as if it had just been said.
 const LATE_AFTER_MS: u64 = 10_000;
 
 /// Parts of one act of MODE that are still to be told as one line.
@@ -342,7 +342,8 @@ impl Engine {
     fn tell_message(&mut self, change: &Arc<Change>) {
         let Edit::Message(message) = &change.edit else { return };
         let is_own = change.dot.origin.server == self.identity.sid;
-        let is_late = change.stamp.ms + LATE_AFTER_MS < self.now.wall.0;
+        let healed_ms = self.healed.get(&change.dot.origin.server).map_or(0, |healed| healed.0);
+        let is_late = change.stamp.ms < healed_ms && change.stamp.ms + LATE_AFTER_MS < self.now.wall.0;
         // Whoever has gone meanwhile cannot be heard any more, but is on record.
         if !is_own && (is_late || self.network.user(message.sender).is_none()) {
             return;
