@@ -1,10 +1,15 @@
 //! What an admin may set, as types; knows no file and no socket.
 
+mod fit;
+/// From text to these types.
+pub mod read;
+mod section;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The whole configuration; every key is optional.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     pub server: Server,
     pub network: Network,
@@ -16,6 +21,39 @@ pub struct Config {
     pub operator_class: BTreeMap<String, OperatorClass>,
     pub limits: Limits,
 }
+
+impl Default for Config {
+    fn default() -> Config {
+        // There is always one class, so that the code printed at first start makes somebody something.
+        let administrator = OperatorClass { rights: vec!["all".to_string()] };
+        Config {
+            server: Server::default(),
+            network: Network::default(),
+            listen: Listen::default(),
+            tls: Tls::default(),
+            discovery: Discovery::default(),
+            link: Vec::new(),
+            operator: Vec::new(),
+            operator_class: BTreeMap::from([(ADMINISTRATOR.to_string(), administrator)]),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The class that exists without being written.
+pub const ADMINISTRATOR: &str = "administrator";
+
+/// What an operator class may be given, and what each right allows.
+pub const RIGHTS: &[(&str, &str)] = &[
+    ("all", "everything below, and whatever later versions add"),
+    ("kill", "KILL: end another user's connection"),
+    ("rehash", "REHASH: have the settings read again"),
+    ("link", "CONNECT and SQUIT: make and cut links to other servers"),
+    ("wallops", "WALLOPS: speak to everyone who asked to hear operators"),
+    ("broadcast", "messages to $$mask: speak to everyone on the servers that match"),
+    ("stats", "STATS beyond what everyone may see"),
+    ("see-all", "see what modes hide: invisible users, secret channels, real hosts and addresses"),
+];
 
 /// `[server]`
 #[derive(Clone, Debug, Default)]
@@ -169,5 +207,42 @@ impl Default for Limits {
             keepalive_interval: Duration::from_secs(15),
             keepalive_count: 4,
         }
+    }
+}
+
+/// A server name as close to the given text as the rules allow: letters, digits, hyphens, at least one dot.
+pub fn fit_server_name(text: &str) -> String {
+    let fit: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).take(59).collect();
+    let parts: Vec<&str> =
+        fit.split('.').map(|part| part.trim_matches('-')).filter(|part| !part.is_empty()).collect();
+    match parts.as_slice() {
+        [] => "folkmoot.lan".to_string(),
+        [one] => format!("{one}.lan"),
+        _ => parts.join("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::names::ServerName;
+
+    #[test]
+    fn any_host_name_can_be_made_a_server_name() {
+        for (host, name) in [
+            ("hall", "hall.lan"),
+            ("hall.example", "hall.example"),
+            ("my hall", "my-hall.lan"),
+            ("hall.", "hall.lan"),
+            ("..", "folkmoot.lan"),
+            ("", "folkmoot.lan"),
+            ("(none)", "none.lan"),
+            ("Straße", "Stra-e.lan"),
+        ] {
+            assert_eq!(fit_server_name(host), name, "{host}");
+            assert!(ServerName::parse(name).is_some(), "{name}");
+        }
+        assert!(ServerName::parse(&fit_server_name(&"a".repeat(80))).is_some());
     }
 }

@@ -1,3 +1,98 @@
 //! Reads arguments, starts, waits for a signal.
 
-fn main() {}
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use folkmoot::edge::settings::Source;
+use folkmoot::edge::{cli, serve};
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FOLKMOOT_REVISION"), ")");
+
+/// A federated chat server: IRC for people, a self-healing mesh between servers.
+#[derive(Parser)]
+#[command(name = "folkmoot", version = VERSION, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a server (also without any command)
+    Serve(Serve),
+    /// Say every fault of the settings
+    Check {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List the servers on this LAN
+    Discover {
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+        /// The UDP port that the servers use
+        #[arg(long, default_value_t = 6900)]
+        port: u16,
+    },
+    /// Print a join code for the server that runs on this data directory
+    Invite {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a password hash for the settings
+    HashPassword,
+}
+
+#[derive(Args)]
+struct Serve {
+    #[command(flatten)]
+    place: Place,
+    /// Join the network that this code is from; `folkmoot invite` prints one
+    #[arg(long, value_name = "CODE")]
+    join: Option<String>,
+}
+
+#[derive(Args)]
+struct Place {
+    /// The settings file; without one, the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory, whatever the settings say
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl From<Place> for Source {
+    fn from(place: Place) -> Source {
+        Source { file: place.config, data: place.data }
+    }
+}
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    cli::start_log();
+    let outcome = match line.command.unwrap_or(Command::Serve(line.serve)) {
+        Command::Serve(Serve { place, join }) => {
+            serve::serve(place.into(), join.as_deref()).map(|()| String::new())
+        }
+        Command::Check { place } => cli::check(&place.into()),
+        Command::Discover { json, port } => cli::discover(port, json),
+        Command::Invite { place } => cli::invite(&place.into()),
+        Command::HashPassword => cli::hash_password(),
+    };
+    match outcome {
+        Ok(text) => {
+            // Whoever closed our output does not want the rest of it.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            eprintln!("{fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
