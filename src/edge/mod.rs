@@ -1,20 +1,30 @@
 //! Threads, sockets and files: no rules.
 
+mod allowance;
 pub mod beacon;
+mod capacity;
 pub mod cli;
+mod conn;
 pub mod data;
 pub mod discover;
 pub mod discovery;
+mod flusher;
 pub mod identity;
 pub mod invite;
 pub mod join;
 pub mod joincode;
 pub mod lan;
+mod outbox;
 pub mod pairing;
 pub mod password;
 pub mod running;
 pub mod serve;
 pub mod settings;
+mod shared;
+mod socket;
+mod suspect;
+mod threads;
+mod tls;
 
 use crate::config::Config;
 use crate::engine::{Event, Report};
