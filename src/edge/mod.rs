@@ -1,55 +1,236 @@
-//! Threads, sockets and files: no rules.
+//! Threads, sockets and files: no rules. Starts everything, and stops it in reverse.
 
+mod allowance;
 pub mod beacon;
+mod capacity;
 pub mod cli;
+mod client;
+mod conn;
 pub mod data;
 pub mod discover;
 pub mod discovery;
+mod flusher;
 pub mod identity;
 pub mod invite;
 pub mod join;
 pub mod joincode;
+mod keeper;
 pub mod lan;
+mod link;
+mod listen;
+mod outbox;
 pub mod pairing;
 pub mod password;
+mod reader;
+mod router;
 pub mod running;
 pub mod serve;
 pub mod settings;
+mod shared;
+mod socket;
+mod suspect;
+mod threads;
+mod tls;
+mod verify;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use self::keeper::Keeper;
+use self::listen::Listener;
+use self::router::Router;
+use self::running::Services;
+use self::shared::Shared;
+use self::threads::{ROOMY_STACK_BYTES, STACK_BYTES};
+use self::verify::Verifier;
 use crate::config::Config;
-use crate::engine::{Event, Report};
+use crate::engine::{Engine, Event, Report};
 
-/// Stands in for the threads until they are here: takes nothing, says nothing.
+/// How long last words may take to go out when the server stops.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
+/// How long threads may take to notice that the server stops.
+const JOIN_WITHIN: Duration = Duration::from_secs(2);
+
+/// A server that runs until it is told to stop.
 pub struct Running {
-    services: running::Services,
+    shared: Arc<Shared>,
+    listeners: Vec<Arc<Listener>>,
+    services: Services,
 }
 
-pub fn start(config: Config, _node: identity::Node, _source: settings::Source) -> Result<Running, String> {
-    let read = |texts: &[String]| texts.iter().filter_map(|text| text.parse().ok()).collect();
-    let listen = &config.listen;
-    Ok(Running {
-        services: running::Services {
-            irc: read(&listen.irc),
-            ircs: read(&listen.ircs),
-            link: read(&listen.link),
-        },
-    })
+/// Starts a server, or says why it cannot be started; then nothing is left of it.
+pub fn start(config: Config, node: identity::Node, source: settings::Source) -> Result<Running, String> {
+    start_with(config, node, source, socket::CLIENT_SEND_BUFFER_BYTES)
+}
+
+fn start_with(
+    config: Config,
+    node: identity::Node,
+    source: settings::Source,
+    client_send_buffer_bytes: usize,
+) -> Result<Running, String> {
+    let client_door = Arc::new(tls::client_listener(&node.shown)?);
+    let mesh_server = Arc::new(tls::mesh_server(&node.own)?);
+    let mesh_client = Arc::new(tls::mesh_client(&node.own)?);
+    let mesh_door = Arc::new(link::Door { server: mesh_server, host: invite::Host::new(&node, &config) });
+    let (listeners, services) = listen::bind_all(&config.listen, &client_door, &mesh_door)?;
+
+    let capacity = capacity::find(config.limits.clients_max);
+    let (limits, wanted) = (config.limits.clone(), config.limits.clients_max);
+    let level = if capacity.clients_max < wanted { log::Level::Warn } else { log::Level::Info };
+    log::log!(
+        target: "folkmoot::server",
+        level,
+        "room for clients: clients_max={} because=\"{}\"", capacity.clients_max, capacity.because
+    );
+
+    let started = Instant::now();
+    let engine = Engine::new(config, node.identity, router::now(started));
+    let (shared, events) = Shared::new(engine, limits, capacity.clients_max, client_send_buffer_bytes)?;
+    let shared = Arc::new(shared);
+    let running = Running { shared: shared.clone(), listeners, services };
+
+    let (verifier, checks) = Verifier::new();
+    let (tasks, tasks_waiting) = keeper::tasks();
+    let keeper = Keeper { source, data: node.data };
+    let router = Router::new(shared.clone(), events, verifier, tasks, mesh_client, started);
+    let begun = shared
+        .serve("router", ROOMY_STACK_BYTES, |_| router.run())
+        .and_then(|()| shared.serve("flusher", STACK_BYTES, |shared| shared.flusher.run(shared)))
+        .and_then(|()| shared.serve("verify", STACK_BYTES, move |shared| verify::run(shared, &checks)))
+        .and_then(|()| {
+            shared.serve("keeper", ROOMY_STACK_BYTES, move |shared| keeper.run(shared, &tasks_waiting))
+        })
+        .and_then(|()| {
+            running.listeners.iter().cloned().try_for_each(|listener| {
+                shared.serve(&listener.name(), STACK_BYTES, move |shared| listener.run(shared))
+            })
+        });
+    if let Err(why) = begun {
+        running.stop("could not be started");
+        return Err(why);
+    }
+    Ok(running)
 }
 
 impl Running {
-    pub fn addresses(&self) -> running::Services {
+    /// Where the listeners are, with the ports that the system gave them.
+    pub fn addresses(&self) -> Services {
         self.services.clone()
     }
 
+    /// What may be known of the engine: copied out.
     pub fn report(&self) -> Report {
-        Report::default()
+        self.shared.engine.read().report()
     }
 
+    /// Tells the engine something. Waits while more waits for it than it can take.
     pub fn inject(&self, event: Event) {
-        log::info!(target: "folkmoot::server", "{event:?}");
+        self.shared.tell(event);
     }
 
+    /// Ends everything, in the reverse order of its start; returns when it is done, a few seconds later at most.
     pub fn stop(&self, why: &str) {
-        log::info!(target: "folkmoot::server", "stopped why={why}");
+        let shared = &self.shared;
+        if shared.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.listeners.iter().for_each(|listener| listener.close());
+        shared.tell(Event::Stop { why: why.to_string() });
+        shared.talkers.wait(Instant::now() + LAST_WORDS_WITHIN);
+        let late: Vec<_> = shared.connections.read().iter().cloned().collect();
+        for conn in &late {
+            conn.kill(why);
+        }
+        drop(late);
+        let mut stragglers = shared.talkers.wait(Instant::now() + JOIN_WITHIN);
+
+        shared.finished.store(true, Ordering::Release);
+        // Wakes the router, so that it sees that.
+        shared.tell(Event::Tick);
+        shared.flusher.stop();
+        stragglers.extend(shared.services.wait(Instant::now() + JOIN_WITHIN));
+        for name in &stragglers {
+            log::warn!(target: "folkmoot::server", "the thread \"{name}\" did not end in time");
+        }
+        let counters = &shared.counters;
+        log::info!(
+            target: "folkmoot::server",
+            "stopped: {why} accepted={} refused={} slow_readers={} events={} batches={} blocked_sends={}",
+            counters.accepted.load(Ordering::Relaxed),
+            counters.refused.load(Ordering::Relaxed),
+            counters.slow_readers.load(Ordering::Relaxed),
+            counters.events.load(Ordering::Relaxed),
+            counters.batches.load(Ordering::Relaxed),
+            counters.blocked.load(Ordering::Relaxed)
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
+    use std::path::Path;
+
+    use super::*;
+    use crate::edge::data::DataDirectory;
+    use crate::edge::data::tests::Scratch;
+
+    /// A server on ports that the system chooses.
+    fn begin(data: &Path, change: impl FnOnce(&mut Config)) -> Result<Running, String> {
+        let mut config = Config::default();
+        config.server.name = Some("hall.lan".into());
+        let any = || vec!["127.0.0.1:0".to_string()];
+        config.listen.irc = any();
+        config.listen.ircs = any();
+        config.listen.link = any();
+        change(&mut config);
+        let node = identity::load(&config, Arc::new(DataDirectory::open(data)?))?;
+        let source = settings::Source { file: None, data: Some(data.to_path_buf()) };
+        start_with(config, node, source, 8 << 10)
+    }
+
+    #[test]
+    fn a_server_starts_and_stops_with_clients_on_it() {
+        let scratch = Scratch::new("start-stop");
+        let running = begin(&scratch.0, |_| {}).unwrap();
+        let services = running.addresses();
+        let mut clients: Vec<TcpStream> = [services.irc[0], services.ircs[0], services.link[0]]
+            .map(|a| TcpStream::connect(a).unwrap())
+            .into();
+        running.stop("the day is over");
+        for client in &mut clients {
+            let _ = client.read_to_end(&mut Vec::new());
+        }
+        assert_eq!(running.shared.services.wait(Instant::now()), [""; 0]);
+        assert_eq!(running.shared.talkers.wait(Instant::now()), [""; 0]);
+        TcpStream::connect(services.irc[0]).expect_err("nobody listens any more");
+    }
+
+    #[test]
+    fn one_too_many_from_an_address_is_told_so() {
+        let scratch = Scratch::new("refusal");
+        let running = begin(&scratch.0, |config| config.limits.connections_per_address = 1).unwrap();
+        let address = running.addresses().irc[0];
+        // Accepted in this order, since one thread accepts.
+        let first = TcpStream::connect(address).unwrap();
+        let mut heard = String::new();
+        TcpStream::connect(address).unwrap().read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "ERROR :Too many connections from your address\r\n");
+        drop(first);
+        running.stop("done");
+    }
+
+    #[test]
+    fn a_taken_port_stops_the_start() {
+        let [one, other] = ["taken-one", "taken-other"].map(Scratch::new);
+        let running = begin(&one.0, |_| {}).unwrap();
+        let taken = running.addresses().link[0];
+        let fault =
+            begin(&other.0, |config| config.listen.link = vec![taken.to_string()]).map(|_| ()).unwrap_err();
+        assert!(fault.contains(&format!("port {} is taken", taken.port())), "{fault}");
+        running.stop("done");
     }
 }

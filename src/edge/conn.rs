@@ -1,0 +1,290 @@
+//! One connection: its socket, and what threads may do to it.
+
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::outbox::{Appended, Flushed, Io, Stage};
+use super::shared::{Counters, Shared};
+use crate::engine::ConnId;
+
+/// What QUIT shows of someone who did not read.
+pub const SLOW_READER: &str = "SendQ exceeded";
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Client,
+    /// A server, or one that wants to join, that called us.
+    Caller,
+    /// A server that we called.
+    Called,
+}
+
+/// The socket is closed when the last holder lets go; the id is never used again.
+pub struct Conn {
+    pub id: ConnId,
+    pub kind: Kind,
+    pub address: SocketAddr,
+    socket: TcpStream,
+    /// What still comes is of no interest; follows `Io::stage`, and can be read without the lock.
+    over: AtomicBool,
+    io: Mutex<Io>,
+}
+
+impl Conn {
+    pub fn new(
+        id: ConnId,
+        kind: Kind,
+        address: SocketAddr,
+        socket: TcpStream,
+        waiting_bytes_max: usize,
+    ) -> Conn {
+        let io = Mutex::new(Io::new(waiting_bytes_max));
+        Conn { id, kind, address, socket, over: AtomicBool::new(false), io }
+    }
+
+    /// For the connection's own thread, which receives from it; all sending goes through `append` and `flush`.
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// Where entries of the log about this connection belong.
+    pub fn log_target(&self) -> &'static str {
+        match self.kind {
+            Kind::Client => "folkmoot::client",
+            Kind::Caller | Kind::Called => "folkmoot::link",
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// From now on everything goes through this TLS session, whose handshake is done.
+    pub fn secure(&self, tls: rustls::Connection) {
+        self.io.lock().secure(tls);
+    }
+
+    /// Queues a line. True where the caller has to see to a flush.
+    pub fn append(&self, line: &str, shared: &Shared) -> bool {
+        let mut io = self.io.lock();
+        match io.append(line) {
+            Appended::First => true,
+            Appended::More | Appended::Ignored => false,
+            Appended::Overflow => {
+                Counters::count(&shared.counters.slow_readers, 1);
+                log::warn!(
+                    target: self.log_target(),
+                    "{} did not read what was sent to it conn={} unsent_bytes={}",
+                    self.address, self.id.0, io.waiting_bytes()
+                );
+                self.bury(&mut io, SLOW_READER);
+                false
+            }
+        }
+    }
+
+    /// Sends what waits, without blocking; where the socket will not take it, the flusher goes on.
+    pub fn flush(&self, shared: &Shared) {
+        let mut io = self.io.lock();
+        io.dirty = false;
+        if !io.pending {
+            self.push(&mut io, shared);
+        }
+    }
+
+    /// The flusher's part: the socket has room again.
+    pub fn resume(&self, shared: &Shared) {
+        let mut io = self.io.lock();
+        io.pending = false;
+        self.push(&mut io, shared);
+    }
+
+    /// Lets out what is queued, then tells the other side that nothing more comes.
+    pub fn end(&self, why: &str, shared: &Shared) {
+        let mut io = self.io.lock();
+        if io.stage != Stage::Open {
+            return;
+        }
+        io.stage = Stage::Ending { why: why.to_string() };
+        self.over.store(true, Ordering::Release);
+        if !io.pending {
+            self.push(&mut io, shared);
+        }
+    }
+
+    /// Gives the connection up at once, which wakes its thread. The first reason to end it is the one that counts, and
+    /// is returned.
+    pub fn kill(&self, why: &str) -> String {
+        let mut io = self.io.lock();
+        self.bury(&mut io, why);
+        io.stage.why().unwrap_or(why).to_string()
+    }
+
+    /// Turns what came over the wire into what was said, appended to `plain`. True where the other side said goodbye.
+    pub fn decrypt(&self, raw: &[u8], plain: &mut Vec<u8>, shared: &Shared) -> Result<bool, String> {
+        let mut io = self.io.lock();
+        let outcome = io.decrypt(raw, plain);
+        // New keys are acknowledged, and faults are complained about, by TLS itself.
+        if io.has_tls_to_send() && !io.pending {
+            self.push(&mut io, shared);
+        }
+        outcome
+    }
+
+    fn push(&self, io: &mut MutexGuard<'_, Io>, shared: &Shared) {
+        if matches!(io.stage, Stage::Ended { .. } | Stage::Dead { .. }) {
+            return;
+        }
+        let outcome = io.flush(&self.socket).and_then(|flushed| match (flushed, &io.stage) {
+            (Flushed::All, Stage::Ending { .. }) => {
+                io.say_goodbye();
+                io.flush(&self.socket)
+            }
+            (flushed, _) => Ok(flushed),
+        });
+        let outcome = match outcome {
+            Ok(Flushed::All) => {
+                if let Stage::Ending { why } = &io.stage {
+                    io.stage = Stage::Ended { why: why.clone() };
+                    // Half a shutdown: to close with something unread would have the system cut off our last words.
+                    let _ = self.socket.shutdown(Shutdown::Write);
+                }
+                Ok(())
+            }
+            Ok(Flushed::Blocked) => {
+                // Set and armed under the lock, so that no wake-up can be lost.
+                io.pending = true;
+                Counters::count(&shared.counters.blocked, 1);
+                let armed = shared.flusher.watch(&self.socket, self.id, io.watched);
+                io.watched = true;
+                armed
+            }
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = outcome {
+            self.bury(io, &fault.to_string());
+        }
+    }
+
+    fn bury(&self, io: &mut MutexGuard<'_, Io>, why: &str) {
+        let why = io.stage.why().unwrap_or(why).to_string();
+        io.stage = Stage::Dead { why };
+        io.clear();
+        self.over.store(true, Ordering::Release);
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::sync::Arc;
+
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::edge::shared::tests::{conn, shared};
+    use crate::edge::threads::STACK_BYTES;
+    use crate::edge::tls::client_listener;
+    use crate::edge::tls::tests::{certificate, session, trusting_client};
+
+    /// A connection in the table, with buffers small enough for the flusher to be needed, and a flusher that works.
+    fn narrow(send_queue: usize) -> (Arc<Shared>, Arc<Conn>, TcpStream) {
+        let (shared, _events) = shared(Limits { send_queue, ..Limits::default() });
+        let (conn, theirs) = conn(&shared, Kind::Client);
+        SockRef::from(conn.socket()).set_send_buffer_size(8 << 10).unwrap();
+        SockRef::from(&theirs).set_recv_buffer_size(8 << 10).unwrap();
+        shared.admit(&conn).unwrap();
+        shared.serve("flusher", STACK_BYTES, |shared| shared.flusher.run(shared)).unwrap();
+        (shared, conn, theirs)
+    }
+
+    fn say(shared: &Shared, conn: &Conn, count: usize) -> Vec<String> {
+        let lines: Vec<String> =
+            (0..count).map(|number| format!("line {number} {}", "x".repeat(100))).collect();
+        for line in &lines {
+            if conn.append(line, shared) {
+                conn.flush(shared);
+            }
+        }
+        lines
+    }
+
+    fn is_blocked(conn: &Conn) -> bool {
+        conn.io.lock().pending
+    }
+
+    #[test]
+    fn what_a_socket_would_not_take_arrives_whole_and_in_order() {
+        let (shared, conn, theirs) = narrow(1 << 20);
+        let said = say(&shared, &conn, 5000);
+        assert!(is_blocked(&conn), "the buffers hold less than was said");
+        conn.end("done", &shared);
+        let heard: Vec<String> = BufReader::new(theirs).lines().map(Result::unwrap).collect();
+        assert_eq!(heard, said);
+        assert_eq!(conn.io.lock().buffer_bytes(), 0, "an idle connection holds no buffer");
+        assert_eq!(conn.kill("too late to matter"), "done");
+        shared.flusher.stop();
+    }
+
+    #[test]
+    fn who_does_not_read_is_given_up_and_costs_nothing_more() {
+        let (shared, conn, mut theirs) = narrow(64 << 10);
+        say(&shared, &conn, 5000);
+        assert!(conn.is_over());
+        assert_eq!(conn.io.lock().buffer_bytes(), 0);
+        assert_eq!(shared.counters.slow_readers.load(Ordering::Relaxed), 1);
+        // Its own thread wakes, and learns why.
+        assert_eq!(conn.socket().read(&mut [0; 8]).unwrap(), 0);
+        assert_eq!(conn.kill("Connection closed"), SLOW_READER);
+        let mut heard = Vec::new();
+        let _ = theirs.read_to_end(&mut heard);
+        assert!(heard.len() < 5000 * 100);
+        shared.flusher.stop();
+    }
+
+    #[test]
+    fn tls_carries_both_ways_through_full_sockets() {
+        let (shared, conn, theirs) = narrow(4 << 20);
+        let server = client_listener(&certificate()).unwrap();
+        let (ours, client) = session(server, trusting_client(), (conn.socket(), &theirs)).unwrap();
+        conn.secure(ours);
+        let said = say(&shared, &conn, 5000);
+        assert!(is_blocked(&conn));
+        let rustls::Connection::Client(client) = client else { unreachable!("we called") };
+        let mut client = rustls::StreamOwned::new(client, theirs);
+
+        // While we still have much to say, they speak too.
+        client.write_all(b"NICK alice\r\n").unwrap();
+        let (mut raw, mut plain) = ([0; 1024], Vec::new());
+        while plain.is_empty() {
+            let count = conn.socket().read(&mut raw).unwrap();
+            assert_eq!(conn.decrypt(&raw[..count], &mut plain, &shared), Ok(false));
+        }
+        assert_eq!(plain, b"NICK alice\r\n");
+
+        conn.end("done", &shared);
+        // An end without TLS's goodbye would be an error here.
+        let heard: Vec<String> = BufReader::new(client).lines().map(Result::unwrap).collect();
+        assert_eq!(heard, said);
+        assert_eq!(conn.io.lock().buffer_bytes(), 0);
+        shared.flusher.stop();
+    }
+
+    #[test]
+    fn nothing_is_sent_after_the_end() {
+        let (shared, conn, mut theirs) = narrow(1 << 20);
+        assert!(conn.append("ERROR :go", &shared));
+        conn.end("go", &shared);
+        assert!(!conn.append("PRIVMSG alice :and?", &shared));
+        conn.flush(&shared);
+        let mut heard = String::new();
+        theirs.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "ERROR :go\r\n");
+        shared.flusher.stop();
+    }
+}

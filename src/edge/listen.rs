@@ -1,0 +1,264 @@
+//! Takes connections in: listening sockets, one thread each, and a word to those for whom there is no room.
+
+use std::fmt;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::ServerConfig;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::client;
+use super::conn::{Conn, Kind};
+use super::link;
+use super::outbox::offer;
+use super::running::Services;
+use super::shared::{Counters, Shared};
+use super::socket;
+use super::threads::STACK_BYTES;
+use crate::config;
+
+/// How many callers the system lets wait while we are busy; after a restart they all come at once.
+const BACKLOG: i32 = 1024;
+/// How often the log says that callers are refused.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+/// How long to wait when the system has nothing left to take a connection in with.
+const SCARCE_WAIT: Duration = Duration::from_millis(100);
+
+/// What is spoken behind a listening socket.
+#[derive(Clone)]
+pub enum Door {
+    Irc,
+    Ircs(Arc<ServerConfig>),
+    Link(Arc<link::Door>),
+}
+
+/// The name of the list in `[listen]`.
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Door::Irc => "irc",
+            Door::Ircs(_) => "ircs",
+            Door::Link(_) => "link",
+        })
+    }
+}
+
+/// A listening socket, and what is behind it.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    door: Door,
+}
+
+/// All that `[listen]` names, before anyone is taken in; or the first that cannot be had.
+pub fn bind_all(
+    listen: &config::Listen,
+    clients: &Arc<ServerConfig>,
+    mesh: &Arc<link::Door>,
+) -> Result<(Vec<Arc<Listener>>, Services), String> {
+    let mut listeners = Vec::new();
+    let mut bind_list = |names: &[String], door: Door| -> Result<Vec<SocketAddr>, String> {
+        let bound = bind(names, &door)?;
+        let addresses = bound.iter().map(|listener| listener.address).collect();
+        listeners.extend(bound.into_iter().map(Arc::new));
+        Ok(addresses)
+    };
+    let services = Services {
+        irc: bind_list(&listen.irc, Door::Irc)?,
+        ircs: bind_list(&listen.ircs, Door::Ircs(clients.clone()))?,
+        link: bind_list(&listen.link, Door::Link(mesh.clone()))?,
+    };
+    Ok((listeners, services))
+}
+
+fn bind(names: &[String], door: &Door) -> Result<Vec<Listener>, String> {
+    let mut wanted: Vec<SocketAddr> = Vec::new();
+    for name in names {
+        let found = name
+            .to_socket_addrs()
+            .map_err(|fault| format!("listen.{door}: \"{name}\" is no address: {fault}"))?;
+        for address in found {
+            if !wanted.contains(&address) {
+                wanted.push(address);
+            }
+        }
+    }
+    let mut bound = Vec::new();
+    for &address in &wanted {
+        // `[::]` takes IPv4 in too, unless that was asked for beside it.
+        let v6_only = wanted.iter().any(|other| other.is_ipv4() && other.port() == address.port());
+        match bind_one(address, v6_only) {
+            Ok(socket) => {
+                let address = socket.local_addr().map_err(|fault| fault.to_string())?;
+                bound.push(Listener { socket, address, door: door.clone() });
+            }
+            Err(fault) => return Err(why_not(door, address, &fault)),
+        }
+    }
+    Ok(bound)
+}
+
+fn bind_one(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn why_not(door: &Door, address: SocketAddr, fault: &io::Error) -> String {
+    match fault.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "port {} is taken: another program listens on {address}, which listen.{door} names; stop it, or choose \
+             another port",
+            address.port()
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "port {} may not be used by this user: listen.{door} names {address}; choose a port above 1023",
+            address.port()
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{address} is not an address of this machine: listen.{door} names it")
+        }
+        _ => format!("cannot listen on {address}, which listen.{door} names: {fault}"),
+    }
+}
+
+impl Listener {
+    /// What its thread is called.
+    pub fn name(&self) -> String {
+        format!("accept {} {}", self.door, self.address)
+    }
+
+    /// Takes connections in until `close`.
+    pub fn run(&self, shared: &Arc<Shared>) {
+        let mut refusals = Refusals::default();
+        while !shared.is_stopping() {
+            match self.socket.accept() {
+                Ok((socket, from)) => {
+                    Counters::count(&shared.counters.accepted, 1);
+                    // Behind `[::]`, IPv4 comes in the clothes of IPv6.
+                    let address = SocketAddr::new(from.ip().to_canonical(), from.port());
+                    if let Err(why) = self.take_in(shared, socket, address) {
+                        Counters::count(&shared.counters.refused, 1);
+                        refusals.note(&address, &why);
+                    }
+                }
+                Err(_) if shared.is_stopping() => {}
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                // They were gone before we came to them.
+                Err(fault) if fault.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(fault) => {
+                    refusals.note(&self.name(), &format!("the system takes no more connections: {fault}"));
+                    std::thread::sleep(SCARCE_WAIT);
+                }
+            }
+        }
+    }
+
+    fn take_in(&self, shared: &Arc<Shared>, socket: TcpStream, address: SocketAddr) -> Result<(), String> {
+        let limits = shared.limits();
+        let (kind, waiting_bytes_max) = match self.door {
+            Door::Irc | Door::Ircs(_) => (Kind::Client, limits.send_queue),
+            Door::Link(_) => (Kind::Caller, link::WAITING_BYTES_MAX),
+        };
+        socket::prepare(&socket, kind, &limits, shared.client_send_buffer_bytes)
+            .map_err(|fault| fault.to_string())?;
+        let conn = Arc::new(Conn::new(shared.next_conn_id(), kind, address, socket, waiting_bytes_max));
+        let outcome = shared.admit(&conn).map_err(str::to_string).and_then(|()| {
+            self.serve(shared, &conn).map_err(|fault| {
+                shared.forget(conn.id);
+                format!("The server has no thread for you: {fault}")
+            })
+        });
+        if let (Err(why), Door::Irc) = (&outcome, &self.door) {
+            // Behind TLS nobody could read this.
+            let _ = offer(conn.socket(), format!("ERROR :{why}\r\n").as_bytes());
+        }
+        outcome
+    }
+
+    /// Gives a connection its thread.
+    fn serve(&self, shared: &Arc<Shared>, conn: &Arc<Conn>) -> io::Result<()> {
+        let (name, id) = (conn.address.ip(), conn.id.0);
+        let (held, conn, door) = (shared.clone(), conn.clone(), self.door.clone());
+        match door {
+            Door::Irc => shared.talkers.spawn(format!("client {id}"), STACK_BYTES, move || {
+                client::serve(&held, &conn, None);
+            }),
+            Door::Ircs(config) => shared.talkers.spawn(format!("client {id}"), STACK_BYTES, move || {
+                client::serve(&held, &conn, Some(config));
+            }),
+            Door::Link(door) => shared.talkers.spawn(format!("link {name}"), STACK_BYTES, move || {
+                link::answer(&held, &conn, &door);
+            }),
+        }
+    }
+
+    /// Lets nobody else in, and wakes the thread.
+    pub fn close(&self) {
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+    }
+}
+
+/// Those who could not be taken in: in the log now and then, however many they are.
+#[derive(Default)]
+struct Refusals {
+    since_told: u64,
+    told_at: Option<Instant>,
+}
+
+impl Refusals {
+    fn note(&mut self, whom: &dyn fmt::Display, why: &str) {
+        self.since_told += 1;
+        if self.told_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            log::warn!(
+                target: "folkmoot::server",
+                "{whom} was refused: {why} refused_since_last_told={}", self.since_told
+            );
+            *self = Refusals { since_told: 0, told_at: Some(Instant::now()) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let taken = bind(&names(&["127.0.0.1:0"]), &Door::Irc).unwrap();
+        let address = taken[0].address;
+        let fault = bind(&names(&[&address.to_string()]), &Door::Irc).map(|_| ()).unwrap_err();
+        assert!(fault.contains(&format!("port {} is taken", address.port())), "{fault}");
+        assert!(fault.contains("listen.irc"), "{fault}");
+    }
+
+    #[test]
+    fn what_is_no_address_is_named() {
+        let fault = bind(&names(&["6667"]), &Door::Irc).map(|_| ()).unwrap_err();
+        assert!(fault.contains("listen.irc: \"6667\""), "{fault}");
+    }
+
+    #[test]
+    fn both_families_can_have_one_port() {
+        let Ok(v6) = bind(&names(&["[::]:0"]), &Door::Irc) else {
+            return; // This machine has no IPv6.
+        };
+        let port = v6[0].address.port();
+        // Alone, it takes IPv4 in as well.
+        TcpStream::connect(("127.0.0.1", port)).unwrap();
+        drop(v6);
+        let both = names(&[&format!("0.0.0.0:{port}"), &format!("[::]:{port}")]);
+        assert_eq!(bind(&both, &Door::Irc).unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,224 @@
+//! What waits to be sent to one connection: the one place that queues, encrypts and sends.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use rustix::net::{SendFlags, send};
+
+/// The most plaintext that one TLS record carries.
+const RECORD_BYTES_MAX: usize = 16 << 10;
+
+/// One connection's sending side, and its TLS session, which both sides need; behind `Conn`'s lock.
+#[derive(Default)]
+pub struct Io {
+    /// On the heap, so that plain connections do not pay for it.
+    tls: Option<Box<rustls::Connection>>,
+    /// Plaintext; what stands before `sent` is gone already.
+    out: Vec<u8>,
+    sent: usize,
+    /// More than this may not wait.
+    waiting_bytes_max: usize,
+    /// Appended to since the last flush: the router has it on its list.
+    pub dirty: bool,
+    /// The socket would take no more: the flusher goes on as soon as it does.
+    pub pending: bool,
+    /// The flusher's epoll set knows the socket.
+    pub watched: bool,
+    pub stage: Stage,
+}
+
+/// How far a connection has come; only ever forward.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    #[default]
+    Open,
+    /// What is queued still goes out, and nothing more is taken.
+    Ending { why: String },
+    /// All was sent, and the other side knows that nothing more comes.
+    Ended { why: String },
+    /// Given up; nothing is sent.
+    Dead { why: String },
+}
+
+impl Stage {
+    /// Why it is not open any more.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Stage::Open => None,
+            Stage::Ending { why } | Stage::Ended { why } | Stage::Dead { why } => Some(why),
+        }
+    }
+}
+
+/// What became of a line.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// The first since the last flush.
+    First,
+    /// One more.
+    More,
+    /// The connection takes no more lines.
+    Ignored,
+    /// It did not fit: whoever is behind this connection does not read.
+    Overflow,
+}
+
+/// How far a flush came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Flushed {
+    All,
+    /// The socket would take no more.
+    Blocked,
+}
+
+impl Io {
+    pub fn new(waiting_bytes_max: usize) -> Io {
+        Io { waiting_bytes_max, ..Io::default() }
+    }
+
+    /// From now on everything goes through this TLS session, whose handshake is done.
+    pub fn secure(&mut self, tls: rustls::Connection) {
+        self.tls = Some(Box::new(tls));
+    }
+
+    /// Queues one line and its line end.
+    pub fn append(&mut self, line: &str) -> Appended {
+        if self.stage != Stage::Open {
+            return Appended::Ignored;
+        }
+        let needed = line.len() + 2;
+        if self.waiting_bytes() + needed > self.waiting_bytes_max {
+            return Appended::Overflow;
+        }
+        // Moving what waits is paid for by what was sent before it.
+        if self.sent > self.out.len() / 2 {
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.out.reserve(needed);
+        self.out.extend_from_slice(line.as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+        if std::mem::replace(&mut self.dirty, true) { Appended::More } else { Appended::First }
+    }
+
+    /// Sends what waits, as far as the socket takes it without blocking. TLS is never more than one record ahead, so
+    /// that the queue's limit and its reckoning hold for TLS too.
+    pub fn flush(&mut self, socket: &TcpStream) -> io::Result<Flushed> {
+        let outcome = match &mut self.tls {
+            None => flush_plain(&self.out, &mut self.sent, socket),
+            Some(tls) => flush_tls(tls, &self.out, &mut self.sent, socket),
+        };
+        match outcome {
+            Ok(()) => {
+                // Most connections are idle most of the time; those keep no buffer.
+                self.out = Vec::new();
+                self.sent = 0;
+                Ok(Flushed::All)
+            }
+            Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => Ok(Flushed::Blocked),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Lets go of what nobody will read.
+    pub fn clear(&mut self) {
+        self.out = Vec::new();
+        self.sent = 0;
+    }
+
+    /// Queues TLS's own goodbye, without which the other side could not tell an end from a cut.
+    pub fn say_goodbye(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+        }
+    }
+
+    /// Whether TLS has something of its own to say.
+    pub fn has_tls_to_send(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// Turns what came over the wire into what was said, appended to `plain`. True where the other side said goodbye.
+    pub fn decrypt(&mut self, mut raw: &[u8], plain: &mut Vec<u8>) -> Result<bool, String> {
+        let Some(tls) = &mut self.tls else {
+            plain.extend_from_slice(raw);
+            return Ok(false);
+        };
+        loop {
+            if !raw.is_empty() {
+                let taken = tls.read_tls(&mut raw).map_err(|fault| fault.to_string())?;
+                if taken == 0 {
+                    return Ok(true);
+                }
+            }
+            let state = tls.process_new_packets().map_err(|fault| fault.to_string())?;
+            let start = plain.len();
+            plain.resize(start + state.plaintext_bytes_to_read(), 0);
+            tls.reader().read_exact(&mut plain[start..]).map_err(|fault| fault.to_string())?;
+            if state.peer_has_closed() {
+                return Ok(true);
+            }
+            if raw.is_empty() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// What the queue costs.
+    #[cfg(test)]
+    pub fn buffer_bytes(&self) -> usize {
+        self.out.capacity()
+    }
+
+    /// How much waits for the socket, in bytes before encryption.
+    pub fn waiting_bytes(&self) -> usize {
+        self.out.len() - self.sent
+    }
+}
+
+fn flush_plain(out: &[u8], sent: &mut usize, socket: &TcpStream) -> io::Result<()> {
+    while *sent < out.len() {
+        *sent += offer(socket, &out[*sent..])?;
+    }
+    Ok(())
+}
+
+fn flush_tls(
+    tls: &mut rustls::Connection,
+    out: &[u8],
+    sent: &mut usize,
+    socket: &TcpStream,
+) -> io::Result<()> {
+    loop {
+        while tls.wants_write() {
+            tls.write_tls(&mut Offered(socket))?;
+        }
+        if *sent == out.len() {
+            return Ok(());
+        }
+        let record_end = out.len().min(*sent + RECORD_BYTES_MAX);
+        *sent += tls.writer().write(&out[*sent..record_end])?;
+    }
+}
+
+/// Sends what the socket takes at once, though the socket itself blocks: its reader relies on that.
+pub fn offer(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Err(rustix::io::Errno::INTR) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+struct Offered<'a>(&'a TcpStream);
+
+impl Write for Offered<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        offer(self.0, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,344 @@
+//! The one thread that steps the engine: events are drained in batches, and each recipient gets one send per batch.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender};
+use rustls::ClientConfig;
+
+use super::conn::Conn;
+use super::keeper::Task;
+use super::link::{self, Call};
+use super::shared::{Connections, Counters, Shared};
+use super::suspect::Suspect;
+use super::threads::{give_up, panic_text};
+use super::verify::{Check, Verifier};
+use crate::engine::{ConnId, Effect, Engine, Event};
+use crate::wire::time::{Now, Timestamp};
+
+const TICK: Duration = Duration::from_millis(250);
+/// How many lines one batch takes in: enough for sends to be shared, few enough for the first of them to go out soon.
+const LINES_PER_BATCH: usize = 256;
+/// How long the other side may take to close after our last words.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+pub struct Router {
+    shared: Arc<Shared>,
+    events: Receiver<Event>,
+    verifier: Verifier,
+    keeper: Sender<Task>,
+    mesh: Arc<ClientConfig>,
+    started: Instant,
+    next_tick: Instant,
+    /// Events of our own making: the channel is bounded, and we are the one who empties it.
+    own: VecDeque<Event>,
+    /// Connections with something to send.
+    dirty: Vec<Arc<Conn>>,
+    /// Effects that must wait until no lock is held.
+    chores: Vec<Effect>,
+    /// Connections whose own threads are done.
+    closed: Vec<ConnId>,
+    /// Connections that we ended, and when they have to be gone.
+    ending: VecDeque<(Instant, Weak<Conn>)>,
+}
+
+impl Router {
+    pub fn new(
+        shared: Arc<Shared>,
+        events: Receiver<Event>,
+        verifier: Verifier,
+        keeper: Sender<Task>,
+        mesh: Arc<ClientConfig>,
+        started: Instant,
+    ) -> Router {
+        Router {
+            shared,
+            events,
+            verifier,
+            keeper,
+            mesh,
+            started,
+            next_tick: started + TICK,
+            own: VecDeque::new(),
+            dirty: Vec::new(),
+            chores: Vec::new(),
+            closed: Vec::new(),
+            ending: VecDeque::new(),
+        }
+    }
+
+    /// Works until all connections are gone and the server has said that it is finished.
+    pub fn run(mut self) {
+        loop {
+            let first = self.next_event();
+            self.batch(first);
+            self.carry_out();
+            self.end_the_late(Instant::now());
+            if self.shared.finished.load(Ordering::Acquire) && self.events.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn next_event(&mut self) -> Event {
+        // However much there is to do, time passes.
+        if Instant::now() >= self.next_tick {
+            return Event::Tick;
+        }
+        match self.own.pop_front() {
+            Some(event) => event,
+            None => self.events.recv_deadline(self.next_tick).unwrap_or(Event::Tick),
+        }
+    }
+
+    /// Steps the engine through what waits, and queues what it says.
+    fn batch(&mut self, first: Event) {
+        let shared = self.shared.clone();
+        let mut engine = shared.engine.write();
+        let connections = shared.connections.read();
+        let now = now(self.started);
+        let (mut events, mut lines) = (0, 0);
+        let mut next = Some(first);
+        while let Some(event) = next {
+            events += 1;
+            lines += weight(&event);
+            self.note(&event);
+            for effect in step(&mut engine, now, event) {
+                self.queue(effect, &connections);
+            }
+            next = if lines < LINES_PER_BATCH { self.events.try_recv().ok() } else { None };
+        }
+        Counters::count(&shared.counters.batches, 1);
+        Counters::count(&shared.counters.events, events);
+    }
+
+    /// Does what the batch asked for, now that no lock is held.
+    fn carry_out(&mut self) {
+        for conn in self.dirty.drain(..) {
+            conn.flush(&self.shared);
+        }
+        for effect in std::mem::take(&mut self.chores) {
+            self.see_to(effect);
+        }
+        for conn in self.closed.drain(..) {
+            self.shared.forget(conn);
+        }
+    }
+
+    /// What an event means to the edge itself.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Tick => self.next_tick = Instant::now() + TICK,
+            Event::Closed { conn, .. } => self.closed.push(*conn),
+            Event::Configured { outcome: Ok(config), .. } => {
+                *self.shared.limits.write() = Arc::new(config.limits.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn queue(&mut self, effect: Effect, connections: &Connections) {
+        match effect {
+            Effect::Send { to, line } => self.append(to, &line, connections),
+            Effect::SendAll { to, line } => {
+                for to in to {
+                    self.append(to, &line, connections);
+                }
+            }
+            effect => self.chores.push(effect),
+        }
+    }
+
+    fn append(&mut self, to: ConnId, line: &str, connections: &Connections) {
+        // Who is not in the table any more has a `Closed` on its way.
+        if let Some(conn) = connections.get(to)
+            && conn.append(line, &self.shared)
+        {
+            self.dirty.push(conn.clone());
+        }
+    }
+
+    /// Effects that reach beyond the queues. None of them may block for long: everyone waits.
+    fn see_to(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { .. } | Effect::SendAll { .. } => unreachable!("queued in the batch"),
+            Effect::Close { conn, why } => {
+                let conn = self.shared.connections.read().get(conn).cloned();
+                if let Some(conn) = conn {
+                    conn.end(&why, &self.shared);
+                    self.ending.push_back((Instant::now() + CLOSE_WITHIN, Arc::downgrade(&conn)));
+                }
+            }
+            Effect::Dial { ask, name, address, pin } => {
+                let call = Call { ask, name, address, pin };
+                if let Err(why) = link::dial(&self.shared, &self.mesh, call) {
+                    self.own.push_back(Event::DialFailed { ask, why });
+                }
+            }
+            Effect::Verify { ask, given, known } => {
+                if !self.verifier.ask(Check { ask, given, known }) {
+                    log::warn!(target: "folkmoot::server", "too many passwords wait to be checked: one was refused");
+                    self.own.push_back(Event::Verified { ask, right: false });
+                }
+            }
+            Effect::ReadConfig { ask } => self.keep(Task::ReadConfig { ask }),
+            Effect::KeepClock { ms } => self.keep(Task::KeepClock { ms }),
+            Effect::KeepEpoch { epoch } => self.keep(Task::KeepEpoch { epoch }),
+            Effect::Note { level, topic, text } => log::log!(target: topic.target(), level, "{text}"),
+        }
+    }
+
+    fn keep(&self, task: Task) {
+        self.keeper.send(task).expect("the keeper works until the router is gone");
+    }
+
+    /// Cuts off those who were told to go and stay.
+    fn end_the_late(&mut self, now: Instant) {
+        while self.ending.front().is_some_and(|(deadline, _)| *deadline <= now) {
+            if let Some(conn) = self.ending.pop_front().and_then(|(_, conn)| conn.upgrade()) {
+                conn.kill("Closed");
+            }
+        }
+    }
+}
+
+/// One event through the engine. A bug in there ends the process, and the log says what led to it.
+fn step(engine: &mut Engine, now: Now, event: Event) -> Vec<Effect> {
+    let suspect = Suspect::of(&event);
+    catch_unwind(AssertUnwindSafe(|| engine.step(now, event))).unwrap_or_else(|panic| {
+        give_up(&format!("the engine met a bug: {} event={suspect:?}", panic_text(&*panic)));
+    })
+}
+
+fn weight(event: &Event) -> usize {
+    match event {
+        Event::Lines { lines, .. } => lines.iter().count(),
+        _ => 1,
+    }
+}
+
+pub fn now(started: Instant) -> Now {
+    // A clock before 1970 is a clock that was never set; the engine copes with any time.
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Now { wall: Timestamp(ms(wall)), steady_ms: ms(started.elapsed()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read};
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::edge::conn::Kind;
+    use crate::edge::shared::tests;
+    use crate::edge::threads::STACK_BYTES;
+    use crate::edge::tls::mesh_client;
+    use crate::edge::tls::tests::certificate;
+    use crate::edge::{keeper, verify};
+    use crate::engine::{AskId, Secret};
+
+    fn router() -> (Router, Receiver<Check>, Receiver<Task>) {
+        let (shared, events) = tests::shared(Limits::default());
+        let (verifier, checks) = Verifier::new();
+        let (keeper, tasks) = keeper::tasks();
+        let mesh = Arc::new(mesh_client(&certificate()).unwrap());
+        (Router::new(shared, events, verifier, keeper, mesh, Instant::now()), checks, tasks)
+    }
+
+    fn guest(router: &Router) -> (ConnId, TcpStream) {
+        let (conn, theirs) = tests::conn(&router.shared, Kind::Client);
+        router.shared.admit(&conn).unwrap();
+        (conn.id, theirs)
+    }
+
+    /// What one batch would do with these.
+    fn carry_out(router: &mut Router, effects: impl IntoIterator<Item = Effect>) {
+        let shared = router.shared.clone();
+        let connections = shared.connections.read();
+        effects.into_iter().for_each(|effect| router.queue(effect, &connections));
+        drop(connections);
+        router.carry_out();
+    }
+
+    #[test]
+    fn lines_reach_everyone_once_and_the_closed_after_their_last_words() {
+        let (mut router, _checks, _tasks) = router();
+        let ((alice, alice_hears), (bob, bob_hears)) = (guest(&router), guest(&router));
+        let nobody = ConnId(99);
+        carry_out(
+            &mut router,
+            [
+                Effect::SendAll { to: vec![alice, nobody, bob], line: "hello".into() },
+                Effect::Close { conn: bob, why: "enough".into() },
+                Effect::Send { to: bob, line: "ERROR :enough".into() },
+                Effect::Send { to: nobody, line: "hello".into() },
+            ],
+        );
+        let mut bob_heard = String::new();
+        BufReader::new(bob_hears).read_to_string(&mut bob_heard).unwrap();
+        assert_eq!(bob_heard, "hello\r\nERROR :enough\r\n");
+        let mut line = String::new();
+        BufReader::new(alice_hears).read_line(&mut line).unwrap();
+        assert_eq!(line, "hello\r\n");
+    }
+
+    #[test]
+    fn who_was_told_to_go_and_stays_is_cut_off() {
+        let (mut router, _checks, _tasks) = router();
+        let (alice, _still_here) = guest(&router);
+        carry_out(&mut router, [Effect::Close { conn: alice, why: "enough".into() }]);
+        let conn = router.shared.connections.read().get(alice).cloned().unwrap();
+        router.end_the_late(Instant::now());
+        conn.socket().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        conn.socket().peek(&mut [0]).expect_err("it may still come to its end by itself");
+        router.end_the_late(Instant::now() + CLOSE_WITHIN);
+        assert_eq!(conn.socket().peek(&mut [0]).unwrap(), 0);
+        assert_eq!(conn.kill("Connection closed"), "enough");
+    }
+
+    #[test]
+    fn a_connection_is_forgotten_after_its_last_batch() {
+        let (mut router, _checks, _tasks) = router();
+        let (alice, mut hears) = guest(&router);
+        router.batch(Event::Closed { conn: alice, why: "gone".into() });
+        carry_out(&mut router, [Effect::Send { to: alice, line: "what you asked before you went".into() }]);
+        assert!(router.shared.connections.read().get(alice).is_none());
+        let mut heard = String::new();
+        hears.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "what you asked before you went\r\n");
+    }
+
+    #[test]
+    fn slow_things_are_done_elsewhere_and_answered_by_events() {
+        let (mut router, checks, tasks) = router();
+        router.shared.serve("verify", STACK_BYTES, move |shared| verify::run(shared, &checks)).unwrap();
+        let verify = |ask, given: &str| Effect::Verify {
+            ask: AskId(ask),
+            given: Secret(given.into()),
+            known: "hay".into(),
+        };
+        carry_out(&mut router, [verify(1, "hay"), verify(2, "straw"), Effect::KeepClock { ms: 7 }]);
+        for (expected, is_right) in [(1, true), (2, false)] {
+            match router.events.recv_timeout(Duration::from_secs(10)) {
+                Ok(Event::Verified { ask, right }) => assert_eq!((ask.0, right), (expected, is_right)),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(tasks.try_recv(), Ok(Task::KeepClock { ms: 7 })));
+    }
+
+    #[test]
+    fn time_passes_however_much_there_is_to_do() {
+        let (mut router, _checks, _tasks) = router();
+        router.shared.tell(Event::Closed { conn: ConnId(1), why: String::new() });
+        router.next_tick = Instant::now();
+        assert!(matches!(router.next_event(), Event::Tick));
+        router.next_tick = Instant::now() + Duration::from_secs(3600);
+        assert!(matches!(router.next_event(), Event::Closed { .. }));
+    }
+}

@@ -1,0 +1,323 @@
+//! What threads share: every lock, who writes, who reads; and every thread, and what it is there for.
+//!
+//! | lock | written by | read by |
+//! |---|---|---|
+//! | `Shared::engine` | the router, once per batch | whoever reports: `report()` copies out and lets go |
+//! | `Shared::connections` | acceptors and diallers add; the router, and threads of connections that never opened, remove | router, flusher, stop |
+//! | `Conn::io`, one each | the router appends and flushes; the connection's own thread feeds TLS; the flusher finishes | |
+//! | `Shared::limits` | the router, when the settings were read anew | acceptors, diallers |
+//! | `Threads::roster`, two | each thread, as it starts and ends | stop |
+//!
+//! Order: engine, then connections, then one connection's `io`. The last two of the table are held for a look only, and
+//! no other lock is taken meanwhile. Never two `io` locks, and never a send on the event channel while holding any lock: the channel is bounded,
+//! and only the router makes room in it.
+//!
+//! | thread | how many | blocks in |
+//! |---|---|---|
+//! | `router` | one | the event channel, until the next tick |
+//! | `flusher` | one | epoll, on sockets that would take no more |
+//! | `accept irc 127.0.0.1:6667` | one per listening socket | accept |
+//! | `client 41`, `link 42`, `link barn` | one per connection | connect, recv, the event channel |
+//! | `verify`, `keeper` | one each | their own channels |
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender};
+use parking_lot::RwLock;
+
+use super::conn::{Conn, Kind};
+use super::flusher::Flusher;
+use super::threads::Threads;
+use crate::config::Limits;
+use crate::engine::{ConnId, Engine, Event};
+
+/// How many events may wait for the router before those who send them have to wait too.
+const EVENTS_WAITING_MAX: usize = 4096;
+
+/// How many connections the link listener holds at once; well within what is kept free beside the clients.
+const CALLERS_MAX: usize = 64;
+/// One address may not use up all of these.
+const CALLERS_PER_ADDRESS: usize = 24;
+
+pub struct Shared {
+    pub engine: RwLock<Engine>,
+    pub connections: RwLock<Connections>,
+    pub limits: RwLock<Arc<Limits>>,
+    /// To the router. Bounded: a client that is read faster than the router works waits, and TCP slows it.
+    pub events: Sender<Event>,
+    pub flusher: Flusher,
+    pub counters: Counters,
+    /// Threads that serve one connection each.
+    pub talkers: Threads,
+    /// Threads that serve everyone; the process cannot do without any of them.
+    pub services: Threads,
+    /// What the machine allows, whatever the settings say.
+    clients_possible: usize,
+    pub client_send_buffer_bytes: usize,
+    /// No more connections are taken in.
+    pub stopping: AtomicBool,
+    /// All connections are gone: the router may go too.
+    pub finished: AtomicBool,
+    last_conn: AtomicU64,
+}
+
+impl Shared {
+    /// The other end of the event channel is the router's.
+    pub fn new(
+        engine: Engine,
+        limits: Limits,
+        clients_possible: usize,
+        client_send_buffer_bytes: usize,
+    ) -> Result<(Shared, Receiver<Event>), String> {
+        let (events, receiver) = crossbeam_channel::bounded(EVENTS_WAITING_MAX);
+        let shared = Shared {
+            engine: RwLock::new(engine),
+            connections: RwLock::default(),
+            limits: RwLock::new(Arc::new(limits)),
+            events,
+            flusher: Flusher::new().map_err(|why| format!("cannot watch sockets: {why}"))?,
+            counters: Counters::default(),
+            talkers: Threads::default(),
+            services: Threads::default(),
+            clients_possible,
+            client_send_buffer_bytes,
+            stopping: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            last_conn: AtomicU64::new(0),
+        };
+        Ok((shared, receiver))
+    }
+
+    /// Starts one of the threads that serve everyone.
+    pub fn serve(
+        self: &Arc<Shared>,
+        name: &str,
+        stack_bytes: usize,
+        work: impl FnOnce(&Arc<Shared>) + Send + 'static,
+    ) -> Result<(), String> {
+        let shared = self.clone();
+        self.services.spawn_vital(name, stack_bytes, move || work(&shared))
+    }
+
+    pub fn limits(&self) -> Arc<Limits> {
+        self.limits.read().clone()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub fn next_conn_id(&self) -> ConnId {
+        ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Tells the router. Blocks while too much waits for it: hold no lock.
+    pub fn tell(&self, event: Event) {
+        // The router outlives all who talk to it; after it, nobody is left whom an event could concern.
+        let _ = self.events.send(event);
+    }
+
+    /// Enters a connection into the table, if there is room for it.
+    pub fn admit(&self, conn: &Arc<Conn>) -> Result<(), &'static str> {
+        let limits = self.limits();
+        let bounds = match conn.kind {
+            Kind::Client => Bounds {
+                total: limits.clients_max.min(self.clients_possible),
+                per_address: limits.connections_per_address,
+            },
+            Kind::Caller => Bounds { total: CALLERS_MAX, per_address: CALLERS_PER_ADDRESS },
+            Kind::Called => Bounds { total: usize::MAX, per_address: 0 },
+        };
+        self.connections.write().insert(conn, bounds)
+    }
+
+    /// Takes a connection out of the table; whoever else holds it may still use it.
+    pub fn forget(&self, conn: ConnId) -> Option<Arc<Conn>> {
+        self.connections.write().remove(conn)
+    }
+}
+
+/// What happened since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub accepted: AtomicU64,
+    pub refused: AtomicU64,
+    pub events: AtomicU64,
+    pub batches: AtomicU64,
+    /// Sends that a socket would not take at once.
+    pub blocked: AtomicU64,
+    /// Connections given up because they did not read what was sent to them.
+    pub slow_readers: AtomicU64,
+}
+
+impl Counters {
+    pub fn count(counter: &AtomicU64, more: u64) {
+        counter.fetch_add(more, Ordering::Relaxed);
+    }
+}
+
+/// How many connections of one kind there may be; `per_address` zero is no limit.
+#[derive(Clone, Copy)]
+struct Bounds {
+    total: usize,
+    per_address: usize,
+}
+
+/// Every connection that the router may have to reach.
+#[derive(Default)]
+pub struct Connections {
+    by_id: HashMap<ConnId, Arc<Conn>, BuildHasherDefault<IdHasher>>,
+    total: HashMap<Kind, usize>,
+    per_address: HashMap<(Kind, IpAddr), usize>,
+}
+
+impl Connections {
+    pub fn get(&self, id: ConnId) -> Option<&Arc<Conn>> {
+        self.by_id.get(&id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Conn>> {
+        self.by_id.values()
+    }
+
+    fn insert(&mut self, conn: &Arc<Conn>, bounds: Bounds) -> Result<(), &'static str> {
+        let total = self.total.entry(conn.kind).or_default();
+        if *total >= bounds.total {
+            return Err("This server is full, try another one or come back later");
+        }
+        let same_address = self.per_address.entry((conn.kind, neighbourhood(conn.address.ip()))).or_default();
+        if bounds.per_address != 0 && *same_address >= bounds.per_address {
+            return Err("Too many connections from your address");
+        }
+        *total += 1;
+        *same_address += 1;
+        self.by_id.insert(conn.id, conn.clone());
+        Ok(())
+    }
+
+    fn remove(&mut self, id: ConnId) -> Option<Arc<Conn>> {
+        let conn = self.by_id.remove(&id)?;
+        if let Some(total) = self.total.get_mut(&conn.kind) {
+            *total -= 1;
+        }
+        let key = (conn.kind, neighbourhood(conn.address.ip()));
+        if let Some(same_address) = self.per_address.get_mut(&key) {
+            *same_address -= 1;
+            if *same_address == 0 {
+                self.per_address.remove(&key);
+            }
+        }
+        Some(conn)
+    }
+}
+
+/// Those who count as one address: in IPv6 every home has a /64, so single addresses there limit nobody.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+/// Ids are given out one by one by us, so nobody can choose them to collide, and one multiplication spreads them.
+/// The router looks up one per recipient of each line, which makes the default hasher too dear.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("a ConnId is hashed as one u64");
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::engine::{Identity, Pin};
+    use crate::wire::names::{ServerId, ServerName};
+    use crate::wire::time::Now;
+
+    pub fn identity() -> Identity {
+        Identity {
+            sid: ServerId::parse("7FA").unwrap(),
+            name: ServerName::parse("hall.lan").unwrap(),
+            epoch: 1,
+            secret: b"sixteen characters and more".to_vec(),
+            pin: Pin([7; 32]),
+            clock_floor_ms: 0,
+            seed: [7; 32],
+            version: "folkmoot-test".to_string(),
+        }
+    }
+
+    /// What threads share, and the router's end of the channel for the test to hold.
+    pub fn shared(limits: Limits) -> (Arc<Shared>, Receiver<Event>) {
+        let config = crate::config::Config { limits: limits.clone(), ..Default::default() };
+        let engine = Engine::new(config, identity(), Now::default());
+        let (shared, events) = Shared::new(engine, limits, usize::MAX, 8 << 10).unwrap();
+        (Arc::new(shared), events)
+    }
+
+    /// Two ends of one TCP connection over loopback: (ours, theirs).
+    pub fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, theirs)
+    }
+
+    /// Our end of a connection, not yet in any table, and their end.
+    pub fn conn(shared: &Shared, kind: Kind) -> (Arc<Conn>, TcpStream) {
+        let (ours, theirs) = pair();
+        let address = ours.peer_addr().unwrap();
+        let conn = Conn::new(shared.next_conn_id(), kind, address, ours, shared.limits().send_queue);
+        (Arc::new(conn), theirs)
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_gets_it_back() {
+        let (shared, _events) = shared(Limits { connections_per_address: 2, ..Limits::default() });
+        let conns: Vec<_> = (0..3).map(|_| conn(&shared, Kind::Client)).collect();
+        assert_eq!(shared.admit(&conns[0].0), Ok(()));
+        assert_eq!(shared.admit(&conns[1].0), Ok(()));
+        assert!(shared.admit(&conns[2].0).unwrap_err().contains("your address"));
+        shared.forget(conns[0].0.id).unwrap();
+        assert_eq!(shared.admit(&conns[2].0), Ok(()));
+        // Peers do not take room from clients, nor clients from peers.
+        assert_eq!(shared.admit(&conn(&shared, Kind::Caller).0), Ok(()));
+        assert_eq!(shared.connections.read().iter().count(), 3);
+    }
+
+    #[test]
+    fn a_full_server_says_so() {
+        let (shared, _events) = shared(Limits { clients_max: 1, ..Limits::default() });
+        assert_eq!(shared.admit(&conn(&shared, Kind::Client).0), Ok(()));
+        assert!(shared.admit(&conn(&shared, Kind::Client).0).unwrap_err().contains("full"));
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address() {
+        for (one, other, same) in [
+            ("2001:db8::1", "2001:db8::ffff:2", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("::ffff:10.0.0.1", "10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.2", false),
+        ] {
+            let [one, other]: [IpAddr; 2] = [one, other].map(|text| text.parse().unwrap());
+            assert_eq!(neighbourhood(one) == neighbourhood(other), same, "{one} {other}");
+        }
+    }
+}

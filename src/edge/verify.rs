@@ -1,0 +1,89 @@
+//! Slow password checks, off the router's path.
+
+use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordVerifier};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use ring::hmac;
+use ring::rand::SystemRandom;
+
+use super::shared::Shared;
+use crate::engine::{AskId, Event, Secret};
+
+/// How many checks may wait. Whoever comes then is turned away, so that guessing cannot fill the memory.
+const WAITING_MAX: usize = 1024;
+
+/// How every hash that we make begins, as `folkmoot hash-password` prints it.
+const HASHED: &str = "$argon2";
+
+/// A question: is `given` what `known` stands for?
+pub struct Check {
+    pub ask: AskId,
+    pub given: Secret,
+    pub known: String,
+}
+
+/// The router's way to the checker.
+pub struct Verifier(Sender<Check>);
+
+impl Verifier {
+    pub fn new() -> (Verifier, Receiver<Check>) {
+        let (checks, waiting) = crossbeam_channel::bounded(WAITING_MAX);
+        (Verifier(checks), waiting)
+    }
+
+    /// Never blocks; false where too much waits already.
+    pub fn ask(&self, check: Check) -> bool {
+        !matches!(self.0.try_send(check), Err(TrySendError::Full(_)))
+    }
+}
+
+/// Answers until the router is gone.
+pub fn run(shared: &Shared, waiting: &Receiver<Check>) {
+    for check in waiting {
+        let right = is_right(&check.given.0, &check.known);
+        shared.tell(Event::Verified { ask: check.ask, right });
+    }
+}
+
+/// Whether a password is the one in the settings, hashed or plain.
+fn is_right(given: &str, known: &str) -> bool {
+    if !known.starts_with(HASHED) {
+        return same(given, known);
+    }
+    // A hash that was damaged is nobody's password, not even its own.
+    PasswordHash::new(known)
+        .is_ok_and(|hash| Argon2::default().verify_password(given.as_bytes(), &hash).is_ok())
+}
+
+/// Compares in a time that tells nothing: what is compared are tags under a key that nobody knows.
+fn same(given: &str, known: &str) -> bool {
+    let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+        .expect("the system has randomness once it has booted");
+    let known = hmac::sign(&key, known.as_bytes());
+    hmac::verify(&key, given.as_bytes(), known.as_ref()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use argon2::password_hash::{PasswordHasher, SaltString};
+
+    use super::*;
+
+    #[test]
+    fn passwords_are_known_hashed_and_plain() {
+        let salt = SaltString::encode_b64(b"sixteen bytes...").unwrap();
+        let hash = Argon2::default().hash_password(b"hay", &salt).unwrap().to_string();
+        for (given, known, right) in [
+            ("hay", hash.as_str(), true),
+            ("straw", hash.as_str(), false),
+            (hash.as_str(), hash.as_str(), false),
+            ("hay", "hay", true),
+            ("hay", "hayrick", false),
+            ("", "hay", false),
+            ("$money", "$money", true),
+            ("$argon2id$half", "$argon2id$half", false),
+        ] {
+            assert_eq!(is_right(given, known), right, "{given} {known}");
+        }
+    }
+}
