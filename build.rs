@@ -1,22 +1,91 @@
-//! Says which revision this build is. A build from an archive is a good build: it says "unknown".
+//! Says which revision this build is, writes a test for each transcript, and says which tests cannot run here. A build
+//! from an archive is a good build: its revision is "unknown".
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// How a transcript says why it cannot be played on real processes.
+const ONLY_SIMULATED: &str = "only simulated: ";
 
 fn main() {
     println!("cargo::rerun-if-env-changed=FOLKMOOT_REVISION");
     println!("cargo::rustc-env=FOLKMOOT_REVISION={}", revision());
+
+    println!("cargo::rustc-check-cfg=cfg(has_namespaces)");
+    if may_make_namespaces() {
+        println!("cargo::rustc-cfg=has_namespaces");
+    }
+
+    println!("cargo::rerun-if-changed=tests/transcripts");
+    let root = Path::new("tests/transcripts");
+    let (mut simulated, mut processes) = (String::new(), String::new());
+    // A package may come without its tests.
+    if root.is_dir() {
+        write_tests(root, root, 0, &mut simulated, &mut processes);
+    }
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo names the directory"));
+    std::fs::write(out.join("transcripts.rs"), simulated).expect("cargo's directory can be written to");
+    std::fs::write(out.join("processes.rs"), processes).expect("cargo's directory can be written to");
+}
+
+/// A module for each folder, and in it a test for each file that calls `play` of the crate it is included into.
+fn write_tests(root: &Path, folder: &Path, depth: usize, simulated: &mut String, processes: &mut String) {
+    let entries = std::fs::read_dir(folder).expect("the transcripts can be listed");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("and read").path()).collect();
+    paths.sort();
+    let indent = "    ".repeat(depth);
+    for path in paths {
+        let name = path.file_stem().expect("it has a name").to_string_lossy().replace(['-', '.'], "_");
+        if path.is_dir() {
+            let open = format!("{indent}mod {name} {{\n");
+            simulated.push_str(&open);
+            processes.push_str(&open);
+            write_tests(root, &path, depth + 1, simulated, processes);
+            let close = format!("{indent}}}\n");
+            simulated.push_str(&close);
+            processes.push_str(&close);
+        } else if path.extension().is_some_and(|extension| extension == "txt") {
+            let shown = path.strip_prefix(root).expect("it was found there").display().to_string();
+            let text = std::fs::read_to_string(&path).expect("a transcript is text");
+            let test = |ignore: &str| {
+                format!(
+                    "{indent}#[test]\n{ignore}{indent}fn {name}() {{\n{indent}    crate::play({shown:?});\n{indent}}}\n"
+                )
+            };
+            let reason = text.lines().find_map(|line| line.strip_prefix(ONLY_SIMULATED));
+            simulated.push_str(&test(""));
+            processes.push_str(&test(
+                &reason.map_or(String::new(), |why| format!("{indent}#[ignore = {why:?}]\n")),
+            ));
+        }
+    }
+}
+
+/// Whether tests can lay out networks of their own here: that takes two capabilities and the program `ip`.
+fn may_make_namespaces() -> bool {
+    const NET_ADMIN: u64 = 1 << 12;
+    const SYS_ADMIN: u64 = 1 << 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let capabilities = capabilities.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()).unwrap_or(0);
+    let places = ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"];
+    capabilities & NET_ADMIN != 0
+        && capabilities & SYS_ADMIN != 0
+        && places.into_iter().any(|ip| Path::new(ip).exists())
 }
 
 fn revision() -> String {
     if let Ok(packaged) = std::env::var("FOLKMOOT_REVISION") {
         return packaged;
     }
-    println!("cargo::rerun-if-changed=.git/HEAD");
-    Command::new("git")
-        .args(["rev-parse", "--short", "HEAD"])
-        .output()
-        .ok()
-        .filter(|output| output.status.success())
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map_or_else(|| "unknown".to_string(), |text| text.trim().to_string())
+    // Every commit, and every change of branch, adds a line to this.
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+    git(&["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "unknown".to_string())
+}
+
+fn git(words: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(words).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_string())
 }

@@ -40,6 +40,39 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Puts back what only a start can change, as the running server has it, and names the keys that differed.
+    pub fn keep_until_restart(&mut self, running: &Config) -> Vec<&'static str> {
+        let mut kept = Vec::new();
+        let mut keep = Keep(&mut kept);
+        keep.field("server.name", &mut self.server.name, &running.server.name);
+        keep.field("server.sid", &mut self.server.sid, &running.server.sid);
+        keep.field("server.data", &mut self.server.data, &running.server.data);
+        keep.field("network.name", &mut self.network.name, &running.network.name);
+        keep.field("network.secret_file", &mut self.network.secret_file, &running.network.secret_file);
+        keep.field("listen.irc", &mut self.listen.irc, &running.listen.irc);
+        keep.field("listen.ircs", &mut self.listen.ircs, &running.listen.ircs);
+        keep.field("listen.link", &mut self.listen.link, &running.listen.link);
+        keep.field("discovery.enabled", &mut self.discovery.enabled, &running.discovery.enabled);
+        keep.field("discovery.port", &mut self.discovery.port, &running.discovery.port);
+        keep.field("limits.events_kept", &mut self.limits.events_kept, &running.limits.events_kept);
+        keep.field("limits.messages_kept", &mut self.limits.messages_kept, &running.limits.messages_kept);
+        kept
+    }
+}
+
+/// The keys that were kept as they are.
+struct Keep<'k>(&'k mut Vec<&'static str>);
+
+impl Keep<'_> {
+    fn field<T: Clone + PartialEq>(&mut self, key: &'static str, new: &mut T, running: &T) {
+        if new != running {
+            new.clone_from(running);
+            self.0.push(key);
+        }
+    }
+}
+
 /// The class that exists without being written.
 pub const ADMINISTRATOR: &str = "administrator";
 
@@ -56,7 +89,7 @@ pub const RIGHTS: &[(&str, &str)] = &[
 ];
 
 /// `[server]`
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Server {
     pub name: Option<String>,
     pub description: String,
@@ -66,6 +99,21 @@ pub struct Server {
     pub motd_text: Option<String>,
     pub password: String,
     pub admin: Vec<String>,
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server {
+            name: None,
+            description: "A Folkmoot server".into(),
+            sid: None,
+            data: None,
+            motd: None,
+            motd_text: None,
+            password: String::new(),
+            admin: Vec::new(),
+        }
+    }
 }
 
 /// `[network]`
@@ -170,6 +218,8 @@ pub struct Limits {
     pub away_length: usize,
     pub key_length: usize,
     pub list_entries: usize,
+    pub events_kept: usize,
+    pub messages_kept: usize,
     pub modes_per_line: usize,
     pub targets_per_message: usize,
     pub register_within: Duration,
@@ -197,6 +247,8 @@ impl Default for Limits {
             away_length: 300,
             key_length: 23,
             list_entries: 100,
+            events_kept: 2_000,
+            messages_kept: 10_000,
             modes_per_line: 20,
             targets_per_message: 10,
             register_within: Duration::from_secs(30),
@@ -227,6 +279,21 @@ pub fn fit_server_name(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::wire::names::ServerName;
+
+    #[test]
+    fn what_only_a_start_can_change_stays_and_is_named() {
+        let running = Config::default();
+        let mut config = Config::default();
+        assert_eq!(config.keep_until_restart(&running), [""; 0]);
+        config.server.name = Some("barn.lan".into());
+        config.listen.irc.clear();
+        config.limits.nick_length = 9;
+        assert_eq!(config.keep_until_restart(&running), ["server.name", "listen.irc"]);
+        assert_eq!(config.server.name, None);
+        assert_eq!(config.listen.irc, running.listen.irc);
+        assert_eq!(config.limits.nick_length, 9);
+        assert_eq!(config.keep_until_restart(&running), [""; 0]);
+    }
 
     #[test]
     fn any_host_name_can_be_made_a_server_name() {

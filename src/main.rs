@@ -1,14 +1,13 @@
 //! Reads arguments, starts, waits for a signal.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use folkmoot::VERSION;
 use folkmoot::edge::settings::Source;
 use folkmoot::edge::{cli, serve};
-
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FOLKMOOT_REVISION"), ")");
 
 /// A federated chat server: IRC for people, a self-healing mesh between servers.
 #[derive(Parser)]
@@ -35,7 +34,7 @@ enum Command {
         #[arg(long)]
         json: bool,
         /// The UDP port that the servers use
-        #[arg(long, default_value_t = 6900)]
+        #[arg(long, default_value_t = 6900, value_parser = clap::value_parser!(u16).range(1..))]
         port: u16,
     },
     /// Print a join code for the server that runs on this data directory
@@ -85,14 +84,23 @@ fn main() -> ExitCode {
         Command::HashPassword => cli::hash_password(),
     };
     match outcome {
-        Ok(text) => {
-            // Whoever closed our output does not want the rest of it.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
-        Err(fault) => {
-            eprintln!("{fault}");
-            ExitCode::FAILURE
-        }
+        Ok(text) => print(&text),
+        Err(fault) => fail(&fault),
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    let mut output = std::io::stdout();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        // Whoever closed our output does not want the rest of it.
+        Err(why) if why.kind() != ErrorKind::BrokenPipe => {
+            fail(&format!("the output could not be written: {why}"))
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn fail(fault: &str) -> ExitCode {
+    eprintln!("{fault}");
+    ExitCode::FAILURE
 }

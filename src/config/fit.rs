@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use argon2::password_hash::PasswordHash;
 
-use crate::engine::Pin;
 use crate::wire::names::{ServerId, ServerName};
+use crate::wire::pin::Pin;
 
 /// What is said about any value that does not fit: what was expected, and what to write instead.
 pub(super) type Fit<T> = Result<T, String>;
@@ -24,6 +24,15 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     count.checked_mul(unit_ms).map(Duration::from_millis)
+}
+
+/// As `duration` reads it, in the largest unit that fits.
+pub(super) fn duration_text(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    let fit = units.into_iter().find(|(_, unit_ms)| ms >= *unit_ms && ms.is_multiple_of(*unit_ms));
+    let (unit, unit_ms) = fit.unwrap_or(("ms", 1));
+    format!("{}{unit}", ms / unit_ms)
 }
 
 /// What somebody may have meant: close in spelling, and not by accident of being short.
@@ -174,6 +183,7 @@ mod tests {
             ("18446744073709551615d", None),
         ] {
             assert_eq!(duration(text), ms.map(Duration::from_millis), "{text}");
+            assert!(duration(text).is_none_or(|read| duration_text(read) == text), "{text}");
         }
     }
 }

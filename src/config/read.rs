@@ -1,6 +1,8 @@
 //! From TOML text to settings: every fault is found in one go, each with its line and a likely fix.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -126,6 +128,20 @@ impl Section<'_, '_, '_> {
         if !listen.web.is_empty() {
             self.warn_without_effect("web");
         }
+        let lists = [("irc", &listen.irc), ("ircs", &listen.ircs), ("link", &listen.link)];
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+        for (list, address) in
+            lists.iter().flat_map(|(list, names)| names.iter().map(|name| (*list, name.as_str())))
+        {
+            // Port 0 is another one each time.
+            if let Some(first) = taken.get(address).filter(|_| !address.ends_with(":0")) {
+                self.fault_at(
+                    list,
+                    &format!("{address} stands in listen.{first} already; each needs a port of its own"),
+                );
+            }
+            taken.insert(address, list);
+        }
         self.reader.reading.config.listen = listen;
     }
 
@@ -233,14 +249,18 @@ impl Section<'_, '_, '_> {
         self.number("away_length", &mut limits.away_length, 1, 390);
         self.number("key_length", &mut limits.key_length, 1, 64);
         self.number("list_entries", &mut limits.list_entries, 1, 10_000);
+        self.number("events_kept", &mut limits.events_kept, 0, 1_000_000);
+        self.number("messages_kept", &mut limits.messages_kept, 0, 1_000_000);
         self.number("modes_per_line", &mut limits.modes_per_line, 1, 100);
         self.number("targets_per_message", &mut limits.targets_per_message, 1, 100);
         self.duration("register_within", &mut limits.register_within);
         self.duration("ping_after", &mut limits.ping_after);
         self.duration("pong_within", &mut limits.pong_within);
         self.number("send_queue", &mut limits.send_queue, 16_384, 1 << 30);
-        self.duration("keepalive_idle", &mut limits.keepalive_idle);
-        self.duration("keepalive_interval", &mut limits.keepalive_interval);
+        // What Linux takes; a socket that it refuses to set up could serve nobody.
+        let (least, most) = (Duration::from_secs(1), Duration::from_secs(9 * 3600));
+        self.duration_within("keepalive_idle", &mut limits.keepalive_idle, least, most);
+        self.duration_within("keepalive_interval", &mut limits.keepalive_interval, least, most);
         self.number("keepalive_count", &mut limits.keepalive_count, 1, 127);
         self.reader.reading.config.limits = limits;
     }
@@ -248,8 +268,6 @@ impl Section<'_, '_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -270,6 +288,10 @@ mod tests {
             ("\n\n[limits]\nping_after = \"90x\"", 4, "found \"90x\"; perhaps \"90s\""),
             ("[limits]\nping_after = 90", 2, "found 90; perhaps \"90s\""),
             ("[limits]\nping_after = \"0s\"", 2, "longer than nothing"),
+            ("[limits]\nping_after = \"3651d\"", 2, "from \"1ms\" to \"3650d\""),
+            ("[limits]\nkeepalive_idle = \"10ms\"", 2, "from \"1s\" to \"9h\""),
+            ("[limits]\nkeepalive_interval = \"10h\"", 2, "from \"1s\" to \"9h\""),
+            ("[listen]\nirc = [\"a:1\"]\nircs = [\"a:2\", \"a:1\"]", 3, "a:1 stands in listen.irc already"),
             ("[limits]\nnick_length = 65", 2, "from 1 to 64, found 65; nearest is 64"),
             ("[limits]\nnick_length = -1", 2, "nearest is 1"),
             ("[limits]\nnick_length = \"30\"", 2, "write 30, without quotes"),

@@ -11,6 +11,9 @@ use super::read::{Reading, Remark};
 pub(super) type Table<'a> = DeTable<'a>;
 type Value<'a> = Spanned<DeValue<'a>>;
 
+/// Beyond this a wait is as good as for ever, and sums of times could run over.
+const DURATION_MAX: Duration = Duration::from_secs(3650 * 86_400);
+
 pub(super) struct Reader<'a> {
     pub(super) text: &'a str,
     pub(super) reading: Reading,
@@ -238,6 +241,16 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
     }
 
     pub(super) fn duration(&mut self, key: &'static str, into: &mut Duration) {
+        self.duration_within(key, into, Duration::from_millis(1), DURATION_MAX);
+    }
+
+    pub(super) fn duration_within(
+        &mut self,
+        key: &'static str,
+        into: &mut Duration,
+        least: Duration,
+        most: Duration,
+    ) {
         let Some(value) = self.setting(key) else { return };
         let written = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
@@ -248,7 +261,12 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
             (Some(Duration::ZERO), _) => {
                 self.fault_in(key, value, "must be longer than nothing; \"1s\" is short")
             }
-            (Some(duration), Some(_)) => *into = duration,
+            (Some(duration), Some(_)) if (least..=most).contains(&duration) => *into = duration,
+            (Some(_), Some(_)) => {
+                let [least, most] = [least, most].map(fit::duration_text);
+                let text = format!("expected a duration from \"{least}\" to \"{most}\", found \"{written}\"");
+                self.fault_in(key, value, &text);
+            }
             _ => {
                 let digits: String = written.chars().take_while(char::is_ascii_digit).collect();
                 let instead =

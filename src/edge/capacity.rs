@@ -17,7 +17,7 @@ const THREADS_RESERVED: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     pub clients_max: usize,
-    /// The setting, or the system's limit, that decides.
+    /// The system's limit that decides.
     pub because: &'static str,
 }
 
@@ -31,21 +31,20 @@ struct Machine {
 }
 
 /// Raises what may be raised, and looks at the rest.
-pub fn find(clients_wanted: usize) -> Capacity {
+pub fn find() -> Capacity {
     let machine = Machine {
         files_max: raise_files_limit(),
         maps_max: number("/proc/sys/vm/max_map_count"),
         pid_max: number("/proc/sys/kernel/pid_max"),
         pids_max: pids_max(),
     };
-    machine.capacity(clients_wanted)
+    machine.capacity()
 }
 
 impl Machine {
-    fn capacity(self, clients_wanted: usize) -> Capacity {
+    fn capacity(self) -> Capacity {
         let bound = |limit: Option<usize>, rest: fn(usize) -> usize| limit.map_or(usize::MAX, rest);
         [
-            (clients_wanted, "limits.clients_max"),
             (bound(self.files_max, |files| files.saturating_sub(FILES_RESERVED)), "RLIMIT_NOFILE"),
             (
                 bound(self.maps_max, |maps| maps.saturating_sub(MAPS_RESERVED) / MAPS_PER_THREAD),
@@ -61,7 +60,7 @@ impl Machine {
         .into_iter()
         .map(|(clients_max, because)| Capacity { clients_max, because })
         .min_by_key(|capacity| capacity.clients_max)
-        .expect("a list of five has a least")
+        .expect("a list of four has a least")
     }
 }
 
@@ -114,15 +113,14 @@ mod tests {
             pids_max: None,
         };
         for (machine, clients_max, because) in [
-            (roomy, 10_000, "limits.clients_max"),
+            (roomy, 261_120, "vm.max_map_count"),
             (Machine { files_max: Some(1024), ..roomy }, 896, "RLIMIT_NOFILE"),
             (Machine { files_max: Some(100), ..roomy }, 0, "RLIMIT_NOFILE"),
             (Machine { maps_max: Some(20_096), ..roomy }, 4000, "vm.max_map_count"),
             (Machine { pid_max: Some(8192), ..roomy }, 4096, "kernel.pid_max"),
             (Machine { pids_max: Some(1064), ..roomy }, 1000, "pids.max of the control group"),
-            (Machine::default(), 10_000, "limits.clients_max"),
         ] {
-            assert_eq!(machine.capacity(10_000), Capacity { clients_max, because });
+            assert_eq!(machine.capacity(), Capacity { clients_max, because });
         }
     }
 }

@@ -7,8 +7,10 @@ use super::{beacon, discover, identity, invite, password};
 
 /// Reads the settings and says every fault; the error is all of them.
 pub fn check(source: &Source) -> Result<String, String> {
-    let settings = source.read().map_err(|faults| faults.join("\n"))?;
-    let faults = identity::check_files(&settings.config);
+    let (settings, mut faults) = source.examine()?;
+    let place = source.file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
+    let of_files = identity::check_files(&settings.config);
+    faults.extend(of_files.into_iter().map(|fault| format!("{place}{fault}")));
     if !faults.is_empty() {
         return Err(faults.join("\n"));
     }

@@ -82,8 +82,7 @@ mod tests {
     use crate::edge::conn::Kind;
     use crate::edge::shared::tests::{conn, shared};
     use crate::edge::threads::STACK_BYTES;
-    use crate::edge::tls::client_listener;
-    use crate::edge::tls::tests::{certificate, trusting_client};
+    use crate::edge::tls::tests::{listener, trusting_client};
     use crate::engine::Event;
 
     /// A client's thread as it runs in a server; what it tells the router, and the client's end.
@@ -130,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_tls_client_is_told_apart_and_heard() {
-        let door = Arc::new(client_listener(&certificate()).unwrap());
+        let door = Arc::new(listener());
         let (shared, events, theirs) = client(Some(door));
         let name = rustls::pki_types::ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
         let session = rustls::ClientConnection::new(Arc::new(trusting_client()), name).unwrap();
@@ -156,7 +155,7 @@ mod tests {
 
     #[test]
     fn plain_text_on_a_tls_port_is_told_so_and_opens_nothing() {
-        let door = Arc::new(client_listener(&certificate()).unwrap());
+        let door = Arc::new(listener());
         let (shared, events, mut theirs) = client(Some(door));
         theirs.write_all(b"N").unwrap();
         let mut heard = String::new();

@@ -1,13 +1,13 @@
 //! One connection: its socket, and what threads may do to it.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::outbox::{Appended, Flushed, Io, Stage};
 use super::shared::{Counters, Shared};
-use crate::engine::ConnId;
+use crate::engine::{ConnId, Traffic};
 
 /// What QUIT shows of someone who did not read.
 pub const SLOW_READER: &str = "SendQ exceeded";
@@ -30,6 +30,8 @@ pub struct Conn {
     socket: TcpStream,
     /// What still comes is of no interest; follows `Io::stage`, and can be read without the lock.
     over: AtomicBool,
+    received_lines: AtomicU64,
+    received_bytes: AtomicU64,
     io: Mutex<Io>,
 }
 
@@ -42,7 +44,16 @@ impl Conn {
         waiting_bytes_max: usize,
     ) -> Conn {
         let io = Mutex::new(Io::new(waiting_bytes_max));
-        Conn { id, kind, address, socket, over: AtomicBool::new(false), io }
+        Conn {
+            id,
+            kind,
+            address,
+            socket,
+            over: AtomicBool::new(false),
+            received_lines: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            io,
+        }
     }
 
     /// For the connection's own thread, which receives from it; all sending goes through `append` and `flush`.
@@ -83,6 +94,24 @@ impl Conn {
                 self.bury(&mut io, SLOW_READER);
                 false
             }
+        }
+    }
+
+    /// Counts lines that came, by the connection's own thread.
+    pub fn count_received(&self, lines: u64, bytes: u64) {
+        self.received_lines.fetch_add(lines, Ordering::Relaxed);
+        self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn traffic(&self) -> Traffic {
+        let io = self.io.lock();
+        Traffic {
+            conn: self.id,
+            queued_bytes: io.waiting_bytes(),
+            sent_lines: io.queued_lines,
+            sent_bytes: io.queued_bytes - io.waiting_bytes() as u64,
+            received_lines: self.received_lines.load(Ordering::Relaxed),
+            received_bytes: self.received_bytes.load(Ordering::Relaxed),
         }
     }
 
@@ -189,8 +218,7 @@ mod tests {
     use crate::config::Limits;
     use crate::edge::shared::tests::{conn, shared};
     use crate::edge::threads::STACK_BYTES;
-    use crate::edge::tls::client_listener;
-    use crate::edge::tls::tests::{certificate, session, trusting_client};
+    use crate::edge::tls::tests::{listener, session, trusting_client};
 
     /// A connection in the table, with buffers small enough for the flusher to be needed, and a flusher that works.
     fn narrow(send_queue: usize) -> (Arc<Shared>, Arc<Conn>, TcpStream) {
@@ -250,7 +278,7 @@ mod tests {
     #[test]
     fn tls_carries_both_ways_through_full_sockets() {
         let (shared, conn, theirs) = narrow(4 << 20);
-        let server = client_listener(&certificate()).unwrap();
+        let server = listener();
         let (ours, client) = session(server, trusting_client(), (conn.socket(), &theirs)).unwrap();
         conn.secure(ours);
         let said = say(&shared, &conn, 5000);

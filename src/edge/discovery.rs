@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,8 @@ use super::beacon::{self, About, Datagram, Door, Kind, LanKey, Proof};
 use super::identity::{random, wall_clock};
 use super::lan::{self, Interface, Sockets};
 use super::running::Services;
-use crate::engine::{Beacon, Event, Identity};
+use super::threads::panic_text;
+use crate::engine::{Beacon, Event, Figures, Identity};
 use crate::wire::names::ServerId;
 
 /// After the start, when to ask: at once, and twice more for those whose network came up a little later.
@@ -27,7 +29,7 @@ const CLOCK_DIFFERENCE_MAX_MS: u64 = 30_000;
 /// A nonce is remembered for longer than its datagram's time is believed.
 const REPLAY_WINDOW: Duration = Duration::from_secs(90);
 const REPLAYS_MAX: usize = 4096;
-/// A server that is not ours is mentioned again only after this.
+/// A server that is not believed to be ours is mentioned again only after this.
 const STRANGER_INTERVAL: Duration = Duration::from_secs(60);
 const STRANGERS_MAX: usize = 256;
 
@@ -40,28 +42,13 @@ pub struct Announcement {
     port: u16,
 }
 
-/// What changes while it runs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Figures {
-    pub users: usize,
-    pub users_max: usize,
-    pub epoch: u32,
-}
-
 impl Announcement {
     /// `services` is where the listeners are, with the ports that the system gave them.
-    pub fn new(
-        identity: &Identity,
-        network: &str,
-        description: &str,
-        services: Services,
-        port: u16,
-    ) -> Announcement {
+    pub fn new(identity: &Identity, network: &str, services: Services, port: u16) -> Announcement {
         let about = About {
             sid: Some(identity.sid),
             name: identity.name.to_string(),
             network: network.to_string(),
-            description: description.to_string(),
             pin: Some(identity.pin),
             version: identity.version.clone(),
             ..About::default()
@@ -90,7 +77,13 @@ impl Discovery {
         let mut talk = Talk::new(announcement, Box::new(figures), lan::interfaces());
         let thread = thread::Builder::new()
             .name("discovery".to_string())
-            .spawn(move || talk.run(&sockets, &woken, &emit))
+            .spawn(move || {
+                // The server can do without; whoever it would have found is not found.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| talk.run(&sockets, &woken, &emit))) {
+                    let text = panic_text(&*panic);
+                    log::error!(target: "folkmoot::link", "no server is found on the LAN any more: discovery met a bug: {text}");
+                }
+            })
             .map_err(taken)?;
         Ok(Discovery { wake, thread })
     }
@@ -98,9 +91,8 @@ impl Discovery {
     /// Says goodbye to everyone near, and ends.
     pub fn stop(self) {
         drop(self.wake);
-        if self.thread.join().is_err() {
-            log::error!(target: "folkmoot::link", "discovery ended by a bug of ours");
-        }
+        // A panic in it was told when it happened.
+        let _ = self.thread.join();
     }
 }
 
@@ -117,7 +109,7 @@ struct Talk {
     answered: Vec<Instant>,
     /// Nonces of others that were used, and are not believed again.
     used: BTreeMap<[u8; 16], Instant>,
-    /// Servers that are not ours, and when they were last mentioned.
+    /// Servers that are not believed to be ours, and when they were last mentioned.
     strangers: BTreeMap<(IpAddr, Option<ServerId>), Instant>,
 }
 
@@ -218,8 +210,9 @@ impl Talk {
             network_id: beacon::network_id(&self.announcement.about.network),
             about: About {
                 ports: open_doors(&self.announcement.services, from, v6),
+                description: figures.description,
                 epoch: Some(figures.epoch),
-                load: Some((count(figures.users), count(figures.users_max))),
+                load: Some((count(figures.users), count(figures.clients_max))),
                 ..self.announcement.about.clone()
             },
         }
@@ -246,7 +239,7 @@ impl Talk {
         {
             return None;
         }
-        let ours = proof == Proof::Right && self.is_fresh(now, wall_ms, &datagram);
+        let ours = proof == Proof::Right && self.is_fresh(now, wall_ms, from.ip(), &datagram);
         if proof == Proof::Right && !ours {
             return None;
         }
@@ -273,9 +266,13 @@ impl Talk {
     }
 
     /// Whether a proven datagram was made just now, and for the first time; an answer is dated by its question.
-    fn is_fresh(&mut self, now: Instant, wall_ms: u64, datagram: &Datagram) -> bool {
+    fn is_fresh(&mut self, now: Instant, wall_ms: u64, from: IpAddr, datagram: &Datagram) -> bool {
         let difference_ms = wall_ms.abs_diff(datagram.time_ms);
         if difference_ms > CLOCK_DIFFERENCE_MAX_MS {
+            // Anybody can repeat an old datagram, as often as they like.
+            if !self.is_news(now, from, datagram) {
+                return false;
+            }
             log::warn!(
                 target: "folkmoot::link",
                 "{} holds our network's secret but was not believed: its clock and ours differ difference_s={}",
@@ -291,7 +288,7 @@ impl Talk {
         self.used.len() < REPLAYS_MAX && self.used.insert(datagram.nonce, now).is_none()
     }
 
-    /// Whether a server that is not ours has not been mentioned for a while.
+    /// Whether a server that is not believed has not been mentioned for a while.
     fn is_news(&mut self, now: Instant, from: IpAddr, datagram: &Datagram) -> bool {
         self.strangers.retain(|_, at| now < *at + STRANGER_INTERVAL);
         self.strangers.len() < STRANGERS_MAX
@@ -382,7 +379,7 @@ mod tests {
             ircs: vec![],
             link: vec!["0.0.0.0:6900".parse().unwrap()],
         };
-        Announcement::new(&identity, "Folkmoot", "", services, port)
+        Announcement::new(&identity, "Folkmoot", services, port)
     }
 
     fn talk(sid: &str, secret: &str) -> Talk {

@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::data::{self, DataDirectory};
+use super::tls::Shown;
 use crate::config::{self, Config};
 use crate::engine::{Identity, Pin};
 use crate::wire::names::{ServerId, ServerName};
@@ -58,10 +59,7 @@ pub struct Node {
 pub fn load(config: &Config, data: Arc<DataDirectory>) -> Result<Node, String> {
     let own = own_certificate(config, &data)?;
     let pin = own.pin();
-    let shown = match (&config.tls.certificate, &config.tls.key) {
-        (Some(chain), Some(key)) => read_certificate(Path::new(chain), Path::new(key))?,
-        _ => own.clone(),
-    };
+    let shown = shown_certificate(config, &own)?;
     let sid = match config.server.sid.as_deref() {
         Some(text) => ServerId::parse(text).ok_or("server.sid is not a server id")?,
         None => ServerId::from_digest(&pin.0),
@@ -80,11 +78,22 @@ pub fn load(config: &Config, data: Arc<DataDirectory>) -> Result<Node, String> {
     Ok(Node { identity, own, shown, data })
 }
 
+/// What clients are shown: what the settings name, or else the server's own.
+pub fn shown_certificate(config: &Config, own: &Certificate) -> Result<Certificate, String> {
+    named_certificate(config).unwrap_or_else(|| Ok(own.clone()))
+}
+
+fn named_certificate(config: &Config) -> Option<Result<Certificate, String>> {
+    let (chain, key) = (config.tls.certificate.as_ref()?, config.tls.key.as_ref()?);
+    let certificate = read_certificate(Path::new(chain), Path::new(key));
+    Some(certificate.map_err(|why| format!("tls.certificate and tls.key: {why}")))
+}
+
 /// What is wrong with the files that the settings name, as far as it can be seen without starting.
 pub fn check_files(config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
-    if let (Some(chain), Some(key)) = (&config.tls.certificate, &config.tls.key) {
-        faults.extend(read_certificate(Path::new(chain), Path::new(key)).err());
+    if let Some(named) = named_certificate(config) {
+        faults.extend(named.and_then(|named| Shown::new(&named)).err());
     }
     if let Some(path) = &config.network.secret_file {
         faults.extend(read_secret(Path::new(path)).err());
@@ -92,9 +101,9 @@ pub fn check_files(config: &Config) -> Vec<String> {
     faults
 }
 
-/// The program's version and revision.
+/// What this program is, as it says itself.
 pub fn version() -> String {
-    format!("folkmoot-{} ({})", env!("CARGO_PKG_VERSION"), env!("FOLKMOOT_REVISION"))
+    format!("folkmoot-{}", crate::VERSION)
 }
 
 /// What others know a certificate by.

@@ -35,6 +35,7 @@ pub fn invite(directory: &Path) -> Result<JoinCode, String> {
         return Err("the running server takes no links: listen.link is empty".to_string());
     }
     let code = JoinCode { network: server.network, invite: random(), secret: random(), pin, addresses };
+    forget_expired(&directory.join(INVITES), wall_clock().0);
     keep_invite(directory, &code, wall_clock().0 + INVITE_LIFETIME.as_millis() as u64)?;
     Ok(code)
 }
@@ -47,6 +48,18 @@ fn keep_invite(directory: &Path, code: &JoinCode, expires_ms: u64) -> Result<(),
         .create(&invites)
         .map_err(|why| format!("cannot make {}: {why}", invites.display()))?;
     data::write(&invites.join(hex(&code.invite)), &format!("{}\n{expires_ms}\n", hex(&code.secret)))
+}
+
+/// Invites that nobody came with; they could not be used any more.
+fn forget_expired(invites: &Path, now_ms: u64) {
+    for entry in fs::read_dir(invites).into_iter().flatten().flatten() {
+        let text = data::read(&entry.path()).ok().flatten().unwrap_or_default();
+        let expires_ms =
+            text.trim().split_once('\n').and_then(|(_, expires_ms)| expires_ms.parse::<u64>().ok());
+        if expires_ms.is_some_and(|expires_ms| expires_ms < now_ms) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// What a server that lets others in gives them.
@@ -164,6 +177,24 @@ mod tests {
         {
             assert_eq!(reason(line, &exporter, 1000), Err("malformed"), "{line}");
         }
+    }
+
+    #[test]
+    fn an_invite_that_nobody_came_with_is_forgotten() {
+        let scratch = Scratch::new("pairing-expired");
+        let code = |byte| JoinCode {
+            network: "Moot".into(),
+            invite: [byte; 8],
+            secret: [2; 16],
+            pin: Pin([3; 32]),
+            addresses: vec![],
+        };
+        keep_invite(&scratch.0, &code(1), 999).unwrap();
+        keep_invite(&scratch.0, &code(2), 1000).unwrap();
+        let invites = scratch.0.join(INVITES);
+        forget_expired(&invites, 1000);
+        let left: Vec<_> = fs::read_dir(&invites).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["0202020202020202"]);
     }
 
     #[test]

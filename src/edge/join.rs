@@ -5,18 +5,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 
 use super::data::DataDirectory;
 use super::discover;
-use super::identity::{self, Certificate, pin_of};
+use super::identity::{self, Certificate};
 use super::joincode::{CodeFault, JoinCode};
-use super::pairing::{ALPN, TALK_WITHIN, exporter, hex, prove, read_line, unhex};
+use super::pairing::{TALK_WITHIN, exporter, hex, prove, read_line, unhex};
 use super::settings::{JOINED, Settings};
-use crate::engine::Pin;
+use super::tls::{self, JOIN_PROTOCOL};
 use crate::wire::names;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -34,21 +32,27 @@ pub fn join(settings: &Settings, data: &DataDirectory, text: &str) -> Result<Str
     if config.network.secret_file.is_some() {
         return Err("network.secret_file says where the network's secret comes from; take it out of the settings to join by a code".to_string());
     }
-    let before = data.read(identity::SECRET)?;
+    if data.was_used() && data.read(identity::SECRET)?.is_some() {
+        // Before the invite is used up. A command line that is kept, such as a container's, says the same each time.
+        let pin = code.pin.to_string();
+        return if config.link.iter().any(|link| link.pin.as_ref() == Some(&pin)) {
+            Ok(format!(
+                "a member of the network {} already, so the join code is not used",
+                config.network.name
+            ))
+        } else {
+            Err(format!(
+                "this server has a network of its own already, with its secret in {0}; the join code is not used. To leave \
+                 that network, remove {0} and do the same again; or start a new server with another --data",
+                data.path().join(identity::SECRET).display()
+            ))
+        };
+    }
     let own = identity::own_certificate(config, data)?;
     let (address, welcome) = ask_to_be_let_in(&code, &own, config.discovery.port)?;
     let secret = String::from_utf8(welcome.secret).map_err(|_| "the network's secret is not text")?;
 
-    match before.as_deref().and_then(|text| text.lines().next()).map(str::trim) {
-        Some(known) if known != secret && data.was_used() => {
-            return Err(format!(
-                "this server is a member of another network already, with its own secret in {0}; the invite is used up. \
-                 To leave that network, stop the server and remove {0}; or start a new server with another --data",
-                data.path().join(identity::SECRET).display()
-            ));
-        }
-        _ => data.write(identity::SECRET, &format!("{secret}\n"))?,
-    }
+    data.write(identity::SECRET, &format!("{secret}\n"))?;
     data.write(
         JOINED,
         &format!(
@@ -98,23 +102,32 @@ fn ask_to_be_let_in(code: &JoinCode, own: &Certificate, port: u16) -> Result<(So
 }
 
 fn ask_at(address: SocketAddr, code: &JoinCode, own: &Certificate) -> Result<Welcome, JoinFault> {
-    let unreachable = |why: io::Error| JoinFault::Unreachable(why.to_string());
-    let tcp = TcpStream::connect_timeout(&address, CONNECT_WITHIN).map_err(unreachable)?;
-    let config = client_config(code.pin, own).map_err(|why| JoinFault::Unreachable(why.to_string()))?;
-    let connection = ClientConnection::new(Arc::new(config), ServerName::from(address.ip()))
+    let tcp = TcpStream::connect_timeout(&address, CONNECT_WITHIN)
         .map_err(|why| JoinFault::Unreachable(why.to_string()))?;
-    let mut tls = StreamOwned::new(connection, tcp);
+    let line = talk(tcp, address, code, own).map_err(JoinFault::Unreachable)?;
+    read_answer(&line)
+}
+
+/// Shows the proof to the server that gave out the code, and to no other; what it answers.
+fn talk(tcp: TcpStream, address: SocketAddr, code: &JoinCode, own: &Certificate) -> Result<String, String> {
+    let in_words = |why: io::Error| why.to_string();
     let deadline = Instant::now() + TALK_WITHIN;
-    tls.sock.set_read_timeout(Some(TALK_WITHIN)).map_err(unreachable)?;
-    tls.sock.set_write_timeout(Some(TALK_WITHIN)).map_err(unreachable)?;
-    while tls.conn.is_handshaking() {
-        tls.conn.complete_io(&mut tls.sock).map_err(unreachable)?;
+    let config = Arc::new(tls::mesh_client(own, JOIN_PROTOCOL)?);
+    let session =
+        ClientConnection::new(config, ServerName::from(address.ip())).map_err(|why| why.to_string())?;
+    let mut session = rustls::Connection::Client(session);
+    tls::shake_hands(&mut session, &tcp, deadline)?;
+    if tls::shown_pin(&session) != Some(code.pin) {
+        return Err("another server than the one that gave out the code".to_string());
     }
-    let exporter = exporter(&tls.conn).map_err(|why| JoinFault::Unreachable(why.to_string()))?;
+    let rustls::Connection::Client(session) = session else { unreachable!("made as a client's") };
+    let exporter = exporter(&session).map_err(|why| why.to_string())?;
     let proof = prove(&code.secret, &code.invite, &exporter);
     let line = format!("JOIN 1 {} {}\n", hex(&code.invite), hex(&proof));
-    tls.write_all(line.as_bytes()).and_then(|()| tls.flush()).map_err(unreachable)?;
-    read_answer(&read_line(&mut tls, deadline).map_err(unreachable)?)
+    tcp.set_write_timeout(Some(TALK_WITHIN)).map_err(in_words)?;
+    let mut tls = StreamOwned::new(session, tcp);
+    tls.write_all(line.as_bytes()).and_then(|()| tls.flush()).map_err(in_words)?;
+    read_line(&mut tls, deadline).map_err(in_words)
 }
 
 fn read_answer(line: &str) -> Result<Welcome, JoinFault> {
@@ -135,74 +148,6 @@ fn read_answer(line: &str) -> Result<Welcome, JoinFault> {
     Ok(Welcome { name: name.to_string(), network: network.to_string(), secret })
 }
 
-fn client_config(pin: Pin, own: &Certificate) -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(OnlyThatOne { pin, provider: provider.clone() });
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_client_auth_cert(own.chain.clone(), own.key.clone_key())?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(config)
-}
-
-/// Accepts one certificate, whoever signed it and whatever it says.
-#[derive(Debug)]
-struct OnlyThatOne {
-    pin: Pin,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for OnlyThatOne {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if pin_of(certificate) == self.pin {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::Error::General("another server than the one that gave out the code".to_string()))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -217,6 +162,7 @@ mod tests {
     use crate::edge::invite::{Host, admit, invite};
     use crate::edge::running::{RunningServer, Services};
     use crate::edge::settings::Source;
+    use crate::engine::Pin;
 
     fn defaults() -> Settings {
         Source::default().read().expect("the defaults have no faults")
@@ -253,7 +199,7 @@ mod tests {
             .with_no_client_auth()
             .with_single_cert(own.chain, own.key)
             .unwrap();
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![JOIN_PROTOCOL.to_vec()];
         let config = Arc::new(config);
         let thread = thread::spawn(move || {
             let admit_next = |_| {
@@ -330,8 +276,26 @@ mod tests {
         let barn = DataDirectory::open(&scratch.0.join("barn")).unwrap();
         drop(identity::secret(&Config::default(), &barn).unwrap());
         barn.next_epoch().unwrap();
-        let fault = join(&defaults(), &barn, &invite(hall.path()).unwrap().to_string()).unwrap_err();
-        assert!(fault.contains("member of another network already"), "{fault}");
+        let code = invite(hall.path()).unwrap().to_string();
+        let fault = join(&defaults(), &barn, &code).unwrap_err();
+        assert!(fault.contains("has a network of its own already"), "{fault}");
+        // As that says, and with the same code.
+        fs::remove_file(barn.path().join(identity::SECRET)).unwrap();
+        join(&defaults(), &barn, &code).unwrap();
+        assert!(served.join().unwrap()[0].is_ok());
+    }
+
+    #[test]
+    fn a_code_in_a_command_line_that_is_kept_does_no_harm() {
+        let scratch = Scratch::new("pairing-again");
+        let (hall, served) = serve(&scratch, 1);
+        let code = invite(hall.path()).unwrap().to_string();
+        let barn = DataDirectory::open(&scratch.0.join("barn")).unwrap();
+        join(&defaults(), &barn, &code).unwrap();
+        barn.next_epoch().unwrap();
+        let settings = Source { file: None, data: Some(barn.path().to_path_buf()) }.read().unwrap();
+        let said = join(&settings, &barn, &code).unwrap();
+        assert!(said.starts_with("a member of the network Moot already"), "{said}");
         assert!(served.join().unwrap()[0].is_ok());
     }
 

@@ -1,13 +1,14 @@
 //! The thread that touches the disk for the router: settings are read again, clock and epoch are kept.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::data::DataDirectory;
-use super::settings::Source;
+use super::reload::Reload;
 use super::shared::Shared;
-use crate::engine::{AskId, Event};
+use crate::engine::AskId;
 
 /// What the router asks for.
 #[derive(Debug)]
@@ -24,25 +25,38 @@ pub fn tasks() -> (Sender<Task>, Receiver<Task>) {
 
 /// Where settings come from, and where state is kept.
 pub struct Keeper {
-    pub source: Source,
+    pub reload: Arc<Reload>,
     pub data: Arc<DataDirectory>,
 }
 
 impl Keeper {
     /// Works until the router is gone and everything is done.
     pub fn run(&self, shared: &Shared, tasks: &Receiver<Task>) {
+        // A disk that is full stays so for a while, and a server on which nothing happens does not keep it awake.
+        let mut failing = BTreeSet::new();
+        let mut clock_kept_ms = None;
         for task in tasks {
             let (what, outcome) = match task {
                 Task::ReadConfig { ask } => {
-                    let outcome = self.source.read_again();
-                    shared.tell(Event::Configured { ask: Some(ask), outcome });
+                    shared.tell(self.reload.read(Some(ask)));
                     continue;
                 }
-                Task::KeepClock { ms } => ("clock", self.data.keep_clock(ms)),
+                Task::KeepClock { ms } if clock_kept_ms == Some(ms) => continue,
+                Task::KeepClock { ms } => {
+                    let outcome = self.data.keep_clock(ms);
+                    clock_kept_ms = outcome.is_ok().then_some(ms);
+                    ("clock", outcome)
+                }
                 Task::KeepEpoch { epoch } => ("epoch", self.data.keep_epoch(epoch)),
             };
-            if let Err(why) = outcome {
-                log::error!(target: "folkmoot::server", "the {what} could not be kept: {why}");
+            match outcome {
+                Err(why) if failing.insert(what) => {
+                    log::error!(target: "folkmoot::server", "the {what} cannot be kept: {why}");
+                }
+                Ok(()) if failing.remove(what) => {
+                    log::info!(target: "folkmoot::server", "the {what} can be kept again");
+                }
+                _ => {}
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The directly connected networks: which addresses are near, and the sockets and places to call out at.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::time::Duration;
@@ -116,7 +118,12 @@ pub fn reachable(listeners: &[SocketAddr], interfaces: &[Interface]) -> Vec<Sock
 pub struct Sockets {
     all: Vec<UdpSocket>,
     port: Option<u16>,
+    /// Where nothing could be said the last time, and why: worth a word only when it changes.
+    unreached: RefCell<BTreeMap<SocketAddr, String>>,
 }
+
+/// Answers go wherever questions come from, so there may be any number of such places.
+const UNREACHED_MAX: usize = 64;
 
 impl Sockets {
     /// For one who only asks.
@@ -124,7 +131,7 @@ impl Sockets {
         let mut all = vec![asking(Domain::IPV4)?];
         // A machine without IPv6 is none the worse.
         all.extend(asking(Domain::IPV6));
-        Ok(Sockets { all, port: None })
+        Ok(Sockets { all, port: None, unreached: RefCell::default() })
     }
 
     /// For one who is asked as well, by the port that all share.
@@ -149,9 +156,24 @@ impl Sockets {
     /// Says something to an address. What cannot be reached now may be later, so it is no fault.
     pub fn say(&self, to: SocketAddr, bytes: &[u8]) {
         let socket = self.all.iter().find(|socket| is_v6(socket) == to.is_ipv6() && !self.is_shared(socket));
-        if let Some(Err(why)) = socket.map(|socket| socket.send_to(bytes, to)) {
-            log::debug!(target: "folkmoot::link", "nothing could be said to {to}: {why}");
+        let Some(outcome) = socket.map(|socket| socket.send_to(bytes, to)) else { return };
+        if let Some(news) = self.reach_changed(to, outcome.err().map(|why| why.to_string())) {
+            log::debug!(target: "folkmoot::link", "{news}");
         }
+    }
+
+    /// What is new about whether a place can be reached, in words.
+    fn reach_changed(&self, to: SocketAddr, fault: Option<String>) -> Option<String> {
+        let mut unreached = self.unreached.borrow_mut();
+        let Some(why) = fault else {
+            return unreached.remove(&to).map(|_| format!("{to} can be spoken to again"));
+        };
+        if unreached.get(&to) == Some(&why) || unreached.len() >= UNREACHED_MAX {
+            return None;
+        }
+        let news = format!("nothing can be said to {to}: {why}");
+        unreached.insert(to, why);
+        Some(news)
     }
 
     /// Waits until something is there to be heard, the time is over, or the other end of `wake` is closed.
@@ -237,6 +259,19 @@ mod tests {
             let interface = interface(own, prefix_bits);
             assert_eq!(interface.is_near(other.parse().unwrap()), near, "{own}/{prefix_bits} {other}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_mentioned_when_that_changes() {
+        let sockets = Sockets::for_asking().unwrap();
+        let place: SocketAddr = "255.255.255.255:6900".parse().unwrap();
+        let fault = |why: &str| Some(why.to_string());
+        assert!(sockets.reach_changed(place, None).is_none());
+        assert!(sockets.reach_changed(place, fault("down")).is_some());
+        assert!(sockets.reach_changed(place, fault("down")).is_none());
+        assert!(sockets.reach_changed(place, fault("no route")).is_some());
+        assert!(sockets.reach_changed(place, None).is_some());
+        assert!(sockets.reach_changed(place, None).is_none());
     }
 
     #[test]

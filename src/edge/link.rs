@@ -13,7 +13,7 @@ use super::invite;
 use super::reader::{Greeting, Reader, attend};
 use super::shared::Shared;
 use super::socket;
-use super::threads::STACK_BYTES;
+use super::threads::ROOMY_STACK_BYTES;
 use super::tls::{self, HANDSHAKE_WITHIN, JOIN_PROTOCOL, LINK_PROTOCOL, PeerProof};
 use crate::engine::{AskId, Event, Origin, Pin};
 use crate::wire::line::{Framer, Limits};
@@ -61,7 +61,8 @@ pub fn dial(shared: &Arc<Shared>, config: &Arc<ClientConfig>, call: Call) -> Res
             shared.tell(Event::DialFailed { ask, why });
         }
     };
-    threads.spawn(name, STACK_BYTES, work).map_err(|why| format!("no thread for it: {why}"))
+    // How much stack the system's look-up of names takes is up to its plugins.
+    threads.spawn(name, ROOMY_STACK_BYTES, work).map_err(|why| format!("no thread for it: {why}"))
 }
 
 fn reach(shared: &Shared, config: &Arc<ClientConfig>, call: Call) -> Result<(), String> {
@@ -160,6 +161,7 @@ mod tests {
     use crate::config;
     use crate::edge::identity::Certificate;
     use crate::edge::shared::tests::shared;
+    use crate::edge::threads::STACK_BYTES;
     use crate::edge::tls::tests::certificate;
 
     /// A server that answers one call, and what it hears.
@@ -188,7 +190,7 @@ mod tests {
 
     fn call(own: &Certificate, address: String, pin: Option<Pin>) -> (Arc<Shared>, Receiver<Event>) {
         let (shared, events) = shared(config::Limits::default());
-        let config = Arc::new(tls::mesh_client(own).unwrap());
+        let config = Arc::new(tls::mesh_client(own, LINK_PROTOCOL).unwrap());
         let call = Call { ask: AskId(7), name: "hall".into(), address, pin };
         dial(&shared, &config, call).unwrap();
         (shared, events)

@@ -1,29 +1,30 @@
 //! Threads, sockets and files: no rules. Starts everything, and stops it in reverse.
 
 mod allowance;
-pub mod beacon;
+mod beacon;
 mod capacity;
 pub mod cli;
 mod client;
 mod conn;
-pub mod data;
-pub mod discover;
-pub mod discovery;
+mod data;
+mod discover;
+mod discovery;
 mod flusher;
-pub mod identity;
-pub mod invite;
-pub mod join;
-pub mod joincode;
+mod identity;
+mod invite;
+mod join;
+mod joincode;
 mod keeper;
-pub mod lan;
+mod lan;
 mod link;
 mod listen;
 mod outbox;
-pub mod pairing;
-pub mod password;
+mod pairing;
+mod password;
 mod reader;
+mod reload;
 mod router;
-pub mod running;
+mod running;
 pub mod serve;
 pub mod settings;
 mod shared;
@@ -39,13 +40,14 @@ use std::time::{Duration, Instant};
 
 use self::keeper::Keeper;
 use self::listen::Listener;
-use self::router::Router;
+use self::reload::Reload;
+use self::router::{Clock, Router};
 use self::running::Services;
 use self::shared::Shared;
 use self::threads::{ROOMY_STACK_BYTES, STACK_BYTES};
 use self::verify::Verifier;
 use crate::config::Config;
-use crate::engine::{Engine, Event, Report};
+use crate::engine::{Engine, Event, Figures};
 
 /// How long last words may take to go out when the server stops.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
@@ -53,14 +55,15 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 const JOIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// A server that runs until it is told to stop.
-pub struct Running {
+struct Running {
     shared: Arc<Shared>,
     listeners: Vec<Arc<Listener>>,
     services: Services,
+    reload: Arc<Reload>,
 }
 
 /// Starts a server, or says why it cannot be started; then nothing is left of it.
-pub fn start(config: Config, node: identity::Node, source: settings::Source) -> Result<Running, String> {
+fn start(config: Config, node: identity::Node, source: settings::Source) -> Result<Running, String> {
     start_with(config, node, source, socket::CLIENT_SEND_BUFFER_BYTES)
 }
 
@@ -70,31 +73,37 @@ fn start_with(
     source: settings::Source,
     client_send_buffer_bytes: usize,
 ) -> Result<Running, String> {
-    let client_door = Arc::new(tls::client_listener(&node.shown)?);
+    let shown = Arc::new(tls::Shown::new(&node.shown)?);
+    let client_door = Arc::new(tls::client_listener(shown.clone()));
     let mesh_server = Arc::new(tls::mesh_server(&node.own)?);
-    let mesh_client = Arc::new(tls::mesh_client(&node.own)?);
+    let mesh_client = Arc::new(tls::mesh_client(&node.own, tls::LINK_PROTOCOL)?);
     let mesh_door = Arc::new(link::Door { server: mesh_server, host: invite::Host::new(&node, &config) });
     let (listeners, services) = listen::bind_all(&config.listen, &client_door, &mesh_door)?;
 
-    let capacity = capacity::find(config.limits.clients_max);
+    let capacity = capacity::find();
     let (limits, wanted) = (config.limits.clone(), config.limits.clients_max);
-    let level = if capacity.clients_max < wanted { log::Level::Warn } else { log::Level::Info };
+    let (level, room, because) = if capacity.clients_max < wanted {
+        (log::Level::Warn, capacity.clients_max, capacity.because)
+    } else {
+        (log::Level::Info, wanted, "limits.clients_max")
+    };
     log::log!(
         target: "folkmoot::server",
         level,
-        "room for clients: clients_max={} because=\"{}\"", capacity.clients_max, capacity.because
+        "room for clients: clients_max={room} because=\"{because}\""
     );
 
-    let started = Instant::now();
-    let engine = Engine::new(config, node.identity, router::now(started));
+    let mut clock = Clock::new(Instant::now());
+    let engine = Engine::new(config, node.identity, clock.now(Instant::now()));
     let (shared, events) = Shared::new(engine, limits, capacity.clients_max, client_send_buffer_bytes)?;
     let shared = Arc::new(shared);
-    let running = Running { shared: shared.clone(), listeners, services };
+    let reload = Arc::new(Reload { source, own: node.own, shown });
+    let running = Running { shared: shared.clone(), listeners, services, reload: reload.clone() };
 
     let (verifier, checks) = Verifier::new();
     let (tasks, tasks_waiting) = keeper::tasks();
-    let keeper = Keeper { source, data: node.data };
-    let router = Router::new(shared.clone(), events, verifier, tasks, mesh_client, started);
+    let keeper = Keeper { reload, data: node.data };
+    let router = Router::new(shared.clone(), events, verifier, tasks, mesh_client, clock);
     let begun = shared
         .serve("router", ROOMY_STACK_BYTES, |_| router.run())
         .and_then(|()| shared.serve("flusher", STACK_BYTES, |shared| shared.flusher.run(shared)))
@@ -120,9 +129,15 @@ impl Running {
         self.services.clone()
     }
 
-    /// What may be known of the engine: copied out.
-    pub fn report(&self) -> Report {
-        self.shared.engine.read().report()
+    /// What the LAN is told: copied out.
+    pub fn figures(&self) -> Figures {
+        let figures = self.shared.engine.read().figures();
+        Figures { clients_max: figures.clients_max.min(self.shared.clients_possible), ..figures }
+    }
+
+    /// Reads the settings again, and has the engine apply what can be applied.
+    pub fn reload(&self) {
+        self.shared.tell(self.reload.read(None));
     }
 
     /// Tells the engine something. Waits while more waits for it than it can take.

@@ -8,6 +8,9 @@ use rustix::net::{SendFlags, send};
 /// The most plaintext that one TLS record carries.
 const RECORD_BYTES_MAX: usize = 16 << 10;
 
+/// How many times the queue's limit the lines of one batch may take.
+const ONE_ANSWER: usize = 16;
+
 /// One connection's sending side, and its TLS session, which both sides need; behind `Conn`'s lock.
 #[derive(Default)]
 pub struct Io {
@@ -16,8 +19,11 @@ pub struct Io {
     /// Plaintext; what stands before `sent` is gone already.
     out: Vec<u8>,
     sent: usize,
-    /// More than this may not wait.
+    /// More than this may not wait once the socket takes no more.
     waiting_bytes_max: usize,
+    /// All lines so far, and their bytes before encryption.
+    pub queued_lines: u64,
+    pub queued_bytes: u64,
     /// Appended to since the last flush: the router has it on its list.
     pub dirty: bool,
     /// The socket would take no more: the flusher goes on as soon as it does.
@@ -87,9 +93,14 @@ impl Io {
             return Appended::Ignored;
         }
         let needed = line.len() + 2;
-        if self.waiting_bytes() + needed > self.waiting_bytes_max {
+        // One long answer is no sign of a slow reader: what counts is that the socket is full as well.
+        let waiting = self.waiting_bytes() + needed;
+        let is_slow = self.pending && waiting > self.waiting_bytes_max;
+        if is_slow || waiting > self.waiting_bytes_max.saturating_mul(ONE_ANSWER) {
             return Appended::Overflow;
         }
+        self.queued_lines += 1;
+        self.queued_bytes += needed as u64;
         // Moving what waits is paid for by what was sent before it.
         if self.sent > self.out.len() / 2 {
             self.out.drain(..self.sent);

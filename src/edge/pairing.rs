@@ -1,12 +1,16 @@
 //! What both ends of a pairing say: letting a second machine into the network by a code that works once.
 //!
-//! Over TLS 1.3 with ALPN `folkmoot-join/1`, one line each way:
+//! Over TLS 1.3, by `tls::JOIN_PROTOCOL`, one line each way:
 //!
 //! ```text
 //! JOIN 1 <invite> <proof>                      proof = HMAC-SHA256(code's secret, "folkmoot-join/1" 00 invite exporter)
 //! WELCOME <server> <network> <secret>          all of the line after WELCOME, and after JOIN 1, is words;
 //! REFUSED <reason> :<text>                     bytes are hexadecimal
 //! ```
+//!
+//! The newcomer goes by the pin in the code, and keeps it: from then on it calls the inviter, and nobody else can take
+//! that call. The inviter keeps nothing of the newcomer, not even its pin: whoever was given the secret is a member, and
+//! proves it on each link. To be rid of a member, give the others a new secret.
 //!
 //! The exporter is keying material of the TLS session, so that a proof is worth nothing on another connection.
 
@@ -16,10 +20,6 @@ use std::time::{Duration, Instant};
 
 use ring::hmac;
 use rustls::{ConnectionCommon, SideData, StreamOwned};
-
-/// What the link listener must offer beside the mesh's own protocol; a connection that chose it goes to
-/// `invite::admit`.
-pub const ALPN: &[u8] = b"folkmoot-join/1";
 
 pub(super) const TALK_WITHIN: Duration = Duration::from_secs(10);
 const LINE_BYTES_MAX: usize = 1024;

@@ -136,6 +136,7 @@ impl Reader<'_> {
             match may {
                 Ok(taken) => {
                     let lines = self.framer.push(&bytes[..taken]);
+                    self.conn.count_received(lines.iter().count() as u64, taken as u64);
                     bytes = &bytes[taken..];
                     if !lines.is_empty() {
                         self.shared.tell(Event::Lines { conn: self.conn.id, lines });

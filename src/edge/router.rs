@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use rustls::ClientConfig;
 
 use super::conn::Conn;
+use super::identity::wall_clock;
 use super::keeper::Task;
 use super::link::{self, Call};
 use super::shared::{Connections, Counters, Shared};
@@ -17,9 +18,13 @@ use super::suspect::Suspect;
 use super::threads::{give_up, panic_text};
 use super::verify::{Check, Verifier};
 use crate::engine::{ConnId, Effect, Engine, Event};
-use crate::wire::time::{Now, Timestamp};
+use crate::wire::time::Now;
 
 const TICK: Duration = Duration::from_millis(250);
+/// Ticks come much more often; time beyond this between two batches is time in which nobody could be heard.
+const STEP_MAX: Duration = Duration::from_secs(1);
+/// From here on that is worth a word.
+const STILL_MAX: Duration = Duration::from_secs(2);
 /// How many lines one batch takes in: enough for sends to be shared, few enough for the first of them to go out soon.
 const LINES_PER_BATCH: usize = 256;
 /// How long the other side may take to close after our last words.
@@ -31,7 +36,7 @@ pub struct Router {
     verifier: Verifier,
     keeper: Sender<Task>,
     mesh: Arc<ClientConfig>,
-    started: Instant,
+    clock: Clock,
     next_tick: Instant,
     /// Events of our own making: the channel is bounded, and we are the one who empties it.
     own: VecDeque<Event>,
@@ -52,7 +57,7 @@ impl Router {
         verifier: Verifier,
         keeper: Sender<Task>,
         mesh: Arc<ClientConfig>,
-        started: Instant,
+        clock: Clock,
     ) -> Router {
         Router {
             shared,
@@ -60,8 +65,8 @@ impl Router {
             verifier,
             keeper,
             mesh,
-            started,
-            next_tick: started + TICK,
+            next_tick: clock.looked + TICK,
+            clock,
             own: VecDeque::new(),
             dirty: Vec::new(),
             chores: Vec::new(),
@@ -99,7 +104,7 @@ impl Router {
         let shared = self.shared.clone();
         let mut engine = shared.engine.write();
         let connections = shared.connections.read();
-        let now = now(self.started);
+        let now = self.clock.now(Instant::now());
         let (mut events, mut lines) = (0, 0);
         let mut next = Some(first);
         while let Some(event) = next {
@@ -184,6 +189,12 @@ impl Router {
                     self.own.push_back(Event::Verified { ask, right: false });
                 }
             }
+            Effect::Measure { ask } => {
+                let connections = self.shared.connections.read();
+                let mut traffic: Vec<_> = connections.iter().map(|conn| conn.traffic()).collect();
+                traffic.sort_unstable_by_key(|traffic| traffic.conn);
+                self.own.push_back(Event::Measured { ask, traffic });
+            }
             Effect::ReadConfig { ask } => self.keep(Task::ReadConfig { ask }),
             Effect::KeepClock { ms } => self.keep(Task::KeepClock { ms }),
             Effect::KeepEpoch { epoch } => self.keep(Task::KeepEpoch { epoch }),
@@ -220,11 +231,32 @@ fn weight(event: &Event) -> usize {
     }
 }
 
-pub fn now(started: Instant) -> Now {
-    // A clock before 1970 is a clock that was never set; the engine copes with any time.
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Now { wall: Timestamp(ms(wall)), steady_ms: ms(started.elapsed()) }
+/// Time as the engine gets it: the clock on the wall, and one that only runs while the router does.
+///
+/// While this server stood still it heard nobody, so nobody was silent for that long: neither clients nor links are to
+/// be given up for it.
+pub struct Clock {
+    steady: Duration,
+    looked: Instant,
+}
+
+impl Clock {
+    pub fn new(started: Instant) -> Clock {
+        Clock { steady: Duration::ZERO, looked: started }
+    }
+
+    pub fn now(&mut self, now: Instant) -> Now {
+        let passed = now.saturating_duration_since(self.looked);
+        self.looked = now;
+        self.steady += passed.min(STEP_MAX);
+        if passed > STILL_MAX {
+            log::warn!(
+                target: "folkmoot::server",
+                "this server stood still, as the machine was paused or has too much to do: seconds={}", passed.as_secs()
+            );
+        }
+        Now { wall: wall_clock(), steady_ms: u64::try_from(self.steady.as_millis()).unwrap_or(u64::MAX) }
+    }
 }
 
 #[cfg(test)]
@@ -237,8 +269,8 @@ mod tests {
     use crate::edge::conn::Kind;
     use crate::edge::shared::tests;
     use crate::edge::threads::STACK_BYTES;
-    use crate::edge::tls::mesh_client;
     use crate::edge::tls::tests::certificate;
+    use crate::edge::tls::{LINK_PROTOCOL, mesh_client};
     use crate::edge::{keeper, verify};
     use crate::engine::{AskId, Secret};
 
@@ -246,8 +278,8 @@ mod tests {
         let (shared, events) = tests::shared(Limits::default());
         let (verifier, checks) = Verifier::new();
         let (keeper, tasks) = keeper::tasks();
-        let mesh = Arc::new(mesh_client(&certificate()).unwrap());
-        (Router::new(shared, events, verifier, keeper, mesh, Instant::now()), checks, tasks)
+        let mesh = Arc::new(mesh_client(&certificate(), LINK_PROTOCOL).unwrap());
+        (Router::new(shared, events, verifier, keeper, mesh, Clock::new(Instant::now())), checks, tasks)
     }
 
     fn guest(router: &Router) -> (ConnId, TcpStream) {
@@ -330,6 +362,18 @@ mod tests {
             }
         }
         assert!(matches!(tasks.try_recv(), Ok(Task::KeepClock { ms: 7 })));
+    }
+
+    #[test]
+    fn while_the_server_stands_still_nobody_is_silent() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start);
+        let mut steady_ms = |after_ms| clock.now(start + Duration::from_millis(after_ms)).steady_ms;
+        assert_eq!(steady_ms(250), 250);
+        assert_eq!(steady_ms(60_250), 1_250);
+        assert_eq!(steady_ms(60_500), 1_500);
+        // Two looks at one clock may come in any order.
+        assert_eq!(steady_ms(60_400), 1_500);
     }
 
     #[test]

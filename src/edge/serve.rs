@@ -10,13 +10,13 @@ use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::data::DataDirectory;
-use super::discovery::{Announcement, Discovery, Figures};
+use super::discovery::{Announcement, Discovery};
 use super::identity::{self, Node};
 use super::running::{RunningServer, Services};
 use super::settings::{self, ADMIN_CODE, Settings, Source};
 use super::{Running, join, lan, password};
 use crate::config::Config;
-use crate::engine::{Event, Pin};
+use crate::engine::Pin;
 
 /// Runs a server until a signal ends it.
 pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
@@ -39,7 +39,7 @@ pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
 
     let about = About::new(&node, &config);
     let identity = node.identity.clone();
-    let running = Arc::new(super::start(config.clone(), node, source.clone())?);
+    let running = Arc::new(super::start(config.clone(), node, source)?);
     let services = running.addresses();
     let discovery =
         config.discovery.enabled.then(|| discover(&config, &identity, &services, &running)).transpose()?;
@@ -56,7 +56,7 @@ pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
     // Whoever closed our output does not want to read it; the server runs all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
 
-    let why = wait(&signals, &source, &running);
+    let why = wait(&signals, &running);
     if let Some(discovery) = discovery {
         discovery.stop();
     }
@@ -75,14 +75,10 @@ fn discover(
     services: &Services,
     running: &Arc<Running>,
 ) -> Result<Discovery, String> {
-    let (name, description) = (&config.network.name, &config.server.description);
     let announcement =
-        Announcement::new(identity, name, description, services.clone(), config.discovery.port);
-    let (users_max, epoch) = (config.limits.clients_max, identity.epoch);
-    let asked = running.clone();
-    let figures = move || Figures { users: asked.report().users_local, users_max, epoch };
-    let told = running.clone();
-    Discovery::start(announcement, figures, move |event| told.inject(event))
+        Announcement::new(identity, &config.network.name, services.clone(), config.discovery.port);
+    let (asked, told) = (running.clone(), running.clone());
+    Discovery::start(announcement, move || asked.figures(), move |event| told.inject(event))
 }
 
 /// What a signal asks for.
@@ -92,22 +88,16 @@ enum Wish {
 }
 
 /// Waits until the server shall end; says why.
-fn wait(wishes: &Receiver<Wish>, source: &Source, running: &Running) -> &'static str {
+fn wait(wishes: &Receiver<Wish>, running: &Running) -> &'static str {
     loop {
         match wishes.recv().expect("the signal thread lives as long as the process") {
             Wish::Stop(why) => return why,
-            Wish::Reload => {
-                let outcome = source.read_again();
-                if let Err(fault) = &outcome {
-                    log::error!(target: "folkmoot::server", "the settings stay as they are: {fault}");
-                }
-                running.inject(Event::Configured { ask: None, outcome });
-            }
+            Wish::Reload => running.reload(),
         }
     }
 }
 
-/// SIGINT and SIGTERM end the server, the second of them at once; SIGHUP has the settings read again.
+/// Ctrl-C and SIGTERM end the server, the second of them at once; SIGHUP has the settings read again.
 fn listen_for_signals() -> Result<Receiver<Wish>, String> {
     let fault = |why: &dyn std::fmt::Display| format!("cannot listen for signals: {why}");
     let (wish, wishes) = unbounded();

@@ -35,8 +35,13 @@ pub struct Settings {
 impl Source {
     /// Reads everything, or says every fault.
     pub fn read(&self) -> Result<Settings, Vec<String>> {
-        let Reading { mut config, faults, warnings, given } =
-            self.read_file().map_err(|fault| vec![fault])?;
+        let (settings, faults) = self.examine().map_err(|fault| vec![fault])?;
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
+    }
+
+    /// As much as can be read, and every fault; or why nothing can be.
+    pub fn examine(&self) -> Result<(Settings, Vec<String>), String> {
+        let Reading { mut config, faults, warnings, given } = self.read_file()?;
         let place = self.file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
         let mut faults: Vec<String> = faults.iter().map(|fault| format!("{place}{fault}")).collect();
         let warnings = warnings.iter().map(|warning| format!("{place}{warning}")).collect();
@@ -63,16 +68,13 @@ impl Source {
             faults.push(fault);
         }
         add_administrator(&mut config, &data);
-        if faults.is_empty() { Ok(Settings { config, data, network_named, warnings }) } else { Err(faults) }
+        Ok((Settings { config, data, network_named, warnings }, faults))
     }
 
-    /// Reads everything once more, for a server that runs; warnings go to the log.
-    pub fn read_again(&self) -> Result<Box<Config>, String> {
-        let settings = self.read().map_err(|faults| faults.join("; "))?;
-        for warning in &settings.warnings {
-            log::warn!(target: "folkmoot::server", "{warning}");
-        }
-        Ok(Box::new(settings.config))
+    /// What the file is called, without where it is.
+    pub fn file_name(&self) -> String {
+        let name = self.file.as_deref().and_then(Path::file_name);
+        name.map_or("defaults".to_string(), |name| name.to_string_lossy().into_owned())
     }
 
     fn read_file(&self) -> Result<Reading, String> {

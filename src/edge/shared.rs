@@ -2,13 +2,14 @@
 //!
 //! | lock | written by | read by |
 //! |---|---|---|
-//! | `Shared::engine` | the router, once per batch | whoever reports: `report()` copies out and lets go |
+//! | `Shared::engine` | the router, once per batch | discovery: `figures()` copies out and lets go |
 //! | `Shared::connections` | acceptors and diallers add; the router, and threads of connections that never opened, remove | router, flusher, stop |
 //! | `Conn::io`, one each | the router appends and flushes; the connection's own thread feeds TLS; the flusher finishes | |
 //! | `Shared::limits` | the router, when the settings were read anew | acceptors, diallers |
+//! | `tls::Shown` | whoever reads the settings anew | client threads, at their handshake |
 //! | `Threads::roster`, two | each thread, as it starts and ends | stop |
 //!
-//! Order: engine, then connections, then one connection's `io`. The last two of the table are held for a look only, and
+//! Order: engine, then connections, then one connection's `io`. The last three of the table are held for a look only, and
 //! no other lock is taken meanwhile. Never two `io` locks, and never a send on the event channel while holding any lock: the channel is bounded,
 //! and only the router makes room in it.
 //!
@@ -19,6 +20,8 @@
 //! | `accept irc 127.0.0.1:6667` | one per listening socket | accept |
 //! | `client 41`, `link 42`, `link barn` | one per connection | connect, recv, the event channel |
 //! | `verify`, `keeper` | one each | their own channels |
+//! | `discovery` | one, or none | poll, until the next question or answer is due |
+//! | `signals`, and the one that started all | one each | the next signal, and what it asks for |
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -56,7 +59,7 @@ pub struct Shared {
     /// Threads that serve everyone; the process cannot do without any of them.
     pub services: Threads,
     /// What the machine allows, whatever the settings say.
-    clients_possible: usize,
+    pub clients_possible: usize,
     pub client_send_buffer_bytes: usize,
     /// No more connections are taken in.
     pub stopping: AtomicBool,

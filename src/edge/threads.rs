@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// For threads that do one small thing; with debug assertions frames are larger.
 pub const STACK_BYTES: usize = if cfg!(debug_assertions) { 256 << 10 } else { 128 << 10 };
-/// For threads of which there is one: the router goes through the whole engine, the keeper through the settings.
+/// For threads of which there are few: the router goes through the whole engine, the keeper through the settings.
 pub const ROOMY_STACK_BYTES: usize = 4 << 20;
 
 /// A group of threads that can be waited for together.

@@ -5,39 +5,77 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme, version::TLS13,
 };
 
 use super::identity::{Certificate, pin_of};
-use super::pairing;
 use crate::engine::Pin;
 
 /// What two servers that hold the same network speak.
 pub const LINK_PROTOCOL: &[u8] = b"folkmoot/1";
 /// What a machine speaks that wants to join with a code.
-pub const JOIN_PROTOCOL: &[u8] = pairing::ALPN;
+pub const JOIN_PROTOCOL: &[u8] = b"folkmoot-join/1";
 /// How long any handshake may take, however slowly its bytes come.
 pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-folkmoot/1";
 
 /// For the listener that clients connect to.
-pub fn client_listener(shown: &Certificate) -> Result<ServerConfig, String> {
+pub fn client_listener(shown: Arc<Shown>) -> ServerConfig {
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .and_then(|builder| {
-            builder.with_no_client_auth().with_single_cert(shown.chain.clone(), shown.key.clone_key())
+        .expect("ring knows the versions that rustls knows")
+        .with_no_client_auth()
+        .with_cert_resolver(shown);
+    forgetful(config)
+}
+
+/// The certificate that clients are shown. Another one can take its place while the server runs; whoever is connected
+/// already does not notice.
+#[derive(Debug)]
+pub struct Shown(RwLock<Arc<CertifiedKey>>);
+
+impl Shown {
+    pub fn new(certificate: &Certificate) -> Result<Shown, String> {
+        certified(certificate).map(|certified| Shown(RwLock::new(Arc::new(certified))))
+    }
+
+    /// Whether it is another one than before.
+    pub fn replace(&self, certificate: &Certificate) -> Result<bool, String> {
+        let certified = certified(certificate)?;
+        let mut shown = self.0.write();
+        let is_another = shown.cert != certified.cert;
+        *shown = Arc::new(certified);
+        Ok(is_another)
+    }
+
+    #[cfg(test)]
+    pub fn pin(&self) -> Pin {
+        pin_of(&self.0.read().cert[0])
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().clone())
+    }
+}
+
+fn certified(certificate: &Certificate) -> Result<CertifiedKey, String> {
+    CertifiedKey::from_der(certificate.chain.clone(), certificate.key.clone_key(), &ring::default_provider())
+        .map_err(|fault| {
+            format!("tls.certificate and tls.key: what clients would be shown cannot be used: {fault}")
         })
-        .map_err(|fault| format!("the certificate that clients are shown cannot be used: {fault}"))?;
-    Ok(forgetful(config))
 }
 
 /// For servers that call us. They show a certificate; whose it is, its pin tells.
@@ -54,8 +92,9 @@ pub fn mesh_server(own: &Certificate) -> Result<ServerConfig, String> {
     Ok(forgetful(config))
 }
 
-/// For servers that we call.
-pub fn mesh_client(own: &Certificate) -> Result<ClientConfig, String> {
+/// For servers that we call, to link with them or to join their network. Whose certificate they show is for the
+/// caller to see: `shown_pin`.
+pub fn mesh_client(own: &Certificate, protocol: &[u8]) -> Result<ClientConfig, String> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .and_then(|builder| {
@@ -65,7 +104,7 @@ pub fn mesh_client(own: &Certificate) -> Result<ClientConfig, String> {
                 .with_client_auth_cert(own.chain.clone(), own.key.clone_key())
         })
         .map_err(|fault| format!("the server's own certificate cannot be used: {fault}"))?;
-    config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     config.enable_sni = false;
     config.resumption = Resumption::disabled();
     Ok(config)
@@ -92,13 +131,16 @@ pub struct PeerProof {
 
 /// Who is at the other end of a mesh connection whose handshake is done.
 pub fn peer_proof(tls: &rustls::Connection) -> Result<PeerProof, String> {
-    let certificate = tls.peer_certificates().and_then(|chain| chain.first());
-    let exporter = tls.export_keying_material([0; 32], EXPORTER_LABEL, None);
-    match (certificate, exporter) {
-        (Some(certificate), Ok(exporter)) => Ok(PeerProof { pin: pin_of(certificate), exporter }),
-        (None, _) => Err("the other side shows no certificate".to_string()),
-        (_, Err(fault)) => Err(format!("TLS gives no keying material: {fault}")),
-    }
+    let pin = shown_pin(tls).ok_or("the other side shows no certificate")?;
+    let exporter = tls
+        .export_keying_material([0; 32], EXPORTER_LABEL, None)
+        .map_err(|fault| format!("TLS gives no keying material: {fault}"))?;
+    Ok(PeerProof { pin, exporter })
+}
+
+/// What the other side's certificate is known by; it showed, in the handshake, that it holds its key.
+pub fn shown_pin(tls: &rustls::CommonState) -> Option<Pin> {
+    tls.peer_certificates().and_then(|chain| chain.first()).map(pin_of)
 }
 
 /// What was agreed on, as WHOIS shows it.
@@ -235,7 +277,7 @@ impl ClientCertVerifier for AnyKey {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0)
+        ServerCertVerifier::verify_tls12_signature(self, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -244,11 +286,11 @@ impl ClientCertVerifier for AnyKey {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0)
+        ServerCertVerifier::verify_tls13_signature(self, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        ServerCertVerifier::supported_verify_schemes(self)
     }
 }
 
@@ -263,6 +305,21 @@ pub mod tests {
         let params = ::rcgen::CertificateParams::new(vec!["hall.lan".to_string()]).unwrap();
         let certificate = params.self_signed(&key).unwrap();
         Certificate { chain: vec![certificate.der().clone()], key: key.serialize_der().try_into().unwrap() }
+    }
+
+    /// Its chain and its key as text.
+    pub fn pem(certificate: &Certificate) -> (String, String) {
+        use base64::Engine;
+        let text = |label: &str, bytes: &[u8]| {
+            let body = base64::engine::general_purpose::STANDARD.encode(bytes);
+            format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+        };
+        (text("CERTIFICATE", &certificate.chain[0]), text("PRIVATE KEY", certificate.key.secret_der()))
+    }
+
+    /// A new one, as a listener has it.
+    pub fn listener() -> ServerConfig {
+        client_listener(Arc::new(Shown::new(&certificate()).unwrap()))
     }
 
     /// A TLS client as a person has one, that believes anything.
@@ -300,7 +357,7 @@ pub mod tests {
     fn both_ends_of_a_link_know_each_other_and_share_a_secret() {
         let (hall, barn) = (certificate(), certificate());
         let (ours, theirs) = pair();
-        let (server, client) = (mesh_server(&hall).unwrap(), mesh_client(&barn).unwrap());
+        let (server, client) = (mesh_server(&hall).unwrap(), mesh_client(&barn, LINK_PROTOCOL).unwrap());
         let (ours, theirs) = session(server, client, (&ours, &theirs)).unwrap();
         let (ours, theirs) = (peer_proof(&ours).unwrap(), peer_proof(&theirs).unwrap());
         assert_eq!((ours.pin, theirs.pin), (barn.pin(), hall.pin()));
@@ -314,7 +371,7 @@ pub mod tests {
         let stolen = Certificate { chain: hall.chain.clone(), key: barn.key.clone_key() };
         let signing = ring::sign::any_ecdsa_type(&stolen.key).unwrap();
         let thief = rustls::sign::CertifiedKey::new(stolen.chain, signing);
-        let mut client = mesh_client(&barn).unwrap();
+        let mut client = mesh_client(&barn, LINK_PROTOCOL).unwrap();
         client.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(thief));
         let (ours, theirs) = pair();
         assert!(session(mesh_server(&hall).unwrap(), client, (&ours, &theirs)).is_err());

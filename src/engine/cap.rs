@@ -1,9 +1,11 @@
-//! IRCv3 capabilities, one row each: its name, the message tag that it lets through, and what it does.
+//! IRCv3 capabilities, one row each: its name, the message tags that it lets through, and what it does.
 
 use std::fmt;
 
 macro_rules! caps {
-    ($($cap:ident $name:literal $tag:literal $help:literal)*) => {
+    ($($cap:ident $name:literal $tags:literal $help:literal)*) => {
+        // `cap-notify` is called what it is called.
+        #[allow(clippy::enum_variant_names)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Cap { $($cap),* }
 
@@ -14,9 +16,9 @@ macro_rules! caps {
                 match self { $(Cap::$cap => $name),* }
             }
 
-            /// The tag that this lets through; empty where there is none.
-            fn tag(self) -> &'static str {
-                match self { $(Cap::$cap => $tag),* }
+            /// The tags that this lets through; empty where there are none.
+            fn tags(self) -> &'static str {
+                match self { $(Cap::$cap => $tags),* }
             }
 
             pub fn help(self) -> &'static str {
@@ -37,7 +39,7 @@ caps! {
     ExtendedJoin     "extended-join"     ""        "Shows account and real name with every JOIN."
     InviteNotify     "invite-notify"     ""        "Tells channel members who invites whom."
     LabeledResponse  "labeled-response"  "label"   "Says which command each reply belongs to."
-    MessageTags      "message-tags"      "msgid"   "Message ids, and tags that clients send each other."
+    MessageTags      "message-tags"      "msgid bot" "Message ids, the mark of bots, and tags that clients send each other."
     MultiPrefix      "multi-prefix"      ""        "Shows every status of a member, not the highest only."
     ServerTime       "server-time"       "time"    "Stamps every message with the time it was sent."
     Setname          "setname"           ""        "Lets people change their real name, and tells of it."
@@ -77,12 +79,12 @@ impl Caps {
         if tag.starts_with('+') {
             return self.has(Cap::MessageTags);
         }
-        Cap::ALL.iter().any(|cap| cap.tag() == tag && self.has(*cap))
+        Cap::ALL.iter().any(|cap| self.has(*cap) && cap.tags().split(' ').any(|known| known == tag))
     }
 
     /// Only those that change how a line is tagged: who has the same of these can share a line.
     pub fn of_tags(self) -> Caps {
-        let tags = Cap::ALL.iter().filter(|cap| !cap.tag().is_empty());
+        let tags = Cap::ALL.iter().filter(|cap| !cap.tags().is_empty());
         Caps(self.0 & tags.fold(0, |mask, cap| mask | 1 << *cap as u32))
     }
 }

@@ -16,6 +16,8 @@ pub enum Effect {
     Dial { ask: AskId, name: String, address: String, pin: Option<Pin> },
     /// Check a password, which may be slow; answered by `Event::Verified`.
     Verify { ask: AskId, given: Secret, known: String },
+    /// Measure what went over each connection; answered by `Event::Measured`.
+    Measure { ask: AskId },
     /// Read the config again; answered by `Event::Configured`.
     ReadConfig { ask: AskId },
     /// No stamp at or below this was ever given out before the next start; to be kept on disk.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::config::Config;
 use crate::wire::line::Lines;
 use crate::wire::names::ServerId;
+pub use crate::wire::pin::Pin;
 
 /// One connection, client or peer; never used twice while a server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,10 +14,6 @@ pub struct ConnId(pub u64);
 /// One question to the edge, whose answer comes back as an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(pub u64);
-
-/// SHA-256 of a certificate: the identity of a server, and later of a client.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pin(pub [u8; 32]);
 
 #[derive(Debug)]
 pub enum Event {
@@ -52,9 +49,17 @@ pub enum Event {
     Vanished {
         server: ServerId,
     },
-    /// The settings, read anew: by SIGHUP (no `ask`) or in answer to an `Effect::ReadConfig`.
+    /// What went over each connection.
+    Measured {
+        ask: AskId,
+        traffic: Vec<Traffic>,
+    },
+    /// The settings, read anew: by SIGHUP (no `ask`) or in answer to an `Effect::ReadConfig`; or else
+    /// what is wrong with them, one fault a line.
     Configured {
         ask: Option<AskId>,
+        /// What the settings file is called.
+        file: String,
         outcome: Result<Box<Config>, String>,
     },
     /// The admin wants an end: users and peers are told, then nothing more comes.
@@ -96,31 +101,13 @@ pub struct Beacon {
     pub ours: bool,
 }
 
-impl Pin {
-    /// Reads `sha256:` and 64 hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Pin> {
-        let hex = text.strip_prefix("sha256:")?;
-        if hex.len() != 64 || !hex.is_ascii() {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).expect("checked to be ASCII");
-            *byte = u8::from_str_radix(pair, 16).ok()?;
-        }
-        Some(Pin(bytes))
-    }
-}
-
-impl std::fmt::Display for Pin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl std::fmt::Debug for Pin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
+/// What went over one connection since it was opened, and what waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    pub conn: ConnId,
+    pub queued_bytes: usize,
+    pub sent_lines: u64,
+    pub sent_bytes: u64,
+    pub received_lines: u64,
+    pub received_bytes: u64,
 }

@@ -2,7 +2,7 @@
 
 use super::turn::Turn;
 use super::{Engine, isupport};
-use crate::wire::numeric;
+use crate::wire::numeric::{self, Numeric};
 use crate::wire::time::Timestamp;
 
 impl Turn<'_> {
@@ -47,16 +47,17 @@ impl Turn<'_> {
         self.reply(numeric::global_users(all, all_max));
     }
 
-    /// The message of the day.
-    pub fn motd(&mut self) {
-        let Some(text) = self.config().server.motd_text.clone() else {
-            return self.reply(numeric::no_motd());
-        };
-        let server = self.server_name().to_string();
-        self.reply(numeric::motd_start(&server));
-        self.reply_all(text.lines().map(numeric::motd));
-        self.reply(numeric::end_of_motd());
+    fn motd(&mut self) {
+        let lines = motd(self.engine);
+        self.reply_all(lines);
     }
+}
+
+/// The message of the day.
+pub fn motd(engine: &Engine) -> Vec<Numeric> {
+    let Some(text) = &engine.config.server.motd_text else { return vec![numeric::no_motd()] };
+    let start = numeric::motd_start(engine.identity.name.as_str());
+    std::iter::once(start).chain(text.lines().map(numeric::motd)).chain([numeric::end_of_motd()]).collect()
 }
 
 impl Engine {

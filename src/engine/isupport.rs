@@ -1,10 +1,124 @@
-//! stub
+//! 005 and 004: what this server can do, drawn from the rows of modes and the config.
+
+use super::mode::{self, CHANNEL_MODES, Kind, STATUSES, USER_MODES};
 use crate::config::Config;
+use crate::wire::message::fill;
 use crate::wire::names::Word;
 use crate::wire::numeric::{self, Numeric, Words};
-pub fn replies(_: &Config) -> Vec<Numeric> {
-    vec![]
+
+/// How many tokens stand on one line: with the target and the text in front, 15 parameters are allowed.
+const TOKENS_PER_LINE: usize = 12;
+
+/// How many bytes they may take, so that the longest names of server and nick fit in front of them.
+const BYTES_PER_LINE: usize = 340;
+
+/// The lines of 005, with every token.
+pub fn replies(config: &Config) -> Vec<Numeric> {
+    in_lines(&tokens(config)).iter().map(numeric::isupport).collect()
 }
+
+/// What a client has to be told when the config is another: only what is not as it was.
+pub fn changes(before: &Config, now: &Config) -> Vec<Numeric> {
+    let before = tokens(before);
+    let changed: Vec<String> = tokens(now).into_iter().filter(|token| !before.contains(token)).collect();
+    in_lines(&changed).iter().map(numeric::isupport).collect()
+}
+
+fn in_lines(tokens: &[String]) -> Vec<Words> {
+    let lines =
+        tokens.chunks(TOKENS_PER_LINE).flat_map(|tokens| fill(tokens.iter().cloned(), BYTES_PER_LINE));
+    lines.map(|line| Words::from(line.as_str())).collect()
+}
+
+fn tokens(config: &Config) -> Vec<String> {
+    let limits = &config.limits;
+    let lists = mode::channel_letters(Kind::List);
+    let kinds = [Kind::List, Kind::Key, Kind::Limit, Kind::Flag].map(mode::channel_letters).join(",");
+    let letters: String = STATUSES.iter().map(|status| status.letter).collect();
+    let signs: String = STATUSES.iter().map(|status| status.sign).collect();
+    let targets = limits.targets_per_message;
+    vec![
+        format!("AWAYLEN={}", limits.away_length),
+        "BOT=B".to_string(),
+        "CASEMAPPING=ascii".to_string(),
+        format!("CHANLIMIT=#:{}", limits.channels_per_user),
+        format!("CHANMODES={kinds}"),
+        format!("CHANNELLEN={}", limits.channel_length),
+        "CHANTYPES=#".to_string(),
+        "ELIST=CMNTU".to_string(),
+        "EXCEPTS=e".to_string(),
+        "INVEX=I".to_string(),
+        format!("KEYLEN={}", limits.key_length),
+        format!("KICKLEN={}", limits.kick_length),
+        format!("MAXLIST={lists}:{}", limits.list_entries),
+        format!("MODES={}", limits.modes_per_line),
+        format!("NAMELEN={}", limits.realname_length),
+        format!("NETWORK={}", isupport_value(&config.network.name)),
+        format!("NICKLEN={}", limits.nick_length),
+        format!("PREFIX=({letters}){signs}"),
+        format!("STATUSMSG={signs}"),
+        format!(
+            "TARGMAX=JOIN:,KICK:{targets},NAMES:,NOTICE:{targets},PART:,PRIVMSG:{targets},TAGMSG:{targets},WHOIS:1"
+        ),
+        format!("TOPICLEN={}", limits.topic_length),
+        format!("USERLEN={}", limits.username_length),
+        "UTF8ONLY".to_string(),
+        "WHOX".to_string(),
+    ]
+}
+
+/// What stands behind `=` has its spaces and backslashes and equals signs escaped, as \x and two digits.
+fn isupport_value(text: &str) -> String {
+    text.replace('\\', "\\x5C").replace(' ', "\\x20").replace('=', "\\x3D")
+}
+
+/// 004: the modes there are, of users, of channels, and those of channels that take a parameter.
 pub fn my_info(server: &str, version: &str) -> Numeric {
-    numeric::my_info(Word::echo(server), Word::echo(version), &Words::from("x"))
+    let user_modes: String = USER_MODES.iter().map(|mode| mode.letter).collect();
+    let statuses: String = STATUSES.iter().map(|status| status.letter).collect();
+    let letters = |which: fn(Kind) -> bool| {
+        let modes = CHANNEL_MODES.iter().filter(|mode| which(mode.kind)).map(|mode| mode.letter);
+        let mut letters: Vec<char> = modes.chain(statuses.chars()).collect();
+        letters.sort_unstable();
+        letters.into_iter().collect::<String>()
+    };
+    let (all, with_value) = (letters(|_| true), letters(|kind| kind != Kind::Flag));
+    numeric::my_info(
+        Word::echo(server),
+        Word::echo(version),
+        &Words::from(format!("{user_modes} {all} {with_value}").as_str()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_token_fits_whatever_the_settings() {
+        let mut config = Config::default();
+        config.network.name = "\\".repeat(63);
+        let limits = &mut config.limits;
+        for limit in
+            [&mut limits.list_entries, &mut limits.targets_per_message, &mut limits.channels_per_user]
+        {
+            *limit = 1_000_000;
+        }
+        for reply in replies(&config) {
+            let line = reply.line(&"s".repeat(63), &"n".repeat(64));
+            assert!(line.ends_with(" :are supported by this server"), "{line}");
+            assert!(line.split(" :").next().unwrap().split(' ').count() <= 16, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_what_has_changed_is_told() {
+        let (before, mut now) = (Config::default(), Config::default());
+        assert_eq!(changes(&before, &now), []);
+        now.limits.topic_length = 80;
+        now.network.name = "a=b".to_string();
+        let told = changes(&before, &now);
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].text, "NETWORK=a\\x3Db TOPICLEN=80 :are supported by this server");
+    }
 }

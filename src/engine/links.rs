@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::event::{AskId, ConnId, Pin};
 use super::merge::{Answer, Stream, Vector};
 use super::network::{Key, Value};
+use crate::config;
 use crate::wire::names::ServerId;
 
 /// One connection to a peer.
@@ -54,7 +55,6 @@ pub enum LinkStage {
 #[derive(Clone, Debug)]
 pub struct PeerGreeting {
     pub sid: ServerId,
-    pub epoch: u32,
     pub name: String,
     pub nonce: String,
 }
@@ -119,7 +119,24 @@ pub struct Place {
     pub next_ms: u64,
     pub dialling: Option<AskId>,
     /// When a found server last announced itself.
-    pub announced_ms: u64,
+    pub announced_ms: Option<u64>,
+}
+
+impl Place {
+    /// As the config has it.
+    pub fn of_link(link: &config::Link, next_ms: u64, is_fixed: bool) -> Place {
+        Place {
+            name: link.name.clone(),
+            address: link.address.clone(),
+            pin: link.pin.as_deref().and_then(Pin::parse),
+            sid: None,
+            is_fixed,
+            failures: 0,
+            next_ms,
+            dialling: None,
+            announced_ms: None,
+        }
+    }
 }
 
 /// All links and places.
@@ -136,11 +153,6 @@ impl Links {
     /// The connection through which a neighbour is reached, once it is part of the map.
     pub fn to(&self, sid: ServerId) -> Option<&Link> {
         self.by_conn.values().find(|link| link.sid() == Some(sid) && link.is_accepted())
-    }
-
-    /// Any connection to a server that is not about to be closed.
-    pub fn any_to(&self, sid: ServerId) -> Option<&Link> {
-        self.by_conn.values().find(|link| link.sid() == Some(sid) && link.stage != LinkStage::Closing)
     }
 
     pub fn accepted(&self) -> impl Iterator<Item = &Link> {

@@ -17,24 +17,28 @@ mod pending;
 mod places;
 mod policy;
 mod pulse;
+mod query;
 mod reach;
 mod relay;
 mod report;
+mod roster;
 mod session;
+mod sight;
 mod tell;
 mod turn;
+mod whowas;
 mod write;
 
 pub use effect::{Effect, Secret, Topic};
-pub use event::{AskId, Beacon, ConnId, Event, Origin, Pin};
-pub use report::Report;
+pub use event::{AskId, Beacon, ConnId, Event, Origin, Pin, Traffic};
+pub use report::{Figures, Report};
 
 use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::wire::base36;
 use crate::wire::line::{LineFault, Lines};
-use crate::wire::message::Message;
+use crate::wire::message::{Message, cut};
 use crate::wire::names::{ServerId, ServerName, Word};
 use crate::wire::numeric;
 use crate::wire::standard::Standard;
@@ -85,7 +89,7 @@ pub struct Engine {
     outgoing: Vec<Outgoing>,
     effects: Vec<Effect>,
     tally: Tally,
-    whowas: tell::Whowas,
+    whowas: whowas::Whowas,
     held_modes: tell::HeldModes,
     /// When each server last came back into sight.
     healed: BTreeMap<ServerId, Timestamp>,
@@ -101,17 +105,24 @@ pub struct Engine {
 /// What STATS and LUSERS count.
 #[derive(Debug, Default)]
 struct Tally {
-    commands: BTreeMap<&'static str, u64>,
+    commands: BTreeMap<&'static str, CommandTally>,
     users_local_max: usize,
     users_network_max: usize,
     connections: u64,
+}
+
+/// How often a command was given, and how long it was altogether.
+#[derive(Debug, Default)]
+struct CommandTally {
+    count: u64,
+    bytes: u64,
 }
 
 impl Engine {
     pub fn new(config: Config, identity: Identity, now: Now) -> Engine {
         let mut dice = Dice::new(identity.seed);
         let mut engine = Engine {
-            network: Network::new(identity.sid),
+            network: Network::new(identity.sid, config.limits.events_kept, config.limits.messages_kept),
             routes: Routes::new(identity.sid),
             sessions: Sessions::default(),
             links: Links::default(),
@@ -123,7 +134,7 @@ impl Engine {
             outgoing: Vec::new(),
             effects: Vec::new(),
             tally: Tally::default(),
-            whowas: tell::Whowas::default(),
+            whowas: whowas::Whowas::default(),
             held_modes: tell::HeldModes::default(),
             healed: BTreeMap::new(),
             // Ids of different runs should not meet, so that nobody is taken for a ghost.
@@ -154,7 +165,8 @@ impl Engine {
     /// Leaves all shared state behind and starts in a run that nobody has heard of.
     fn begin_epoch(&mut self, epoch: u32) {
         self.identity.epoch = epoch;
-        self.network = Network::new(self.identity.sid);
+        let limits = &self.config.limits;
+        self.network = Network::new(self.identity.sid, limits.events_kept, limits.messages_kept);
         self.routes = Routes::new(self.identity.sid);
         self.intake = peer::Intake::default();
         self.introduce();
@@ -177,7 +189,7 @@ impl Engine {
         match event {
             Event::Opened { conn, from: Origin::Client { address, secure } } => {
                 self.tally.connections += 1;
-                let how = secure.clone().unwrap_or_else(|| "plain".to_string());
+                let how = secure.as_ref().map_or("no".to_string(), |how| format!("{how:?}"));
                 self.note(
                     log::Level::Info,
                     Topic::Client,
@@ -201,7 +213,8 @@ impl Engine {
             Event::DialFailed { ask, why } => self.dial_failed(ask, &why),
             Event::Discovered(beacon) => self.discovered(beacon),
             Event::Vanished { server } => self.vanished(server),
-            Event::Configured { ask, outcome } => self.configured(ask, outcome),
+            Event::Measured { ask, traffic } => self.measured(ask, &traffic),
+            Event::Configured { ask, file, outcome } => self.configured(ask, &file, outcome),
             Event::Stop { why } => self.stop(&why),
         }
         self.settle_reach();
@@ -219,7 +232,18 @@ impl Engine {
             links: self.links.up().filter_map(links::Link::sid).collect(),
             epoch: self.identity.epoch,
             clients_max: self.config.limits.clients_max,
+            seen_hash: self.network.seen_hash(),
             state_hash: self.network.view_hash(),
+        }
+    }
+
+    /// What a server tells its LAN of itself.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            epoch: self.identity.epoch,
+            description: self.config.server.description.clone(),
+            users: self.sessions.registered(),
+            clients_max: self.config.limits.clients_max,
         }
     }
 
@@ -236,10 +260,7 @@ impl Engine {
             let mut turn = Turn::new(self, conn);
             let label = match line {
                 Ok(text) => turn.obey(text),
-                Err(fault) => {
-                    turn.refuse_line(fault);
-                    None
-                }
+                Err(fault) => turn.refuse_line(fault),
             };
             self.finish_turn(conn, label);
         }
@@ -257,7 +278,7 @@ impl Engine {
     /// One reply carries the label itself, several stand in a batch that does, and none is an ACK.
     fn label_replies(&mut self, conn: ConnId, label: &str) {
         let mut replies = Vec::new();
-        for outgoing in &mut self.outgoing {
+        for outgoing in self.outgoing.iter_mut().filter(|outgoing| !outgoing.spoken.is_delivery()) {
             if let Some(place) = outgoing.to.iter().position(|to| *to == conn) {
                 outgoing.to.remove(place);
                 replies.push(outgoing.spoken.clone());
@@ -332,34 +353,77 @@ impl Engine {
         match self.asks.take(ask) {
             Some(Pending::Password { conn }) => self.password_checked(conn, right),
             Some(Pending::Oper { reply, name, class }) => {
-                self.resume(reply, |turn| command::oper_checked(turn, &name, &class, right));
+                self.resume(reply, |turn| command::oper_checked(turn, &name, class.as_deref(), right));
             }
             _ => {}
         }
     }
 
-    fn configured(&mut self, ask: Option<AskId>, outcome: Result<Box<Config>, String>) {
-        let fault = outcome.as_ref().err().cloned();
-        if let Ok(config) = outcome {
-            self.config = *config;
-            self.know_fixed_places();
-            let fact = self.server_fact();
-            if self.network.server(self.identity.sid).is_none_or(|server| server.fact != fact) {
-                self.write(network::Edit::Server(fact), false);
-            }
+    fn measured(&mut self, ask: AskId, traffic: &[Traffic]) {
+        if let Some(Pending::Traffic { reply }) = self.asks.take(ask) {
+            self.resume(reply, |turn| command::traffic_measured(turn, traffic));
         }
-        match &fault {
-            None => self.note(log::Level::Info, Topic::Server, "config read again".to_string()),
-            Some(fault) => self.note(log::Level::Error, Topic::Server, format!("config not taken: {fault}")),
+    }
+
+    fn configured(&mut self, ask: Option<AskId>, file: &str, outcome: Result<Box<Config>, String>) {
+        let outcome = outcome.map(|config| self.take_config(*config));
+        match &outcome {
+            Ok(after_start) => {
+                self.note(log::Level::Info, Topic::Server, "config read again".to_string());
+                if let Some(keys) = after_start {
+                    let text = format!("config changed and needs a restart for: {keys}");
+                    self.note(log::Level::Warn, Topic::Server, text);
+                }
+            }
+            Err(faults) => {
+                for fault in faults.lines() {
+                    self.note(log::Level::Error, Topic::Server, format!("config not taken: {fault}"));
+                }
+            }
         }
         if let Some(Pending::Rehash { reply }) = ask.and_then(|ask| self.asks.take(ask)) {
             self.resume(reply, |turn| {
-                if let Some(fault) = fault {
-                    turn.notice(&format!("The config was not taken: {fault}"));
+                match outcome {
+                    Ok(after_start) => {
+                        turn.reply(numeric::rehashing(Word::echo(file)));
+                        if let Some(keys) = after_start {
+                            turn.notice(&format!("Changed, but in force only after a restart: {keys}"));
+                        }
+                    }
+                    Err(faults) => {
+                        for fault in faults.lines() {
+                            turn.notice(&format!("The config was not taken: {}", cut(fault, 380)));
+                        }
+                    }
                 }
                 Ok(())
             });
         }
+    }
+
+    /// Tells everyone here what they can do otherwise from now on.
+    fn tell_isupport(&mut self, changes: &[numeric::Numeric]) {
+        for session in self.sessions.iter() {
+            let Some(user) = session.user().and_then(|user| self.network.user(user)) else { continue };
+            for change in changes {
+                let line = change.line(self.identity.name.as_str(), user.nick.as_str());
+                let spoken = outgoing::Spoken::new(self.now.wall, line);
+                self.outgoing.push(Outgoing { to: vec![session.conn], spoken });
+            }
+        }
+    }
+
+    /// Applies what can be applied; names the keys that were changed and need a restart.
+    fn take_config(&mut self, mut config: Config) -> Option<String> {
+        let kept = config.keep_until_restart(&self.config);
+        let before = std::mem::replace(&mut self.config, config);
+        self.tell_isupport(&isupport::changes(&before, &self.config));
+        self.know_fixed_places();
+        let fact = self.server_fact();
+        if self.network.server(self.identity.sid).is_none_or(|server| server.fact != fact) {
+            self.write(network::Edit::Server(fact), false);
+        }
+        (!kept.is_empty()).then(|| kept.join(", "))
     }
 
     /// Tells everyone that this server goes, and asks for every connection to be closed.
@@ -408,31 +472,37 @@ impl<'e> Turn<'e> {
     /// Handles one line, and answers with its label where there is one that still needs a reply.
     fn obey(&mut self, line: &str) -> Option<String> {
         let message = Message::parse(line)?;
-        let label = message.tags.get("label").filter(|label| !label.is_empty() && label.len() <= 64);
-        self.label = label.filter(|_| self.session().wants_labels()).map(|label| label.into_owned());
+        self.label = self.label_of(&message);
         if self.wants(cap::Cap::MessageTags) {
             let tags = message.tags.iter().filter(|(key, _)| key.starts_with('+'));
             self.client_tags = tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect();
         }
-        if let Err(refusal) = self.dispatch(&message) {
+        if let Err(refusal) = self.dispatch(&message, line.len()) {
             self.refuse(refusal);
         }
         self.label.take()
     }
 
+    fn label_of(&self, message: &Message) -> Option<String> {
+        let label = message.tags.get("label").filter(|label| !label.is_empty() && label.len() <= 64);
+        label.filter(|_| self.session().wants_labels()).map(|label| label.into_owned())
+    }
+
     /// The gate, which every command shares, so that handlers begin with what is their own.
-    fn dispatch(&mut self, message: &Message) -> Outcome {
+    fn dispatch(&mut self, message: &Message, bytes: usize) -> Outcome {
         let known = command::find(message.command);
         let Some(command) = known else {
             if self.session().user().is_none() {
                 return Err(numeric::not_registered().into());
             }
-            return Err(numeric::unknown_command(&Word::echo(message.command)).into());
+            return Err(numeric::unknown_command(Word::echo(message.command)).into());
         };
         self.admit(command.who)?;
-        *self.engine.tally.commands.entry(command.name).or_default() += 1;
+        let tally = self.engine.tally.commands.entry(command.name).or_default();
+        tally.count += 1;
+        tally.bytes += bytes as u64;
         if message.params.len() < command.params_min {
-            return Err(numeric::need_more_params(&Word::echo(command.name)).into());
+            return Err(numeric::need_more_params(Word::echo(command.name)).into());
         }
         (command.run)(self, &message.params)
     }
@@ -447,20 +517,31 @@ impl<'e> Turn<'e> {
             Who::Registered => Ok(()),
             Who::Operator(_) if !self.user().is_operator() => Err(numeric::no_privileges().into()),
             Who::Operator(right) if !self.has_right(right) => {
-                Err(numeric::no_operator_right(&Word::echo(right)).into())
+                Err(numeric::no_operator_right(Word::echo(right)).into())
             }
             Who::Operator(_) => Ok(()),
         }
     }
 
-    fn refuse_line(&mut self, fault: LineFault) {
+    /// Says no to a line for what it is as bytes, with its label where that could be read.
+    fn refuse_line(&mut self, fault: LineFault) -> Option<String> {
         match fault {
-            LineFault::TooLong => self.reply(numeric::input_too_long()),
-            LineFault::NotUtf8 => self.reply_standard(Standard::fail(
-                "*",
-                "INVALID_UTF8",
-                "That line was not UTF-8, which is all this server takes",
-            )),
+            LineFault::TooLong => {
+                self.reply(numeric::input_too_long());
+                None
+            }
+            LineFault::NotUtf8(readable) => {
+                let message = Message::parse(readable);
+                let command = message.as_ref().and_then(|message| command::find(message.command));
+                let label = message.as_ref().and_then(|message| self.label_of(message));
+                let why = "That line was not UTF-8, which is all this server takes";
+                self.reply_standard(Standard::fail(
+                    command.map_or("*", |command| command.name),
+                    "INVALID_UTF8",
+                    why,
+                ));
+                label
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::cap::Caps;
 use super::effect::Effect;
 use super::event::ConnId;
 use super::session::Sessions;
-use crate::wire::message::escape_tag_value;
+use crate::wire::message::{BODY_BYTES_MAX, cut, escape_tag_value};
 use crate::wire::time::Timestamp;
 
 /// A line with every tag that anyone might see.
@@ -16,11 +16,23 @@ use crate::wire::time::Timestamp;
 pub struct Spoken {
     tags: Vec<(Cow<'static, str>, String)>,
     body: String,
+    is_delivery: bool,
 }
 
 impl Spoken {
-    pub fn new(time: Timestamp, body: String) -> Spoken {
-        Spoken { tags: vec![("time".into(), time.to_string())], body }
+    pub fn new(time: Timestamp, mut body: String) -> Spoken {
+        body.truncate(cut(&body, BODY_BYTES_MAX).len());
+        Spoken { tags: vec![("time".into(), time.to_string())], body, is_delivery: false }
+    }
+
+    /// A message as it comes to whom it is for: also where they sent it themselves, that is no reply to them.
+    #[must_use]
+    pub fn delivered(self) -> Spoken {
+        Spoken { is_delivery: true, ..self }
+    }
+
+    pub fn is_delivery(&self) -> bool {
+        self.is_delivery
     }
 
     #[must_use]
@@ -47,7 +59,13 @@ impl Spoken {
     /// The line as a client with these capabilities gets it.
     pub fn render(&self, caps: Caps) -> String {
         let mut line = String::with_capacity(self.body.len() + 64);
-        for (tag, value) in self.tags.iter().filter(|(tag, _)| caps.let_through(tag)) {
+        // Those of clients come last: they may be long, and nothing of the server's may fall off behind them.
+        let (of_clients, of_server): (Vec<_>, Vec<_>) = self
+            .tags
+            .iter()
+            .filter(|(tag, _)| caps.let_through(tag))
+            .partition(|(tag, _)| tag.starts_with('+'));
+        for (tag, value) in of_server.into_iter().chain(of_clients) {
             line.push(if line.is_empty() { '@' } else { ';' });
             line.push_str(tag);
             if !value.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::effect::{Effect, Topic};
-use super::event::{AskId, Beacon, ConnId, Pin};
+use super::event::{AskId, Beacon, ConnId};
 use super::links::{LinkStage, Place};
 use super::pending::Pending;
 use crate::wire::names::ServerId;
@@ -19,24 +19,32 @@ const STEADY_AFTER_MS: u64 = 60_000;
 /// A found server that has not announced itself for so long is not called any more.
 const SILENT_AFTER_MS: u64 = 300_000;
 
+/// Anybody on a LAN can make servers up; so many are named.
+const STRANGERS_MAX: usize = 1_000;
+
+/// Why a server is not called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallFault {
+    /// Neither a `[[link]]` nor found on the LAN.
+    Unknown,
+    /// There is a link already.
+    Linked,
+    /// The config only waits for it to call, and does not say where it is.
+    NoAddress,
+}
+
 impl Engine {
     /// Takes the places from the config.
     pub(super) fn know_fixed_places(&mut self) {
-        self.links.places.retain(|_, place| !place.is_fixed);
-        for link in self.config.link.clone().into_iter().filter(|link| link.connect) {
-            let place = Place {
-                name: link.name,
-                address: link.address.clone(),
-                pin: link.pin.as_deref().and_then(Pin::parse),
-                sid: None,
-                is_fixed: true,
-                failures: 0,
-                next_ms: self.now.steady_ms,
-                dialling: None,
-                announced_ms: 0,
-            };
-            self.links.places.insert(link.address, place);
+        let mut before = std::mem::take(&mut self.links.places);
+        for link in self.config.link.iter().filter(|link| link.connect) {
+            let mut place = Place::of_link(link, self.now.steady_ms, true);
+            // Whoever is being called already is not called a second time.
+            place.dialling = before.remove(&link.address).and_then(|known| known.dialling);
+            self.links.places.insert(link.address.clone(), place);
         }
+        before.retain(|_, place| !place.is_fixed);
+        self.links.places.append(&mut before);
     }
 
     pub(super) fn discovered(&mut self, beacon: Beacon) {
@@ -50,7 +58,7 @@ impl Engine {
         let address = beacon.link.to_string();
         let now_ms = self.now.steady_ms;
         if let Some(place) = self.links.places.get_mut(&address) {
-            place.announced_ms = now_ms;
+            place.announced_ms = Some(now_ms);
             return;
         }
         if !self.config.discovery.link {
@@ -72,16 +80,17 @@ impl Engine {
             failures: 0,
             next_ms: now_ms + head_start_ms,
             dialling: None,
-            announced_ms: now_ms,
+            announced_ms: Some(now_ms),
         };
         self.links.places.insert(address, place);
     }
 
     /// A server that is none of ours is named once, and how to join it.
     fn note_stranger(&mut self, beacon: &Beacon) {
-        if self.links.strangers.insert(beacon.pin) {
+        if self.links.strangers.len() < STRANGERS_MAX && self.links.strangers.insert(beacon.pin) {
             let text = format!(
-                "{} seen on this LAN at={} network={}; to join it: `folkmoot invite` there, `folkmoot serve --join CODE` here",
+                "{} seen on this LAN at={} network={} with another network.secret; to join it: `folkmoot invite` there; \
+                 here stop the server, remove network.secret, then `folkmoot serve --join CODE`",
                 beacon.name, beacon.link, beacon.network
             );
             self.note(log::Level::Info, Topic::Link, text);
@@ -100,7 +109,7 @@ impl Engine {
         }
         let now_ms = self.now.steady_ms;
         self.links.places.retain(|_, place| {
-            let is_silent = now_ms.saturating_sub(place.announced_ms) > SILENT_AFTER_MS;
+            let is_silent = place.announced_ms.is_none_or(|ms| now_ms.saturating_sub(ms) > SILENT_AFTER_MS);
             place.is_fixed || place.dialling.is_some() || !(is_silent && place.failures > 0)
         });
         let is_due = |place: &&Place| place.dialling.is_none() && place.next_ms <= now_ms;
@@ -211,19 +220,31 @@ impl Engine {
     }
 
     /// Calls a server that an operator names, now.
-    pub(super) fn call_now(&mut self, name: &str) -> Result<(), String> {
+    pub(super) fn call_now(&mut self, name: &str) -> Result<(), CallFault> {
         let now_ms = self.now.steady_ms;
-        let place = self.links.places.values_mut().find(|place| place.name.eq_ignore_ascii_case(name));
-        let Some(place) = place else {
-            return Err(format!("No place to call {name}: neither a [[link]] nor found on this LAN"));
+        let known = self.links.places.values().find(|place| place.name.eq_ignore_ascii_case(name));
+        let mut place = match known {
+            Some(place) => place.clone(),
+            None => self.awaited_place(name)?,
         };
-        place.next_ms = now_ms;
-        let place = place.clone();
         if self.is_linked(&place) {
-            return Err(format!("There is a link to {name} already"));
+            return Err(CallFault::Linked);
         }
+        if place.address.is_empty() {
+            return Err(CallFault::NoAddress);
+        }
+        place.next_ms = now_ms;
+        self.links.places.insert(place.address.clone(), place);
         self.call_places();
         Ok(())
+    }
+
+    /// Where a server is that the config only waits for. It is given up as soon as a call to it fails or
+    /// the link ends: to be called again is not what the config asks for.
+    fn awaited_place(&self, name: &str) -> Result<Place, CallFault> {
+        let link = self.config.link.iter().find(|link| link.name.eq_ignore_ascii_case(name));
+        let link = link.ok_or(CallFault::Unknown)?;
+        Ok(Place::of_link(link, self.now.steady_ms, false))
     }
 
     /// Ends the link to a neighbour that an operator names; `false` where there is none.
@@ -236,5 +257,90 @@ impl Engine {
             self.place_refused(&place);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Link};
+    use crate::engine::{Event, Identity};
+    use crate::wire::names::ServerName;
+    use crate::wire::time::{Now, Timestamp};
+
+    fn engine(links: Vec<Link>) -> Engine {
+        let identity = Identity {
+            sid: ServerId::parse("7FA").unwrap(),
+            name: ServerName::parse("hall.lan").unwrap(),
+            epoch: 1,
+            secret: Vec::new(),
+            pin: crate::engine::Pin([1; 32]),
+            clock_floor_ms: 0,
+            seed: [1; 32],
+            version: String::new(),
+        };
+        Engine::new(Config { link: links, ..Config::default() }, identity, at(0))
+    }
+
+    fn at(steady_ms: u64) -> Now {
+        Now { wall: Timestamp(1_000_000_000_000 + steady_ms), steady_ms }
+    }
+
+    /// Lets time pass, has every call fail, and counts the calls.
+    fn calls_until(engine: &mut Engine, from_ms: u64, until_ms: u64) -> usize {
+        let mut calls = 0;
+        for ms in (from_ms..until_ms).step_by(250) {
+            for effect in engine.step(at(ms), Event::Tick) {
+                if let Effect::Dial { ask, .. } = effect {
+                    calls += 1;
+                    engine.step(at(ms), Event::DialFailed { ask, why: "nobody there".to_string() });
+                }
+            }
+        }
+        calls
+    }
+
+    fn link(connect: bool) -> Link {
+        Link { name: "barn.lan".into(), address: "10.0.0.2:6900".into(), pin: None, connect }
+    }
+
+    #[test]
+    fn a_server_to_be_called_is_called_until_it_answers() {
+        assert!(calls_until(&mut engine(vec![link(true)]), 0, 120_000) > 3);
+    }
+
+    #[test]
+    fn a_call_under_way_is_not_made_twice_when_the_settings_are_read_again() {
+        let mut engine = engine(vec![link(true)]);
+        let mut dials = |ms, event| {
+            let effects = engine.step(at(ms), event);
+            effects.into_iter().find_map(|effect| match effect {
+                Effect::Dial { ask, .. } => Some(ask),
+                _ => None,
+            })
+        };
+        let ask = dials(250, Event::Tick).expect("it is called at once");
+        let config = Config { link: vec![link(true)], ..Config::default() };
+        let (file, outcome) = ("folkmoot.toml".to_string(), Ok(Box::new(config)));
+        dials(300, Event::Configured { ask: None, file, outcome });
+        assert_eq!(dials(500, Event::Tick), None);
+        dials(600, Event::DialFailed { ask, why: "nobody there".to_string() });
+        assert!((3..40).any(|tick| dials(250 * tick, Event::Tick).is_some()));
+    }
+
+    #[test]
+    fn a_server_that_is_only_awaited_is_called_when_asked_to_and_once() {
+        let mut engine = engine(vec![link(false)]);
+        assert_eq!(calls_until(&mut engine, 0, 120_000), 0);
+        assert_eq!(engine.call_now("BARN.lan"), Ok(()));
+        let called = engine.effects.drain(..).find_map(|effect| match effect {
+            Effect::Dial { ask, address, .. } => Some((ask, address)),
+            _ => None,
+        });
+        let (ask, address) = called.expect("it is called at once");
+        assert_eq!(address, "10.0.0.2:6900");
+        engine.step(at(120_000), Event::DialFailed { ask, why: "nobody there".to_string() });
+        assert_eq!(calls_until(&mut engine, 120_250, 600_000), 0);
+        assert_eq!(engine.call_now("mill.lan"), Err(CallFault::Unknown));
     }
 }

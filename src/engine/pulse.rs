@@ -6,6 +6,7 @@ use super::event::{AskId, ConnId};
 use super::links::LinkStage;
 use super::pending::Pending;
 use super::session::Stage;
+use crate::wire::names::ServerId;
 
 /// How long a link may be silent before it is asked for a sign of life, and before it counts as dead.
 const LINK_PING_AFTER_MS: u64 = 5_000;
@@ -97,12 +98,16 @@ impl Engine {
 
     fn expire_asks(&mut self) {
         let now_ms = self.now.steady_ms;
-        let late = self.asks.iter().filter_map(|(ask, pending)| match pending {
-            Pending::Idle { until_ms, .. } if now_ms >= *until_ms => Some(ask),
-            _ => None,
-        });
+        // A server out of reach got no question, or has no way for its answer.
+        let is_late = |(of, until_ms): (ServerId, u64)| now_ms >= until_ms || !self.routes.is_reachable(of);
+        let late = self.asks.iter().filter(|(_, pending)| pending.waits_for().is_some_and(is_late));
+        let late = late.map(|(ask, _)| ask);
         for ask in late.collect::<Vec<AskId>>() {
-            self.idle_known(ask, None);
+            match self.asks.get(ask) {
+                Some(Pending::Pong { .. }) => self.pong_known(ask, false),
+                Some(Pending::Query { .. }) => self.query_ended(ask),
+                _ => self.idle_known(ask, None),
+            }
         }
     }
 

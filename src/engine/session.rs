@@ -7,6 +7,7 @@ use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use crate::wire::fold::Folded;
 use crate::wire::names::{Nick, UserId};
+use crate::wire::time::Now;
 
 /// One client's connection.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Session {
     pub stage: Stage,
     pub caps: Caps,
     /// What the client said to CAP LS; 302 and more also means cap-notify.
-    pub cap_version: u16,
+    pub cap_version: u64,
     pub opened_ms: u64,
     /// When anything at all came, by the steady clock.
     pub heard_ms: u64,
@@ -88,6 +89,11 @@ impl Session {
             Stage::Registering(registration) => Some(registration),
             _ => None,
         }
+    }
+
+    /// For how long the person has said nothing.
+    pub fn idle_s(&self, now: Now) -> u64 {
+        now.steady_ms.saturating_sub(self.spoke_ms) / 1000
     }
 
     pub fn wants(&self, cap: Cap) -> bool {

@@ -1,6 +1,6 @@
 //! News, put into words for each client that should hear it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Engine;
@@ -9,14 +9,19 @@ use super::effect::Topic;
 use super::event::ConnId;
 use super::mode;
 use super::network::{
-    Change, Channel, Edit, Leaving, Message, ModeDelta, ModeValue, News, Quit, Split, Target, User, Verb,
+    Change, Channel, Edit, Leaving, Message, ModeDelta, ModeValue, Neighbour, News, Quit, Split, Target,
+    User, Verb,
 };
 use super::outgoing::{Outgoing, Spoken};
 use super::session::Session;
+use super::whowas::Was;
+use crate::defect::{Defect, is_planted};
 use crate::wire::base36;
 use crate::wire::fold::{Folded, fold};
 use crate::wire::letters::Letters;
-use crate::wire::names::UserId;
+use crate::wire::message::BODY_BYTES_MAX;
+use crate::wire::names::{Nick, UserId};
+use crate::wire::numeric;
 use crate::wire::time::Timestamp;
 
 /// A message from before a heal that is older than this was said in the split: it goes into the
@@ -31,6 +36,7 @@ impl Engine {
         let mut news = news.into_iter().peekable();
         while let Some(one) = news.next() {
             match one {
+                News::Quit(quit) if quit.split.is_some() && is_planted(Defect::SplitUntold) => {}
                 News::Quit(quit) => match quit.split.clone() {
                     None => self.tell_quit(&quit, None),
                     Some(split) => {
@@ -54,38 +60,61 @@ impl Engine {
                     }
                     self.tell_heal(&split, joins);
                 }
-                News::Renamed { user, from, old, new } => {
+                News::Renamed { who, from, old, new } => {
+                    let user = who.user;
                     self.remember(user, old.as_str());
-                    let hears = self.neighbours(user, |_| true);
-                    self.say(hears, self.from_user(user, format!(":{from} NICK {new}")));
+                    let owner = self.sessions.of_user(user).filter(|_| new == Nick::from(user));
+                    if let Some(conn) = owner.map(|session| session.conn) {
+                        let why = numeric::nick_saved(user).line(self.identity.name.as_str(), old.as_str());
+                        self.say(vec![conn], self.spoken(why));
+                    }
+                    let hears = self.neighbours(&who, |_| true);
+                    self.say(hears, self.spoken_by(user, format!(":{from} NICK {new}")));
                 }
-                News::HostChanged { user, from } => {
+                News::HostChanged { who, from } => {
+                    let user = who.user;
                     let Some(known) = self.network.user(user) else { continue };
                     let body = format!(":{from} CHGHOST {} {}", known.fact.username, known.fact.host);
-                    let hears = self.neighbours(user, |session| session.wants(Cap::Chghost));
-                    self.say(hears, self.from_user(user, body));
+                    let hears = self.neighbours(&who, |session| session.wants(Cap::Chghost));
+                    self.say(hears, self.spoken_by(user, body));
                 }
-                News::RealnameChanged { user } => {
+                News::RealnameChanged { who } => {
+                    let user = who.user;
                     let Some(known) = self.network.user(user) else { continue };
                     let body = format!(":{} SETNAME :{}", known.prefix(), known.fact.realname);
-                    let hears = self.neighbours(user, |session| session.wants(Cap::Setname));
-                    self.say(hears, self.from_user(user, body));
+                    let hears = self.neighbours(&who, |session| session.wants(Cap::Setname));
+                    self.say(hears, self.spoken_by(user, body));
                 }
-                News::AwayChanged { user } => {
-                    let hears = self.neighbours(user, |session| {
+                News::AwayChanged { who } => {
+                    let user = who.user;
+                    let hears = self.neighbours(&who, |session| {
                         session.wants(Cap::AwayNotify) && session.user() != Some(user)
                     });
-                    self.say_away(user, hears);
+                    self.say_away(user, hears, None);
                 }
-                News::AccountChanged { user } => {
+                News::AccountChanged { who } => {
+                    let user = who.user;
                     let Some(known) = self.network.user(user) else { continue };
                     let account = known.fact.account.as_deref().unwrap_or("*");
                     let body = format!(":{} ACCOUNT {account}", known.prefix());
-                    let hears = self.neighbours(user, |session| session.wants(Cap::AccountNotify));
-                    self.say(hears, self.from_user(user, body));
+                    let hears = self.neighbours(&who, |session| session.wants(Cap::AccountNotify));
+                    self.say(hears, self.spoken_by(user, body));
                 }
                 News::ModesChanged { user, before } => self.tell_user_modes(user, before),
-                News::Left { channel, user, how } => self.tell_left(&channel, user, &how),
+                News::Left { how: Leaving::Kicked { .. }, user, .. }
+                    if is_planted(Defect::KickUntold) && user.server() != self.identity.sid => {}
+                News::Left { channel, shown, user, source, nick, how } => {
+                    let spoken = match how {
+                        Leaving::Parted { reason } => {
+                            let reason = reason.map_or(String::new(), |reason| format!(" :{reason}"));
+                            self.spoken_by(user, format!(":{source} PART {shown}{reason}"))
+                        }
+                        Leaving::Kicked { by, reason } => {
+                            self.spoken_from(&by, format!(":{by} KICK {shown} {nick} :{reason}"))
+                        }
+                    };
+                    self.tell_left(&channel, user, spoken);
+                }
                 News::Modes { channel, by, deltas, more } => {
                     let held = self.held_modes.entry((channel.clone(), by.clone())).or_default();
                     held.extend(deltas);
@@ -98,7 +127,7 @@ impl Engine {
                 News::Topic { channel, by, topic } => {
                     let Some(known) = self.network.channel(&channel) else { continue };
                     let text = topic.map_or(String::new(), |topic| topic.text);
-                    let spoken = self.from_source(&by, format!(":{by} TOPIC {} :{text}", known.name));
+                    let spoken = self.spoken_from(&by, format!(":{by} TOPIC {} :{text}", known.name));
                     self.say(self.members_here(known), spoken);
                 }
                 News::Said(change) => self.tell_message(&change),
@@ -111,6 +140,9 @@ impl Engine {
                     );
                 }
                 News::ServerWent { server, .. } if server == self.identity.sid => {}
+                News::ServerWent { server, name } if self.network.server(server).is_none() => {
+                    self.note(log::Level::Info, Topic::Link, format!("{name} has stopped sid={server}"));
+                }
                 News::ServerWent { server, name } => {
                     self.note(log::Level::Warn, Topic::Link, format!("{name} is out of reach sid={server}"));
                 }
@@ -150,14 +182,12 @@ impl Engine {
         here.collect()
     }
 
-    /// Everyone connected here who shares a channel with a user, and that user.
-    fn neighbours(&self, user: UserId, which: impl Fn(&Session) -> bool) -> Vec<ConnId> {
+    /// A user's own connection, and everyone connected here who knows them from a channel.
+    fn neighbours(&self, who: &Neighbour, which: impl Fn(&Session) -> bool) -> Vec<ConnId> {
         let mut hears = BTreeSet::new();
-        hears.extend(self.sessions.of_user(user).map(|session| session.conn));
-        if let Some(user) = self.network.user(user) {
-            for channel in user.channels.iter().filter_map(|name| self.network.channel(name)) {
-                hears.extend(self.members_here(channel));
-            }
+        hears.extend(self.sessions.of_user(who.user).map(|session| session.conn));
+        for channel in who.on.iter().filter_map(|name| self.network.channel(name)) {
+            hears.extend(self.members_here(channel));
         }
         hears.into_iter().filter(|conn| self.sessions.get(*conn).is_some_and(&which)).collect()
     }
@@ -168,16 +198,17 @@ impl Engine {
         Spoken::new(self.now.wall, body)
     }
 
-    fn from_user(&self, user: UserId, body: String) -> Spoken {
-        let account = self.network.user(user).and_then(|user| user.fact.account.as_deref());
-        self.spoken(body).tagged_if("account", account)
+    fn spoken_by(&self, user: UserId, body: String) -> Spoken {
+        let known = self.network.user(user);
+        let account = known.and_then(|user| user.fact.account.as_deref());
+        self.spoken(body).tagged_if("account", account).tagged_if("bot", known.and_then(User::bot_tag))
     }
 
     /// A line from whoever a source names: a user who may be gone by now, or a server.
-    fn from_source(&self, source: &str, body: String) -> Spoken {
+    pub(super) fn spoken_from(&self, source: &str, body: String) -> Spoken {
         let nick = source.split('!').next().unwrap_or_default();
         match self.network.user_called(nick) {
-            Some(user) => self.from_user(user.id, body),
+            Some(user) => self.spoken_by(user.id, body),
             None => self.spoken(body),
         }
     }
@@ -191,7 +222,8 @@ impl Engine {
     fn tell_quit(&mut self, quit: &Quit, batch: Option<&str>) {
         self.whowas.add(Was::from_quit(quit, self.network.server_name(quit.user.server()), self.now.wall));
         let spoken = self.spoken(format!(":{} QUIT :{}", quit.source, quit.reason));
-        let spoken = spoken.tagged_if("account", quit.account.as_deref()).tagged_if("batch", batch);
+        let spoken = spoken.tagged_if("account", quit.account.as_deref());
+        let spoken = spoken.tagged_if("bot", quit.is_bot.then_some("")).tagged_if("batch", batch);
         self.say(self.quit_audience(quit), spoken);
     }
 
@@ -248,10 +280,10 @@ impl Engine {
         let told_of_away: Vec<ConnId> = told_of_away
             .filter(|conn| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::AwayNotify)))
             .collect();
-        self.say(to_extended, self.from_user(user, extended).tagged_if("batch", batch));
-        self.say(to_plain, self.from_user(user, plain).tagged_if("batch", batch));
+        self.say(to_extended, self.spoken_by(user, extended).tagged_if("batch", batch));
+        self.say(to_plain, self.spoken_by(user, plain).tagged_if("batch", batch));
         if is_away {
-            self.say_away(user, told_of_away);
+            self.say_away(user, told_of_away, batch);
         }
         if !status.is_empty() {
             // Who makes a channel knows from NAMES what they are.
@@ -263,13 +295,13 @@ impl Engine {
         }
     }
 
-    fn say_away(&mut self, user: UserId, hears: Vec<ConnId>) {
+    fn say_away(&mut self, user: UserId, hears: Vec<ConnId>, batch: Option<&str>) {
         let Some(known) = self.network.user(user) else { return };
         let body = match &known.fact.away {
             Some(why) => format!(":{} AWAY :{why}", known.prefix()),
             None => format!(":{} AWAY", known.prefix()),
         };
-        self.say(hears, self.from_user(user, body));
+        self.say(hears, self.spoken_by(user, body).tagged_if("batch", batch));
     }
 
     fn tell_user_modes(&mut self, user: UserId, before: Letters) {
@@ -288,22 +320,11 @@ impl Engine {
         }
         let body = format!(":{0} MODE {0} {letters}", known.nick);
         let conn = session.conn;
-        self.say(vec![conn], self.spoken(body));
+        self.say(vec![conn], self.spoken_by(user, body));
     }
 
-    fn tell_left(&mut self, channel: &Folded, user: UserId, how: &Leaving) {
-        let Some(leaver) = self.network.user(user) else { return };
+    fn tell_left(&mut self, channel: &Folded, user: UserId, spoken: Spoken) {
         let known = self.network.channel(channel);
-        let name = known.map_or(channel.as_str(), |known| known.name.as_str());
-        let spoken = match how {
-            Leaving::Parted { reason } => {
-                let reason = reason.as_ref().map_or(String::new(), |reason| format!(" :{reason}"));
-                self.from_user(user, format!(":{} PART {name}{reason}", leaver.prefix()))
-            }
-            Leaving::Kicked { by, reason } => {
-                self.from_source(by, format!(":{by} KICK {name} {} :{reason}", leaver.nick))
-            }
-        };
         let mut hears = known.map_or(Vec::new(), |known| self.members_here(known));
         hears.extend(self.sessions.of_user(user).map(|session| session.conn));
         self.say(hears, spoken);
@@ -325,7 +346,11 @@ impl Engine {
         let Some(known) = self.network.channel(channel) else { return };
         let start = format!(":{by} MODE {} ", known.name);
         let words = deltas.iter().filter_map(|delta| {
+            let is_limit =
+                mode::channel_mode(delta.letter).is_some_and(|mode| mode.kind == mode::Kind::Limit);
             let value = match &delta.value {
+                // A limit is taken away without saying which it was; a key is not.
+                _ if is_limit && !delta.on => String::new(),
                 None => String::new(),
                 Some(ModeValue::Text(text)) => text.clone(),
                 Some(ModeValue::Member(user)) => self.network.user(*user)?.nick.to_string(),
@@ -333,15 +358,17 @@ impl Engine {
             Some((delta.on, delta.letter, value))
         });
         let per_line = self.config.limits.modes_per_line;
-        for line in mode::lines(words, per_line, 510usize.saturating_sub(start.len())) {
-            let spoken = self.from_source(by, format!("{start}{line}")).tagged_if("batch", batch);
+        for line in mode::lines(words, per_line, BODY_BYTES_MAX.saturating_sub(start.len())) {
+            let spoken = self.spoken_from(by, format!("{start}{line}")).tagged_if("batch", batch);
             self.say(hears.clone(), spoken);
         }
     }
 
     fn tell_message(&mut self, change: &Arc<Change>) {
         let Edit::Message(message) = &change.edit else { return };
-        let is_own = change.dot.origin.server == self.identity.sid;
+        // What this server wrote in an earlier run comes back to it as anyone else's.
+        let is_own = change.dot.origin == self.origin()
+            || (is_planted(Defect::EarlierRunIsMine) && change.dot.origin.server == self.identity.sid);
         let healed_ms = self.healed.get(&change.dot.origin.server).map_or(0, |healed| healed.0);
         let is_late = change.stamp.ms < healed_ms && change.stamp.ms + LATE_AFTER_MS < self.now.wall.0;
         // Whoever has gone meanwhile cannot be heard any more, but is on record.
@@ -356,7 +383,7 @@ impl Engine {
     pub(super) fn tell_said(&mut self, message: &Message, time: Timestamp, msgid: Option<String>) {
         let can_hear = |session: &Session| message.verb != Verb::Tagmsg || session.wants(Cap::MessageTags);
         let is_sender = |session: &Session| session.user() == Some(message.sender);
-        let (mut hears, target) = match &message.target {
+        let (hears, target) = match &message.target {
             Target::Channel { name, least } => {
                 let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
                 let sign = least.and_then(|letter| mode::prefix(Letters::NONE.with(letter)));
@@ -373,82 +400,31 @@ impl Engine {
         };
         let echo = self.sessions.of_user(message.sender);
         let echo = echo.filter(|session| session.wants(Cap::EchoMessage) && can_hear(session));
-        hears.extend(echo.map(|session| session.conn));
+        let echo = echo.map(|session| session.conn).into_iter().collect();
         let verb = message.verb.name();
+        // By the name that the sender has here: they may be called otherwise than where they wrote.
+        let sender = self.network.user(message.sender);
+        let source = sender.map_or(message.source.clone(), User::prefix);
         let body = match message.verb {
-            Verb::Tagmsg => format!(":{} {verb} {target}", message.source),
-            _ => format!(":{} {verb} {target} :{}", message.source, message.text),
+            Verb::Tagmsg => format!(":{source} {verb} {target}"),
+            _ => format!(":{source} {verb} {target} :{}", message.text),
         };
         let mut spoken = Spoken::new(time, body).tagged_if("account", message.account.as_deref());
+        spoken = spoken.tagged_if("bot", sender.and_then(User::bot_tag));
         if let Some(msgid) = msgid {
             spoken = spoken.tagged("msgid", msgid);
         }
         for (key, value) in &message.tags {
             spoken = spoken.tagged(key.clone(), value.clone());
         }
-        self.say(hears, spoken);
+        self.say(hears, spoken.clone().delivered());
+        self.say(echo, spoken);
     }
 
     fn remember(&mut self, user: UserId, nick: &str) {
         if let Some(known) = self.network.user(user) {
             let server = self.network.server_name(user.server());
             self.whowas.add(Was::from_user(known, nick, server, self.now.wall));
-        }
-    }
-}
-
-/// Those who were here under a nick, the latest first.
-#[derive(Debug, Default)]
-pub struct Whowas {
-    known: VecDeque<Was>,
-}
-
-/// Somebody who was here under a nick.
-#[derive(Clone, Debug)]
-pub struct Was {
-    pub nick: String,
-    pub username: String,
-    pub host: String,
-    pub realname: String,
-    pub server: String,
-    pub until: Timestamp,
-}
-
-/// How many are remembered.
-const WHOWAS_MAX: usize = 2_000;
-
-impl Whowas {
-    fn add(&mut self, was: Was) {
-        self.known.push_front(was);
-        self.known.truncate(WHOWAS_MAX);
-    }
-
-    pub fn called(&self, nick: &str) -> impl Iterator<Item = &Was> {
-        let nick = fold(nick);
-        self.known.iter().filter(move |was| fold(&was.nick) == nick)
-    }
-}
-
-impl Was {
-    fn from_quit(quit: &Quit, server: &str, until: Timestamp) -> Was {
-        Was {
-            nick: quit.nick.to_string(),
-            username: quit.username.clone(),
-            host: quit.host.clone(),
-            realname: quit.realname.clone(),
-            server: server.to_string(),
-            until,
-        }
-    }
-
-    fn from_user(user: &User, nick: &str, server: &str, until: Timestamp) -> Was {
-        Was {
-            nick: nick.to_string(),
-            username: user.fact.username.clone(),
-            host: user.fact.host.clone(),
-            realname: user.fact.realname.clone(),
-            server: server.to_string(),
-            until,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::pending::Pending;
 use super::session::{Registration, Session};
 use super::{Engine, peer};
 use crate::config::Config;
-use crate::wire::fold::{Folded, fold};
+use crate::wire::fold::fold;
 use crate::wire::names::{ChannelName, Nick, ServerId, UserId, Word};
 use crate::wire::numeric::{self, Numeric};
 use crate::wire::standard::Standard;
@@ -122,14 +122,14 @@ impl Turn<'_> {
     /// A channel that can be seen, by any spelling of its name.
     pub fn channel(&self, name: &str) -> Result<&Channel, Refusal> {
         let found = self.engine.network.channel(&fold(name));
-        found.ok_or_else(|| numeric::no_such_channel(&Word::echo(name)).into())
+        found.ok_or_else(|| numeric::no_such_channel(Word::echo(name)).into())
     }
 
     /// A channel that the speaker is on.
     pub fn own_channel(&self, name: &str) -> Result<&Channel, Refusal> {
         let channel = self.channel(name)?;
         if !channel.has(self.me()) {
-            return Err(numeric::not_on_channel(&Word::from(&channel.name)).into());
+            return Err(numeric::not_on_channel(Word::from(&channel.name)).into());
         }
         Ok(channel)
     }
@@ -137,17 +137,17 @@ impl Turn<'_> {
     /// A user who can be seen, by nick.
     pub fn user_called(&self, nick: &str) -> Result<&User, Refusal> {
         let found = self.engine.network.user_called(nick);
-        found.ok_or_else(|| numeric::no_such_nick(&Word::echo(nick)).into())
+        found.ok_or_else(|| numeric::no_such_nick(Word::echo(nick)).into())
     }
 
     pub fn parse_channel_name(&self, text: &str) -> Result<ChannelName, Refusal> {
         let name = ChannelName::parse(text, self.config().limits.channel_length);
-        name.ok_or_else(|| numeric::no_such_channel(&Word::echo(text)).into())
+        name.ok_or_else(|| numeric::no_such_channel(Word::echo(text)).into())
     }
 
     pub fn parse_nick(&self, text: &str) -> Result<Nick, Refusal> {
         let nick = Nick::parse(text, self.config().limits.nick_length);
-        nick.ok_or_else(|| numeric::erroneous_nick(&Word::echo(text)).into())
+        nick.ok_or_else(|| numeric::erroneous_nick(Word::echo(text)).into())
     }
 
     /// A user's own connection, where it is to this server.
@@ -157,17 +157,20 @@ impl Turn<'_> {
 
     // What can be said back.
 
+    /// What the speaker is called in replies: until registered, nobody is called anything.
+    pub fn called(&self) -> String {
+        let user = self.session().user().and_then(|id| self.engine.network.user(id));
+        user.map_or("*".to_string(), |user| user.nick.to_string())
+    }
+
     pub fn reply(&mut self, numeric: Numeric) {
-        let target = self.session().user().and_then(|id| self.engine.network.user(id));
-        let target = match target {
-            Some(user) => user.nick.to_string(),
-            None => match self.registration().and_then(|registration| registration.nick.clone()) {
-                Some(nick) => nick.to_string(),
-                None => "*".to_string(),
-            },
-        };
-        let line = numeric.line(self.server_name(), &target);
+        let line = numeric.line(self.server_name(), &self.called());
         self.say(line);
+    }
+
+    /// How many bytes of text a reply to the speaker could still take.
+    pub fn room_in(&self, numeric: &Numeric) -> usize {
+        numeric.room(self.server_name(), self.user().nick.as_str())
     }
 
     pub fn reply_all(&mut self, numerics: impl IntoIterator<Item = Numeric>) {
@@ -186,11 +189,7 @@ impl Turn<'_> {
     }
 
     pub fn notice(&mut self, text: &str) {
-        let target = match self.session().user().and_then(|id| self.engine.network.user(id)) {
-            Some(user) => user.nick.to_string(),
-            None => "*".to_string(),
-        };
-        self.say(format!(":{} NOTICE {target} :{text}", self.server_name()));
+        self.say(format!(":{} NOTICE {} :{text}", self.server_name(), self.called()));
     }
 
     /// A whole line to the speaker, without tags.
@@ -209,6 +208,13 @@ impl Turn<'_> {
     /// The reply comes later, when a `Pending` is answered; until then the label waits.
     pub fn defer(&mut self) -> Deferred {
         Deferred { conn: self.conn, label: self.label.take() }
+    }
+
+    /// Whether a password that was given with OPER is being checked.
+    pub fn waits_for_oper(&self) -> bool {
+        let is_ours =
+            |pending: &Pending| matches!(pending, Pending::Oper { reply, .. } if reply.conn == self.conn);
+        self.engine.asks.iter().any(|(_, pending)| is_ours(pending))
     }
 
     // What can be done.
@@ -270,12 +276,5 @@ impl Turn<'_> {
 
     pub fn note(&mut self, level: log::Level, topic: Topic, text: String) {
         self.engine.note(level, topic, text);
-    }
-
-    /// Remembers that the speaker's own user was invited somewhere, or somebody else here was.
-    pub fn invited(&mut self, user: UserId, channel: Folded) {
-        if let Some(session) = self.engine.sessions.of_user_mut(user) {
-            session.invited.insert(channel);
-        }
     }
 }

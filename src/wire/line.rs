@@ -1,19 +1,29 @@
 //! Bytes to lines and back: framing, length limits, and what a broken line costs (itself only).
 
+use std::ops::Range;
+
 /// What is wrong with a line as bytes, before anybody asks what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineFault {
+pub enum LineFault<'t> {
     /// Tags or body longer than allowed; the line was thrown away as it came.
     TooLong,
-    /// Not UTF-8, which this network requires (UTF8ONLY).
-    NotUtf8,
+    /// Not UTF-8, which this network requires (UTF8ONLY); as much of it as is, up to the first byte that is not.
+    NotUtf8(&'t str),
 }
 
 /// All whole lines of one recv, in one buffer, without their line ends.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
     text: String,
-    lines: Vec<Result<std::ops::Range<usize>, LineFault>>,
+    lines: Vec<Line>,
+}
+
+/// One line, by where in the text it stands.
+#[derive(Clone, Debug)]
+enum Line {
+    Whole(Range<usize>),
+    TooLong,
+    NotUtf8(Range<usize>),
 }
 
 impl Lines {
@@ -21,8 +31,12 @@ impl Lines {
         self.lines.is_empty()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = Result<&str, LineFault>> {
-        self.lines.iter().map(|line| line.clone().map(|range| &self.text[range]))
+    pub fn iter(&self) -> impl Iterator<Item = Result<&str, LineFault<'_>>> {
+        self.lines.iter().map(|line| match line {
+            Line::Whole(place) => Ok(&self.text[place.clone()]),
+            Line::TooLong => Err(LineFault::TooLong),
+            Line::NotUtf8(place) => Err(LineFault::NotUtf8(&self.text[place.clone()])),
+        })
     }
 
     /// Takes in one whole line as it came, whatever is wrong with it. Empty lines mean nothing and leave no trace.
@@ -31,22 +45,31 @@ impl Lines {
             return;
         }
         if limits.are_exceeded_by(raw) {
-            return self.lines.push(Err(LineFault::TooLong));
+            return self.lines.push(Line::TooLong);
         }
         match std::str::from_utf8(raw) {
             Ok(text) => self.add(text),
-            Err(_) => self.lines.push(Err(LineFault::NotUtf8)),
+            Err(fault) => {
+                let readable = std::str::from_utf8(&raw[..fault.valid_up_to()]).expect("valid up to there");
+                let place = self.hold(readable);
+                self.lines.push(Line::NotUtf8(place));
+            }
+        }
+    }
+
+    fn add(&mut self, text: &str) {
+        let place = self.hold(text);
+        if !place.is_empty() {
+            self.lines.push(Line::Whole(place));
         }
     }
 
     /// NUL is dropped here: it may not stand in a message, carries no meaning in one, and gone from the
     /// start it need not be thought of by anybody who looks at a line later.
-    fn add(&mut self, text: &str) {
+    fn hold(&mut self, text: &str) -> Range<usize> {
         let start = self.text.len();
         self.text.extend(text.split('\0'));
-        if self.text.len() > start {
-            self.lines.push(Ok(start..self.text.len()));
-        }
+        start..self.text.len()
     }
 }
 
@@ -136,7 +159,7 @@ impl Framer {
         if bytes > bytes_max {
             self.begun = Vec::new();
             self.discarding = true;
-            lines.lines.push(Err(LineFault::TooLong));
+            lines.lines.push(Line::TooLong);
             return;
         }
         // Doubling, as Vec does by itself, but never past what a line may be.
@@ -152,19 +175,25 @@ impl Framer {
 mod tests {
     use super::*;
 
-    fn owned(lines: &Lines) -> Vec<Result<String, LineFault>> {
-        lines.iter().map(|line| line.map(str::to_string)).collect()
+    /// What has become of each line: `Err` with what can be read of it, if anything.
+    fn owned(lines: &Lines) -> Vec<Result<String, Option<String>>> {
+        let owned = |line: Result<&str, LineFault>| match line {
+            Ok(text) => Ok(text.to_string()),
+            Err(LineFault::TooLong) => Err(None),
+            Err(LineFault::NotUtf8(readable)) => Err(Some(readable.to_string())),
+        };
+        lines.iter().map(owned).collect()
     }
 
     fn framed<'a>(
         limits: Limits,
         pieces: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Vec<Result<String, LineFault>> {
+    ) -> Vec<Result<String, Option<String>>> {
         let mut framer = Framer::new(limits);
         pieces.into_iter().flat_map(|piece| owned(&framer.push(piece))).collect()
     }
 
-    fn text(line: &str) -> Result<String, LineFault> {
+    fn text(line: &str) -> Result<String, Option<String>> {
         Ok(line.to_string())
     }
 
@@ -178,17 +207,10 @@ mod tests {
     fn a_broken_line_costs_only_itself() {
         let lines = framed(
             Limits::CLIENT,
-            [&b"A\n\xff\xfe\nB\n"[..], &[b'x'; 600], b"\nC\n", &[b'x'; 6000], b"y\nD\n"],
+            [&b"A\na\0b\xff\xfec\nB\n"[..], &[b'x'; 600], b"\nC\n", &[b'x'; 6000], b"y\nD\n"],
         );
-        let wanted = [
-            text("A"),
-            Err(LineFault::NotUtf8),
-            text("B"),
-            Err(LineFault::TooLong),
-            text("C"),
-            Err(LineFault::TooLong),
-            text("D"),
-        ];
+        let wanted =
+            [text("A"), Err(Some("ab".to_string())), text("B"), Err(None), text("C"), Err(None), text("D")];
         assert_eq!(lines, wanted);
     }
 

@@ -257,6 +257,9 @@ pub(super) fn without_line_ends(text: String) -> String {
     if text.contains(NO_LINE_ENDS) { text.split(NO_LINE_ENDS).collect() } else { text }
 }
 
+/// The longest line that clients need take, without tags and line end.
+pub const BODY_BYTES_MAX: usize = 510;
+
 /// As much of the text as fits, in whole characters.
 pub fn cut(text: &str, bytes_max: usize) -> &str {
     let mut end = bytes_max.min(text.len());
@@ -264,6 +267,21 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+/// Words with spaces between them, on as many lines as it takes; a word that is too long for any stands alone.
+pub fn fill(words: impl IntoIterator<Item = String>, bytes_max: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= bytes_max => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -391,5 +409,14 @@ mod tests {
         {
             assert_eq!(cut("aé🦀", bytes_max), text);
         }
+    }
+
+    #[test]
+    fn words_are_never_split_between_lines() {
+        let filled = |text: &str, room| fill(text.split(' ').map(String::from), room);
+        assert_eq!(filled("ab cd ef", 5), ["ab cd", "ef"]);
+        assert_eq!(filled("ab cd ef", 4), ["ab", "cd", "ef"]);
+        assert_eq!(filled("a toolong b", 3), ["a", "toolong", "b"]);
+        assert_eq!(fill([], 5), [""; 0]);
     }
 }

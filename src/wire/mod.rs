@@ -8,5 +8,6 @@ pub mod mask;
 pub mod message;
 pub mod names;
 pub mod numeric;
+pub mod pin;
 pub mod standard;
 pub mod time;

@@ -51,9 +51,10 @@ impl UserId {
         fit.then_some(UserId(bytes))
     }
 
-    /// The id with this number on that server; numbers wrap after `USER_IDS`.
+    /// The id with this number on that server; numbers wrap after `USER_IDS`. A higher number sorts behind a lower one,
+    /// so that lists by id have people in the order in which they came.
     pub fn numbered(server: ServerId, number: u64) -> UserId {
-        const LETTERS: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+        const LETTERS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
         let mut bytes = [b'A'; 9];
         bytes[..3].copy_from_slice(&server.0);
         let mut rest = number % USER_IDS;
@@ -61,7 +62,7 @@ impl UserId {
             bytes[place] = LETTERS[(rest % 36) as usize];
             rest /= 36;
         }
-        bytes[3] = LETTERS[rest as usize];
+        bytes[3] = b'A' + rest as u8;
         UserId(bytes)
     }
 
@@ -181,10 +182,11 @@ impl ServerName {
 pub struct Word(String);
 
 impl Word {
-    /// Whatever a client sent, made fit to be echoed; `*` where nothing fit is left.
+    /// Whatever a client sent, made fit to be echoed; `*` where nothing fit is left. It has room for
+    /// the longest `nick!user@host`.
     pub fn echo(raw: &str) -> Word {
         let fit: String =
-            raw.trim_start_matches(':').chars().filter(|c| *c != ' ' && !c.is_control()).take(64).collect();
+            raw.trim_start_matches(':').chars().filter(|c| *c != ' ' && !c.is_control()).take(160).collect();
         Word(if fit.is_empty() { "*".to_string() } else { fit })
     }
 
@@ -268,9 +270,11 @@ mod tests {
     #[test]
     fn ids_keep_the_shape_of_ts6() {
         let server = ServerId::parse("7FA").unwrap();
-        assert_eq!(UserId::numbered(server, 0).as_str(), "7FAAAAAAA");
-        assert_eq!(UserId::numbered(server, 37).as_str(), "7FAAAAABB");
-        assert_eq!(UserId::numbered(server, USER_IDS).as_str(), "7FAAAAAAA");
+        assert_eq!(UserId::numbered(server, 0).as_str(), "7FAA00000");
+        assert_eq!(UserId::numbered(server, 37).as_str(), "7FAA00011");
+        assert_eq!(UserId::numbered(server, USER_IDS).as_str(), "7FAA00000");
+        assert!(UserId::numbered(server, 9) < UserId::numbered(server, 10));
+        assert_eq!(UserId::numbered(server, USER_IDS - 1).as_str(), "7FAZZZZZZ");
         assert_eq!(UserId::parse("7FAAAAABB").unwrap().server(), server);
         for text in ["7F", "FFA", "7fa", "7FAA"] {
             assert!(ServerId::parse(text).is_none(), "{text}");

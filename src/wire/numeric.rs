@@ -6,7 +6,7 @@
 use std::fmt::{self, Display};
 
 use super::mask::Mask;
-use super::message::{cut, without_line_ends};
+use super::message::{BODY_BYTES_MAX, cut, without_line_ends};
 use super::names::{ChannelName, Nick, ServerId, ServerName, UserId, Word};
 
 /// One reply, without whom it comes from and goes to.
@@ -17,18 +17,30 @@ pub struct Numeric {
     pub text: String,
 }
 
-/// The longest line that a client need take, without tags and line end.
-const LINE_BYTES_MAX: usize = 510;
-
 impl Numeric {
     fn new(code: u16, text: String) -> Numeric {
         Numeric { code, text: without_line_ends(text) }
     }
 
+    /// A reply that another server made. What it can do has a number of its own, or clients would take
+    /// it for what their own server can.
+    pub fn from_peer(code: u16, text: &str) -> Numeric {
+        let code = match code % 1000 {
+            005 => 105,
+            code => code,
+        };
+        Numeric::new(code, text.to_string())
+    }
+
+    /// How many bytes of text its line could still take.
+    pub fn room(&self, server: &str, target: &str) -> usize {
+        BODY_BYTES_MAX.saturating_sub(self.line(server, target).len())
+    }
+
     /// The line, without its line end. `*` is the target of one who has no nick yet.
     pub fn line(&self, server: &str, target: &str) -> String {
         let mut line = format!(":{server} {:03} {target} {}", self.code, self.text);
-        line.truncate(cut(&line, LINE_BYTES_MAX).len());
+        line.truncate(cut(&line, BODY_BYTES_MAX).len());
         line
     }
 }
@@ -102,20 +114,15 @@ numerics! {
     004 my_info(server: impl OneWord, version: impl OneWord, modes: &Words)
         "{server} {version} {modes}"
     005 isupport(tokens: &Words)                              "{tokens} :are supported by this server"
-    010 bounce(host: impl OneWord, port: u16)                 "{host} {port} :Please use this Server/Port instead"
     043 nick_saved(id: UserId)                                "{id} :Nick collision, forcing nick change to your unique ID"
-    105 remote_isupport(tokens: &Words)                       "{tokens} :are supported by this server"
     409 no_origin()                                           ":No origin specified"
     410 invalid_cap_command(subcommand: impl OneWord)         "{subcommand} :Invalid CAP command"
     431 no_nick_given()                                       ":No nickname given"
     432 erroneous_nick(nick: impl OneWord)                    "{nick} :Erroneous nickname"
     433 nick_in_use(nick: impl OneWord)                       "{nick} :Nickname is already in use"
-    436 nick_collision(nick: impl OneWord)                    "{nick} :Nickname collision KILL"
-    437 unavailable_resource(name: impl OneWord)              "{name} :Nick/channel is temporarily unavailable"
     451 not_registered()                                      ":You have not registered"
     462 already_registered()                                  ":You may not reregister"
     464 password_mismatch()                                   ":Password incorrect"
-    465 you_are_banned(why: &str)                             ":You are banned from this server: {why}"
     468 invalid_username()                                    ":Your username is not valid"
 }
 
@@ -173,10 +180,6 @@ numerics! {
         "{link} {queue_bytes} {sent_lines} {sent_kilobytes} {received_lines} {received_kilobytes} :{state}"
     212 stats_commands(command: impl OneWord, count: u64, bytes: u64, remote_count: u64)
         "{command} {count} {bytes} :{remote_count}"
-    213 stats_connect_line(address: impl OneWord, server: impl OneWord, port: u16, class: impl OneWord)
-        "C {address} * {server} {port} {class}"
-    215 stats_client_line(address: impl OneWord, port: u16, class: impl OneWord)
-        "I {address} * {address} {port} {class}"
     219 end_of_stats(letter: impl OneWord)                    "{letter} :End of /STATS report"
     242 stats_uptime(days: u64, hours: u64, minutes: u64, seconds: u64)
         ":Server Up {days} days, {hours}:{minutes:02}:{seconds:02}"
@@ -188,8 +191,6 @@ numerics! {
 // People.
 numerics! {
     221 user_mode_is(modes: &Words)                           "{modes}"
-    276 whois_certificate(nick: impl OneWord, fingerprint: &str)
-        "{nick} :has client certificate fingerprint {fingerprint}"
     301 away(nick: impl OneWord, text: &str)                  "{nick} :{text}"
     302 userhost(replies: &str)                               ":{replies}"
     303 ison(nicks: &str)                                     ":{nicks}"
@@ -209,8 +210,6 @@ numerics! {
     335 whois_bot(nick: impl OneWord, network: &str)          "{nick} :is a bot on {network}"
     338 whois_actually(nick: impl OneWord, address: impl OneWord)
         "{nick} {address} :actually using host"
-    378 whois_host(nick: impl OneWord, host: &str, address: &str)
-        "{nick} :is connecting from *@{host} {address}"
     379 whois_modes(nick: impl OneWord, modes: &str)          "{nick} :is using modes {modes}"
     671 whois_secure(nick: impl OneWord, how: &str)           "{nick} :is using a secure connection [{how}]"
     314 whowas_user(nick: impl OneWord, username: impl OneWord, host: impl OneWord, realname: &str)
@@ -263,6 +262,8 @@ numerics! {
     403 no_such_channel(channel: impl OneWord)                "{channel} :No such channel"
     404 cannot_send_to_channel(channel: impl OneWord)         "{channel} :Cannot send to channel"
     405 too_many_channels(channel: impl OneWord)              "{channel} :You have joined too many channels"
+    435 banned_nick_change(nick: impl OneWord, channel: impl OneWord)
+        "{nick} {channel} :Cannot change nickname while banned on channel"
     441 user_not_in_channel(nick: impl OneWord, channel: impl OneWord)
         "{nick} {channel} :They aren't on that channel"
     442 not_on_channel(channel: impl OneWord)                 "{channel} :You're not on that channel"
@@ -273,13 +274,9 @@ numerics! {
     473 invite_only_channel(channel: impl OneWord)            "{channel} :Cannot join channel (+i)"
     474 banned_from_channel(channel: impl OneWord)            "{channel} :Cannot join channel (+b)"
     475 bad_channel_key(channel: impl OneWord)                "{channel} :Cannot join channel (+k)"
-    476 bad_channel_mask(channel: impl OneWord)               "{channel} :Bad Channel Mask"
-    477 need_registered_nick(channel: impl OneWord)           "{channel} :You need to be logged in to an account"
     478 ban_list_full(channel: impl OneWord, mask: impl OneWord)
         "{channel} {mask} :Channel list is full"
     482 channel_operator_needed(channel: impl OneWord)        "{channel} :You're not channel operator"
-    485 founder_needed(channel: impl OneWord)                 "{channel} :You're not the channel's founder"
-    525 invalid_key(channel: impl OneWord)                    "{channel} :Key is not well-formed"
     696 invalid_mode_param(target: impl OneWord, letter: impl OneWord, param: impl OneWord, why: &str)
         "{target} {letter} {param} :{why}"
 }
@@ -290,7 +287,6 @@ numerics! {
     382 rehashing(file: impl OneWord)                         "{file} :Rehashing"
     481 no_privileges()                                       ":Permission Denied- You're not an IRC operator"
     483 cannot_kill_server()                                  ":You can't kill a server!"
-    491 no_operator_host()                                    ":No O-lines for your host"
     723 no_operator_right(right: impl OneWord)                "{right} :Insufficient oper privs"
 }
 

@@ -1,8 +1,27 @@
 //! What clients say: one row a command, and below the rows of each file their handlers.
 
+mod about;
+mod admin;
+mod channel;
+mod look;
+mod mode;
+mod presence;
 mod register;
+mod servers;
+mod stats;
+mod talk;
+mod who;
+mod whois;
 
+pub use admin::oper_checked;
+pub use register::pong_answered;
+pub use stats::traffic_measured;
+pub use whois::whois_answered;
+
+use super::Engine;
+use super::query::Query;
 use super::turn::{Outcome, Turn};
+use crate::wire::numeric::Numeric;
 
 /// One command of clients.
 pub struct Command {
@@ -27,7 +46,20 @@ pub enum Who {
 }
 
 /// Every file's rows.
-pub const COMMANDS: &[&[Command]] = &[register::COMMANDS];
+pub const COMMANDS: &[&[Command]] = &[
+    register::COMMANDS,
+    talk::COMMANDS,
+    channel::COMMANDS,
+    mode::COMMANDS,
+    presence::COMMANDS,
+    look::COMMANDS,
+    who::COMMANDS,
+    whois::COMMANDS,
+    about::COMMANDS,
+    servers::COMMANDS,
+    stats::COMMANDS,
+    admin::COMMANDS,
+];
 
 pub fn all() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().copied().flatten()
@@ -37,9 +69,12 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
 pub fn find(name: &str) -> Option<&'static Command> {
     all().find(|command| command.name.eq_ignore_ascii_case(name))
 }
-pub fn whois_answered(_: &mut Turn, _: crate::wire::names::UserId, _: Option<(u64, u64)>) -> Outcome {
-    Ok(())
-}
-pub fn oper_checked(_: &mut Turn, _: &str, _: &str, _: bool) -> Outcome {
-    Ok(())
+
+/// What any server may be asked, whoever asks.
+const QUERIES: &[&[&Query]] = &[about::QUERIES, stats::QUERIES];
+
+/// Answers what another server asks for one of its users; nothing to what this version does not know.
+pub fn answer(engine: &Engine, name: &str, subject: &str) -> Vec<Numeric> {
+    let mut queries = QUERIES.iter().copied().flatten();
+    queries.find(|query| query.name == name).map_or(Vec::new(), |query| (query.answer)(engine, subject))
 }

@@ -4,15 +4,17 @@ use super::{Command, Who};
 use crate::engine::cap::{Cap, Caps};
 use crate::engine::effect::Topic;
 use crate::engine::event::ConnId;
+use crate::engine::merge::Stamp;
 use crate::engine::network::{Edit, UserFact};
+use crate::engine::peer::Request;
 use crate::engine::pending::Pending;
 use crate::engine::policy;
 use crate::engine::session::PasswordState;
-use crate::engine::turn::{Outcome, Turn};
+use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::engine::{Engine, turn};
 use crate::wire::letters::Letters;
-use crate::wire::message::cut;
-use crate::wire::names::{Nick, UserId, Word};
+use crate::wire::message::{BODY_BYTES_MAX, cut, fill};
+use crate::wire::names::{Nick, ServerId, UserId, Word};
 use crate::wire::numeric;
 
 pub const COMMANDS: &[Command] = &[
@@ -53,8 +55,8 @@ pub const COMMANDS: &[Command] = &[
         params_min: 0,
         who: Who::Anyone,
         run: ping,
-        usage: "<token>",
-        help: "Asks the server for a sign of life: it answers PONG with the same token.",
+        usage: "<token> [<server>]",
+        help: "Asks this server, or through it another one, for a sign of life: PONG with the same token.",
     },
     Command {
         name: "PONG",
@@ -88,8 +90,8 @@ fn cap(turn: &mut Turn, params: &[&str]) -> Outcome {
                 session.caps.set(Cap::CapNotify, true);
             }
             begin_negotiating(turn);
-            let is_302 = turn.session().cap_version >= 302;
-            list(turn, "LS", Cap::ALL.iter().map(|cap| cap.name()), is_302);
+            // Answered as it was asked, whatever was said before.
+            list(turn, "LS", Cap::ALL.iter().map(|cap| cap.name()), version >= 302);
         }
         "LIST" => {
             let (caps, is_302) = (turn.session().caps, turn.session().cap_version >= 302);
@@ -105,7 +107,7 @@ fn cap(turn: &mut Turn, params: &[&str]) -> Outcome {
                 return complete(turn);
             }
         }
-        _ => return Err(numeric::invalid_cap_command(&Word::echo(params[0])).into()),
+        _ => return Err(numeric::invalid_cap_command(Word::echo(params[0])).into()),
     }
     Ok(())
 }
@@ -118,23 +120,20 @@ fn begin_negotiating(turn: &mut Turn) {
 
 /// All in one line, or in several of which all but the last carry a star, for those who know of it.
 fn list(turn: &mut Turn, subcommand: &str, names: impl Iterator<Item = &'static str>, is_302: bool) {
-    let start = format!(":{} CAP {} {subcommand}", turn.server_name(), cap_target(turn));
-    let room = 500 - start.len();
-    let mut lines = vec![String::new()];
-    for name in names {
-        let line = lines.last_mut().expect("there is always one");
-        if is_302 && line.len() + name.len() > room {
-            lines.push(name.to_string());
-        } else {
-            line.push_str(if line.is_empty() { "" } else { " " });
-            line.push_str(name);
-        }
-    }
+    let start = format!(":{} CAP {} {subcommand}", turn.server_name(), turn.called());
+    let lines =
+        in_lines(names, if is_302 { BODY_BYTES_MAX - start.len() - " * :".len() } else { usize::MAX });
     let last = lines.len() - 1;
     for (place, line) in lines.into_iter().enumerate() {
         let more = if place == last { "" } else { " *" };
         turn.say(format!("{start}{more} :{line}"));
     }
+}
+
+/// At least one line, if only an empty one.
+fn in_lines(names: impl Iterator<Item = &'static str>, room: usize) -> Vec<String> {
+    let lines = fill(names.map(str::to_string), room);
+    if lines.is_empty() { vec![String::new()] } else { lines }
 }
 
 /// All that is asked for, or nothing.
@@ -153,19 +152,14 @@ fn request(turn: &mut Turn, names: &str) {
             None => false,
         }
     });
+    let start = format!(":{} CAP {}", turn.server_name(), turn.called());
+    // What does not fit on the answer could not be agreed on.
+    let is_fit = is_fit && start.len() + " ACK :".len() + names.len() <= BODY_BYTES_MAX;
     if is_fit {
         turn.session_mut().caps = caps;
     }
     let verdict = if is_fit { "ACK" } else { "NAK" };
-    let names = cut(names, 400);
-    turn.say(format!(":{} CAP {} {verdict} :{names}", turn.server_name(), cap_target(turn)));
-}
-
-fn cap_target(turn: &Turn) -> String {
-    match turn.session().user() {
-        Some(_) => turn.user().nick.to_string(),
-        None => "*".to_string(),
-    }
+    turn.say(format!("{start} {verdict} :{names}"));
 }
 
 // Registration.
@@ -182,13 +176,12 @@ fn nick(turn: &mut Turn, params: &[&str]) -> Outcome {
     let wanted =
         params.first().copied().filter(|nick| !nick.is_empty()).ok_or_else(numeric::no_nick_given)?;
     let nick = turn.parse_nick(wanted)?;
-    let me = turn.session().user();
-    if let Some(holder) = turn.network().holder(&nick.folded())
-        && Some(holder) != me
-    {
-        return Err(numeric::nick_in_use(&nick).into());
-    }
-    if me.is_none() {
+    if turn.session().user().is_none() {
+        // With a ghost of the same person's it depends on the username, which may be yet to come.
+        let holder = turn.network().holder(&nick.folded());
+        if holder.is_some_and(|holder| turn.engine.routes.is_reachable(holder.server())) {
+            return Err(numeric::nick_in_use(&nick).into());
+        }
         if let Some(registration) = turn.registration() {
             registration.nick = Some(nick);
         }
@@ -197,9 +190,16 @@ fn nick(turn: &mut Turn, params: &[&str]) -> Outcome {
     if turn.user().nick == nick {
         return Ok(());
     }
-    policy::may_rename(turn.network(), turn.user())?;
+    policy::may_rename(turn.network(), turn.user(), &nick)?;
     let is_same_name = turn.user().nick.folded() == nick.folded();
-    let claimed = if is_same_name { turn.user().fact.claimed } else { turn.stamp() };
+    let claimed = match is_same_name {
+        true => turn.user().fact.claimed,
+        false => {
+            let fact = &turn.user().fact;
+            let (username, address) = (fact.username.clone(), fact.address.clone());
+            claim(turn, &nick, &username, &address)?
+        }
+    };
     turn.change_me(|fact| {
         fact.nick = nick;
         fact.claimed = claimed;
@@ -208,6 +208,10 @@ fn nick(turn: &mut Turn, params: &[&str]) -> Outcome {
 }
 
 fn user(turn: &mut Turn, params: &[&str]) -> Outcome {
+    // Every line that shows a person has a place for it.
+    if params[3].is_empty() {
+        return Err(numeric::need_more_params(Word::echo("USER")).into());
+    }
     let limits = &turn.config().limits;
     let fit: String =
         params[0].chars().filter(|c| c.is_ascii_alphanumeric() || "-_.[]\\`^{|}".contains(*c)).collect();
@@ -250,26 +254,42 @@ fn complete(turn: &mut Turn) -> Outcome {
             }
         }
     }
-    if turn.network().holder(&nick.folded()).is_some() {
+    let address = turn.engine.shown_host(turn.session());
+    let claimed = claim(turn, &nick, &username, &address).inspect_err(|_| {
         // Taken by somebody who was quicker; the client is asked for another.
         if let Some(registration) = turn.registration() {
             registration.nick = None;
         }
-        return Err(numeric::nick_in_use(&nick).into());
-    }
+    })?;
     let realname = turn.registration().map(|registration| registration.realname.clone()).unwrap_or_default();
-    register(turn, nick, username, realname);
+    register(turn, nick, claimed, username, realname);
     Ok(())
 }
 
-fn register(turn: &mut Turn, nick: Nick, username: String, realname: String) {
+/// When a nick counts as taken by the speaker: now, if it is free. Whoever lost their connection along with
+/// their server finds their own ghost on it, and takes its claim over: so they have the nick back everywhere,
+/// the ghost gives way even if its server returns, and nobody else's claim comes between.
+fn claim(turn: &mut Turn, nick: &Nick, username: &str, address: &str) -> Result<Stamp, Refusal> {
+    let now = turn.stamp();
+    let Some(holder) = turn.network().holder(&nick.folded()) else { return Ok(now) };
+    let ghost = turn.network().user_even_unseen(holder).map(|user| &user.fact);
+    let is_same_person = |ghost: &&UserFact| {
+        ghost.account.is_none() && ghost.username == username && ghost.address == address
+    };
+    let is_out_of_reach = !turn.engine.routes.is_reachable(holder.server());
+    match ghost.filter(is_same_person) {
+        Some(ghost) if is_out_of_reach => Ok(ghost.claimed.just_before(now.server)),
+        _ => Err(numeric::nick_in_use(nick).into()),
+    }
+}
+
+fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realname: String) {
     let engine = &mut *turn.engine;
     engine.users_made += 1;
     let user = UserId::numbered(engine.identity.sid, engine.users_made);
     engine.sessions.register(turn.conn, user);
     let session = turn.session();
     let (host, is_secure) = (turn.engine.shown_host(session), session.secure.is_some());
-    let claimed = turn.stamp();
     let fact = UserFact {
         nick: nick.clone(),
         claimed,
@@ -316,8 +336,34 @@ impl Engine {
 // Signs of life, and the end.
 
 fn ping(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let token = params.first().ok_or_else(numeric::no_origin)?;
-    turn.say(format!(":{0} PONG {0} :{token}", turn.server_name()));
+    let token = params.first().filter(|token| !token.is_empty()).ok_or_else(numeric::no_origin)?;
+    let there = params.get(1).filter(|name| !name.eq_ignore_ascii_case(turn.server_name()));
+    // Who is still registering is answered at once, whatever stands behind the token.
+    let Some(name) = there.filter(|_| turn.session().user().is_some()) else {
+        turn.say(format!(":{0} PONG {0} :{token}", turn.server_name()));
+        return Ok(());
+    };
+    // One that cannot be reached at the moment would not answer, and its users are shown only for a little longer.
+    let known = turn.network().server_called(name);
+    let server = known.filter(|server| turn.engine.routes.is_reachable(server.id));
+    let server = server.ok_or_else(|| numeric::no_such_server(Word::echo(name)))?;
+    let (of, token, until_ms) = (server.id, token.to_string(), turn.now.steady_ms + PONG_WITHIN_MS);
+    let reply = turn.defer();
+    let ask = turn.ask(Pending::Pong { reply, token, of, until_ms });
+    turn.request(of, Request::Ping { ask });
+    Ok(())
+}
+
+/// How long another server may take to answer a client's PING.
+const PONG_WITHIN_MS: u64 = 10_000;
+
+/// Another server has answered a PING, or was not there to.
+pub fn pong_answered(turn: &mut Turn, of: ServerId, token: &str, has_come: bool) -> Outcome {
+    let name = turn.network().server_name(of).to_string();
+    if !has_come {
+        return Err(numeric::no_such_server(Word::echo(&name)).into());
+    }
+    turn.say(format!(":{name} PONG {name} :{token}"));
     Ok(())
 }
 
@@ -327,10 +373,22 @@ fn pong(_: &mut Turn, _: &[&str]) -> Outcome {
 }
 
 fn quit(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let why = match params.first().copied().filter(|why| !why.is_empty()) {
-        Some(why) => format!("Quit: {}", cut(why, turn.config().limits.kick_length)),
-        None => "Client quit".to_string(),
-    };
+    // Said even before an empty reason, so that nobody can pass for a netsplit or a timeout.
+    let reason = params.first().copied().unwrap_or_default();
+    let why = format!("Quit: {}", cut(reason, turn.config().limits.kick_length));
     turn.close(&why);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_take_as_many_lines_as_they_need() {
+        let names = || ["batch", "setname", "chghost"].into_iter();
+        assert_eq!(in_lines(names(), 500), ["batch setname chghost"]);
+        assert_eq!(in_lines(names(), 15), ["batch setname", "chghost"]);
+        assert_eq!(in_lines([].into_iter(), 15), [""]);
+    }
 }

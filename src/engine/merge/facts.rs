@@ -4,6 +4,7 @@
 //! So equal vectors mean equal facts, in whatever order things came, and the vector itself remembers
 //! what was removed: there are no tombstones.
 
+use crate::defect::{Defect, is_planted};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dot::{Dot, Vector};
@@ -83,7 +84,10 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
     }
 
     /// Takes the next event of its origin and answers with the keys whose facts are not what they were.
-    pub fn apply(&mut self, write: Write<K, V>) -> Vec<K> {
+    pub fn apply(&mut self, mut write: Write<K, V>) -> Vec<K> {
+        if is_planted(Defect::OverIgnored) {
+            write.over.clear();
+        }
         assert!(self.seen.is_next(write.dot), "the caller takes events in sequence only");
         self.seen.raise(write.dot.origin, write.dot.seq);
         let origin = write.dot.origin;
@@ -149,7 +153,7 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
             let before = facts.len();
             facts.retain(|fact| {
                 let unknown_there = !answer.seen.covers(fact.dot) && !answer.early.contains(&fact.dot);
-                theirs.contains(&fact.dot) || unknown_there
+                theirs.contains(&fact.dot) || unknown_there || is_planted(Defect::MergeKeepsTheDead)
             });
             if facts.len() != before {
                 touched.insert(key.clone());
@@ -176,7 +180,10 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
 
     fn insert(&mut self, key: K, fact: Fact<V>) {
         let siblings = self.live.entry(key).or_default();
-        let place = siblings.partition_point(|other| other.stamp < fact.stamp);
+        let place = match is_planted(Defect::LatestArrivalWins) {
+            true => siblings.len(),
+            false => siblings.partition_point(|other| other.stamp < fact.stamp),
+        };
         siblings.insert(place, fact);
     }
 

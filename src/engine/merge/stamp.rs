@@ -28,6 +28,11 @@ impl Stamp {
         Stamp { ms: number >> 16, count: (number & 0xffff) as u16, server }
     }
 
+    /// The latest stamp of a server that lies before this one, though it was never given out by its clock.
+    pub fn just_before(self, server: ServerId) -> Stamp {
+        Stamp::from_number(self.number().saturating_sub(1), server)
+    }
+
     pub fn parse(text: &str) -> Option<Stamp> {
         let (number, server) = text.split_once('.')?;
         Some(Stamp::from_number(base36::parse(number)?, ServerId::parse(server)?))

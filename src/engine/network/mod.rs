@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use change::{Change, Edit, Key, Value, edit_of};
-pub use channel::{Channel, Item, MaskFact, Member, MemberFact, Setting, StatusFact, Topic};
-pub use news::{Leaving, ModeDelta, ModeValue, News, Quit, Split};
+pub use channel::{Channel, Item, MaskFact, MemberFact, Setting, StatusFact, Topic};
+pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};
 pub use routes::{Route, Routes};
 pub use server::{Reach, Server, ServerFact, Standing};
 pub use talk::{Message, Talk, Target, Verb};
@@ -28,9 +28,6 @@ use crate::wire::names::{Nick, ServerId, UserId};
 use log::Log;
 use refresh::{Cause, Touched};
 
-/// How many events of the session stream are kept of each origin.
-const RECENT_PER_ORIGIN: usize = 2_000;
-
 /// The shared state, and the view of it that users have.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -41,6 +38,8 @@ pub struct Network {
     recent: Log,
     reach: BTreeMap<ServerId, Reach>,
     servers: BTreeMap<ServerId, Server>,
+    /// Those that are part of the network, as far as anyone was told.
+    shown: BTreeSet<ServerId>,
     users: BTreeMap<UserId, User>,
     /// Who wants which nick; the oldest claim has it.
     claims: BTreeMap<Folded, BTreeSet<UserId>>,
@@ -53,14 +52,16 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new(me: ServerId) -> Network {
+    /// `events_kept` and `messages_kept` say how many of each origin can be given to those who missed them.
+    pub fn new(me: ServerId, events_kept: usize, messages_kept: usize) -> Network {
         Network {
             me,
             facts: Facts::default(),
-            talk: Talk::new(),
-            recent: Log::new(RECENT_PER_ORIGIN),
+            talk: Talk::new(messages_kept),
+            recent: Log::new(events_kept),
             reach: BTreeMap::from([(me, Reach::Reachable)]),
             servers: BTreeMap::new(),
+            shown: BTreeSet::new(),
             users: BTreeMap::new(),
             claims: BTreeMap::new(),
             memberships: BTreeMap::new(),
@@ -195,10 +196,6 @@ impl Network {
 
     // What may be asked.
 
-    pub fn me(&self) -> ServerId {
-        self.me
-    }
-
     pub fn facts(&self) -> &Facts<Key, Value> {
         &self.facts
     }
@@ -229,6 +226,11 @@ impl Network {
     /// A user who can be seen.
     pub fn user(&self, id: UserId) -> Option<&User> {
         self.users.get(&id).filter(|user| user.is_visible())
+    }
+
+    /// A user of whom there is a fact, though their server may be out of reach.
+    pub fn user_even_unseen(&self, id: UserId) -> Option<&User> {
+        self.users.get(&id)
     }
 
     /// The user who is called this, by nick or by the UID of one who lost theirs.
@@ -281,9 +283,21 @@ impl Network {
         self.servers.values().filter(|server| self.standing(server.id) == Standing::Present)
     }
 
+    /// A server that is part of what users see, by its name.
+    pub fn server_called(&self, name: &str) -> Option<&Server> {
+        self.servers().find(|server| server.fact.name.eq_ignore_ascii_case(name))
+    }
+
     /// A server's name; its id where it has not said.
     pub fn server_name(&self, id: ServerId) -> &str {
         self.servers.get(&id).map_or("*", |server| &server.fact.name)
+    }
+
+    /// A digest of how far every origin has been heard.
+    pub fn seen_hash(&self) -> u64 {
+        let mut digest = Digest(0xcbf2_9ce4_8422_2325);
+        digest.add(&(self.facts.seen(), self.talk.seen()));
+        digest.0
     }
 
     /// A digest of everything users see, equal on servers that have heard the same.

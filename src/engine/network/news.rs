@@ -6,7 +6,7 @@ use super::change::Change;
 use super::channel::Topic;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
-use crate::wire::names::{Nick, ServerId, UserId};
+use crate::wire::names::{ChannelName, Nick, ServerId, UserId};
 
 /// One difference, in the order in which users have to hear of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,23 +15,23 @@ pub enum News {
     Quit(Quit),
     /// Somebody is called something else.
     Renamed {
-        user: UserId,
+        who: Neighbour,
         from: String,
         old: Nick,
         new: Nick,
     },
     HostChanged {
-        user: UserId,
+        who: Neighbour,
         from: String,
     },
     RealnameChanged {
-        user: UserId,
+        who: Neighbour,
     },
     AwayChanged {
-        user: UserId,
+        who: Neighbour,
     },
     AccountChanged {
-        user: UserId,
+        who: Neighbour,
     },
     ModesChanged {
         user: UserId,
@@ -39,7 +39,12 @@ pub enum News {
     },
     Left {
         channel: Folded,
+        /// How the name was written: the last to leave takes the channel along.
+        shown: ChannelName,
         user: UserId,
+        /// `nick!user@host` and nick as they were last seen there.
+        source: String,
+        nick: Nick,
         how: Leaving,
     },
     Joined {
@@ -70,6 +75,14 @@ pub enum News {
     },
 }
 
+/// Somebody of whom others hear by being on the same channels; of a merge, only those count that they
+/// were on before and still are, since on the others they are yet to come or have gone already.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Neighbour {
+    pub user: UserId,
+    pub on: Vec<Folded>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quit {
     pub user: UserId,
@@ -80,6 +93,7 @@ pub struct Quit {
     pub host: String,
     pub realname: String,
     pub account: Option<String>,
+    pub is_bot: bool,
     pub channels: Vec<Folded>,
     pub reason: String,
     pub split: Option<Split>,

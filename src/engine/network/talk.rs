@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::change::Change;
 use super::log::Log;
 use crate::engine::merge::{Origin, Vector};
-use crate::wire::fold::Folded;
 use crate::wire::names::{ChannelName, Nick, UserId};
 
 /// One message; it explains itself when its sender is long gone.
@@ -54,18 +53,6 @@ pub enum Target {
     },
 }
 
-impl Target {
-    pub fn channel(&self) -> Option<Folded> {
-        match self {
-            Target::Channel { name, .. } => Some(name.folded()),
-            Target::User { .. } => None,
-        }
-    }
-}
-
-/// How many messages of one origin are kept in memory for servers that missed them.
-const KEPT_PER_ORIGIN: usize = 10_000;
-
 /// All messages heard, by origin.
 #[derive(Clone, Debug)]
 pub struct Talk {
@@ -74,8 +61,8 @@ pub struct Talk {
 }
 
 impl Talk {
-    pub(super) fn new() -> Talk {
-        Talk { seen: Vector::default(), log: Log::new(KEPT_PER_ORIGIN) }
+    pub(super) fn new(kept_per_origin: usize) -> Talk {
+        Talk { seen: Vector::default(), log: Log::new(kept_per_origin) }
     }
 
     pub fn seen(&self) -> &Vector {

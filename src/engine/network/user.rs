@@ -60,6 +60,11 @@ impl User {
         self.has_mode('o')
     }
 
+    /// The tag of what a bot says: it has no value, and people have none.
+    pub fn bot_tag(&self) -> Option<&'static str> {
+        self.has_mode('B').then_some("")
+    }
+
     /// `nick!user@host`
     pub fn prefix(&self) -> String {
         format!("{}!{}@{}", self.nick, self.fact.username, self.fact.host)

@@ -4,12 +4,15 @@ use super::{PeerMessage, When};
 use crate::engine::event::{AskId, ConnId};
 use crate::engine::merge::Stamp;
 use crate::engine::network::Edit;
+use crate::engine::outgoing::Outgoing;
 use crate::engine::pending::Pending;
+use crate::engine::query::ANSWER_LINES_MAX;
 use crate::engine::{Engine, command};
 use crate::wire::base36;
 use crate::wire::fold::Folded;
 use crate::wire::message::{Draft, Message};
-use crate::wire::names::{ChannelName, ServerId, UserId};
+use crate::wire::names::{ChannelName, ServerId, UserId, Word};
+use crate::wire::numeric::{self, Numeric};
 
 pub const MESSAGES: &[PeerMessage] = &[
     PeerMessage {
@@ -17,14 +20,14 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 3,
         when: When::Accepted,
         run: ask,
-        help: "<to sid> <from sid> KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | IDLE <id> <uid>",
+        shape: "<to sid> <from sid> KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | IDLE <id> <uid> | PING <id> | QUERY <id> <name> :<subject>",
     },
     PeerMessage {
         name: "ANSWER",
         params_min: 3,
         when: When::Accepted,
         run: answer,
-        help: "<to sid> <from sid> IDLE <id> <idle, s> <signed on, s>",
+        shape: "<to sid> <from sid> IDLE <id> <idle, s> <signed on, s> | PONG <id> | REPLY <id> <numeric> :<rest> | END <id>",
     },
 ];
 
@@ -37,6 +40,10 @@ pub enum Request {
     Kill { user: UserId, by: String, reason: String },
     /// Tell how long a user has been idle; the answer comes back under this id.
     Idle { ask: AskId, user: UserId },
+    /// Give a sign of life under this id.
+    Ping { ask: AskId },
+    /// Answer what one of our users asks; the answer comes back line by line.
+    Query { ask: AskId, name: String, subject: String },
 }
 
 impl Engine {
@@ -52,6 +59,10 @@ impl Engine {
             }
             Request::Kill { user, by, reason } => draft.param("KILL").param(user).param(by).trailing(reason),
             Request::Idle { ask, user } => draft.param("IDLE").param(base36::encode(ask.0)).param(user),
+            Request::Ping { ask } => draft.param("PING").param(base36::encode(ask.0)),
+            Request::Query { ask, name, subject } => {
+                draft.param("QUERY").param(base36::encode(ask.0)).param(name).trailing(subject)
+            }
         };
         self.send_towards(of, draft);
     }
@@ -75,6 +86,11 @@ impl Engine {
             Request::Kill { user, by, reason } => {
                 if let Some(conn) = self.sessions.of_user(user).map(|session| session.conn) {
                     let killer = by.split('!').next().unwrap_or_default();
+                    if let Some(killed) = self.network.user(user) {
+                        let body = format!(":{by} KILL {} :{reason}", killed.nick);
+                        let spoken = self.spoken_from(&by, body);
+                        self.outgoing.push(Outgoing { to: vec![conn], spoken });
+                    }
                     self.close_client(conn, &format!("Killed ({killer} ({reason}))"));
                 }
             }
@@ -89,13 +105,51 @@ impl Engine {
                 let draft = draft.param(base36::encode(ask.0)).param(idle_s).param(signed_on_s);
                 self.send_towards(from, draft);
             }
+            Request::Ping { ask } => {
+                let draft = Draft::new("ANSWER").param(from).param(self.identity.sid).param("PONG");
+                self.send_towards(from, draft.param(base36::encode(ask.0)));
+            }
+            Request::Query { ask, name, subject } => {
+                let id = base36::encode(ask.0);
+                let start = Draft::new("ANSWER").param(from).param(self.identity.sid);
+                for numeric in command::answer(self, &name, &subject) {
+                    let draft = start.clone().param("REPLY").param(&id).param(numeric.code);
+                    self.send_towards(from, draft.trailing(numeric.text));
+                }
+                self.send_towards(from, start.param("END").param(id));
+            }
         }
     }
 
     /// Ends a WHOIS that waited for a user's own server, with or without its answer.
     pub(in crate::engine) fn idle_known(&mut self, ask: AskId, idle: Option<(u64, u64)>) {
-        if let Some(Pending::Idle { reply, user, .. }) = self.asks.take(ask) {
-            self.resume(reply, |turn| command::whois_answered(turn, user, idle));
+        if let Some(Pending::Idle { reply, asked, user, .. }) = self.asks.take(ask) {
+            self.resume(reply, |turn| command::whois_answered(turn, &asked, user, idle));
+        }
+    }
+}
+
+impl Engine {
+    /// Ends a client's PING to another server, with or without its sign of life.
+    pub(in crate::engine) fn pong_known(&mut self, ask: AskId, has_come: bool) {
+        if let Some(Pending::Pong { reply, token, of, .. }) = self.asks.take(ask) {
+            self.resume(reply, |turn| command::pong_answered(turn, of, &token, has_come));
+        }
+    }
+}
+
+impl Engine {
+    /// Ends a query of another server, with as much of an answer as has come.
+    pub(in crate::engine) fn query_ended(&mut self, ask: AskId) {
+        if let Some(Pending::Query { reply, of, answer, .. }) = self.asks.take(ask) {
+            self.resume(reply, |turn| {
+                if answer.is_empty() {
+                    let name = turn.network().server_name(of).to_string();
+                    return Err(numeric::no_such_server(Word::echo(&name)).into());
+                }
+                turn.query_answered(of, answer);
+                Ok(())
+            });
         }
     }
 }
@@ -117,11 +171,39 @@ fn answer(engine: &mut Engine, conn: ConnId, message: &Message) {
     if to != engine.identity.sid {
         return engine.pass_on(conn, to, message);
     }
-    if let ["IDLE", ask, idle, signed_on, ..] = message.params[2..]
-        && let (Some(ask), Ok(idle), Ok(signed_on)) = (base36::parse(ask), idle.parse(), signed_on.parse())
-        && matches!(engine.asks.get(AskId(ask)), Some(Pending::Idle { of, .. }) if of.as_str() == message.params[1])
-    {
-        engine.idle_known(AskId(ask), Some((idle, signed_on)));
+    let from = message.params[1];
+    match message.params[2..] {
+        ["IDLE", ask, idle, signed_on, ..] => {
+            let Some(ask) = base36::parse(ask).map(AskId) else { return };
+            if let (Ok(idle), Ok(signed_on)) = (idle.parse(), signed_on.parse())
+                && matches!(engine.asks.get(ask), Some(Pending::Idle { of, .. }) if of.as_str() == from)
+            {
+                engine.idle_known(ask, Some((idle, signed_on)));
+            }
+        }
+        ["PONG", ask, ..] => {
+            let Some(ask) = base36::parse(ask).map(AskId) else { return };
+            if matches!(engine.asks.get(ask), Some(Pending::Pong { of, .. }) if of.as_str() == from) {
+                engine.pong_known(ask, true);
+            }
+        }
+        ["REPLY", ask, code, text, ..] => {
+            let Some(ask) = base36::parse(ask).map(AskId) else { return };
+            if let (Ok(code), Some(Pending::Query { of, answer, .. })) =
+                (code.parse(), engine.asks.get_mut(ask))
+                && of.as_str() == from
+                && answer.len() < ANSWER_LINES_MAX
+            {
+                answer.push(Numeric::from_peer(code, text));
+            }
+        }
+        ["END", ask, ..] => {
+            let Some(ask) = base36::parse(ask).map(AskId) else { return };
+            if matches!(engine.asks.get(ask), Some(Pending::Query { of, .. }) if of.as_str() == from) {
+                engine.query_ended(ask);
+            }
+        }
+        _ => engine.note_senseless(conn, "ANSWER"),
     }
 }
 
@@ -150,6 +232,12 @@ fn read_request(params: &[&str]) -> Option<Request> {
         ["KILL", user, by, reason, ..] => {
             Request::Kill { user: UserId::parse(user)?, by: by.to_string(), reason: reason.to_string() }
         }
+        ["PING", ask, ..] => Request::Ping { ask: AskId(base36::parse(ask)?) },
+        ["QUERY", ask, name, subject, ..] => Request::Query {
+            ask: AskId(base36::parse(ask)?),
+            name: name.to_string(),
+            subject: subject.to_string(),
+        },
         ["IDLE", ask, user, ..] => {
             Request::Idle { ask: AskId(base36::parse(ask)?), user: UserId::parse(user)? }
         }

@@ -27,21 +27,21 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 7,
         when: When::Greeting,
         run: connect_server,
-        help: "1 <sid> <epoch> <name> <nonce> <wall clock, ms> :<network>",
+        shape: "1 <sid> <epoch> <name> <nonce> <wall clock, ms> :<network>",
     },
     PeerMessage {
         name: "PROOF",
         params_min: 2,
         when: When::Greeting,
         run: proof,
-        help: "<proof, base64> <highest epoch seen of you, 0 for none>",
+        shape: "<proof, base64> <highest epoch seen of you, 0 for none>",
     },
     PeerMessage {
         name: "CONNECTED",
         params_min: 1,
         when: When::Greeting,
         run: connected,
-        help: "ok | refused <reason> :<text>",
+        shape: "ok | refused <reason> :<text>",
     },
 ];
 
@@ -190,7 +190,11 @@ impl Engine {
         {
             return Some((
                 "duplicate-name",
-                format!("the name {} is taken: set another server.name", peer.name),
+                format!(
+                    "two servers are called {0}: give one of them another name ([server] name = \"…\" in its settings) \
+                     and restart it",
+                    peer.name
+                ),
             ));
         }
         let known = self.network.server(peer.sid).filter(|_| self.routes.is_reachable(peer.sid));
@@ -200,6 +204,16 @@ impl Engine {
                 known.fact.name, peer.sid
             );
             return Some(("duplicate-sid", text));
+        }
+        // Whoever calls is held to it as well as whoever is called.
+        let named = self.config.link.iter().find(|named| named.name.eq_ignore_ascii_case(&peer.name));
+        let pinned = named.and_then(|named| Pin::parse(named.pin.as_deref()?));
+        if pinned.is_some_and(|pin| pin != link.pin) {
+            let text = format!(
+                "{name} knows {0} by another certificate: set the pin in its [[link]] to {1}, if that is the new one of {0}",
+                peer.name, link.pin
+            );
+            return Some(("pin", text));
         }
         let place = link.place.as_ref().and_then(|place| self.links.places.get(place));
         if let Some(place) =
@@ -284,12 +298,12 @@ fn connect_server(engine: &mut Engine, conn: ConnId, message: &Message) {
         );
     }
     let epoch = base36::parse(epoch).and_then(|epoch| u32::try_from(epoch).ok());
-    let (Some(sid), Some(epoch), Some(_), Ok(clock_ms)) =
+    let (Some(sid), Some(_), Some(_), Ok(clock_ms)) =
         (ServerId::parse(sid), epoch, ServerName::parse(name), clock.parse())
     else {
         return engine.refuse_peer(conn, "rules", "CONNECT_SERVER makes no sense");
     };
-    let peer = PeerGreeting { sid, epoch, name: name.to_string(), nonce: nonce.to_string() };
+    let peer = PeerGreeting { sid, name: name.to_string(), nonce: nonce.to_string() };
     let is_caller = link.place.is_some();
     if let Some((reason, text)) = engine.objection(link, &peer, network, clock_ms) {
         if reason == "own-sid" && is_caller && link.pin == engine.identity.pin {

@@ -4,18 +4,24 @@
 mod ask;
 mod channels;
 mod greet;
+mod intake;
 mod passing;
 mod repair;
 mod routes;
 mod servers;
 mod talk;
 mod users;
+mod vectors;
 
 use std::sync::Arc;
 
 pub use ask::Request;
+use intake::Gap;
+pub use intake::Intake;
 pub use passing::Passing;
-pub use repair::Intake;
+use repair::stage;
+use talk::{read_message, write_message_onto};
+use vectors::{ranges, read_ranges, read_vector, write_vector};
 
 use super::Engine;
 use super::effect::Topic;
@@ -24,7 +30,7 @@ use super::links::LinkStage;
 use super::merge::{Dot, Stamp};
 use super::network::{Change, Edit};
 use crate::wire::base36;
-use crate::wire::line::Lines;
+use crate::wire::line::{LineFault, Lines};
 use crate::wire::message::{Draft, Message};
 
 /// What is said on one link, to the server at its other end.
@@ -33,7 +39,8 @@ pub struct PeerMessage {
     pub params_min: usize,
     pub when: When,
     pub run: fn(&mut Engine, ConnId, &Message),
-    pub help: &'static str,
+    /// The parameters, as a log entry shows what was expected.
+    pub shape: &'static str,
 }
 
 /// When a message makes sense.
@@ -51,7 +58,8 @@ pub struct EventMessage {
     pub params_min: usize,
     /// `None` where it makes no sense; the same answer on every server.
     pub read: fn(&Message) -> Option<Edit>,
-    pub help: &'static str,
+    /// The parameters, as a log entry shows what was expected.
+    pub shape: &'static str,
 }
 
 const PEER_MESSAGES: &[&[PeerMessage]] =
@@ -71,7 +79,8 @@ impl Engine {
             link.heard_ms = self.now.steady_ms;
             match line {
                 Ok(line) => self.hear_peer_line(conn, line),
-                Err(fault) => self.note_senseless(conn, &format!("{fault:?}")),
+                Err(LineFault::TooLong) => self.note_senseless(conn, "TooLong"),
+                Err(LineFault::NotUtf8(_)) => self.note_senseless(conn, "NotUtf8"),
             }
         }
     }
@@ -116,7 +125,13 @@ impl Engine {
     fn note_senseless(&mut self, conn: ConnId, what: &str) {
         let label = self.links.by_conn.get(&conn).map_or(String::new(), |link| link.label());
         let what: String = what.chars().filter(|c| !c.is_control()).take(40).collect();
-        let text = format!("{label} sent a line that makes no sense conn={} what={what}", conn.0);
+        let peer = PEER_MESSAGES.iter().copied().flatten().map(|row| (row.name, row.shape));
+        let events = EVENT_MESSAGES.iter().copied().flatten().map(|row| (row.name, row.shape));
+        let shape = peer.chain(events).find(|(name, _)| *name == what).map_or("", |(_, shape)| shape);
+        let text = format!(
+            "{label} sent a line that makes no sense conn={} what={what} expected=\"{shape}\"",
+            conn.0
+        );
         self.note(log::Level::Warn, Topic::Link, text);
     }
 

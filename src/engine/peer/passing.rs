@@ -1,6 +1,6 @@
 //! PASSING: what is said everywhere once and kept nowhere.
 
-use super::{PeerMessage, When, talk};
+use super::{PeerMessage, When, read_message, write_message_onto};
 use crate::engine::Engine;
 use crate::engine::cap::Cap;
 use crate::engine::event::ConnId;
@@ -18,7 +18,7 @@ pub const MESSAGES: &[PeerMessage] = &[PeerMessage {
     params_min: 2,
     when: When::Accepted,
     run: passing,
-    help: "WALLOPS <by> :<text> | INVITE <by> <uid> <channel> | BROADCAST <by> <mask> <verb> :<text> | TAGMSG <uid> <target>",
+    shape: "WALLOPS <by> :<text> | INVITE <by> <uid> <channel> | BROADCAST <by> <mask> <verb> :<text> | TAGMSG <uid> <target>",
 }];
 
 /// What is said on every server at once and kept nowhere.
@@ -45,7 +45,7 @@ impl Engine {
             Passing::Broadcast { by, mask, verb, text } => {
                 Draft::new("PASSING").param("BROADCAST").param(by).param(mask).param(verb).trailing(text)
             }
-            Passing::Tags(said) => talk::write_onto(Draft::new("PASSING").param("TAGMSG"), said),
+            Passing::Tags(said) => write_message_onto(Draft::new("PASSING").param("TAGMSG"), said),
         };
         let once = format!("{}.{}", self.origin(), base36::encode(self.passed));
         self.send_passing(self.origin(), &draft.tag("once", &once), None);
@@ -68,13 +68,13 @@ impl Engine {
                     let user = session.user().and_then(|user| engine.network.user(user));
                     user.is_some_and(|user| user.has_mode('w'))
                 };
-                self.say_where(wants, format!(":{by} WALLOPS :{text}"));
+                self.say_where(wants, self.spoken_from(by, format!(":{by} WALLOPS :{text}")));
             }
             Passing::Broadcast { by, mask, verb, text } => {
                 if glob_matches(mask, self.identity.name.as_str()) {
                     self.say_where(
                         |_, session| session.user().is_some(),
-                        format!(":{by} {verb} $${mask} :{text}"),
+                        self.spoken_from(by, format!(":{by} {verb} $${mask} :{text}")),
                     );
                 }
             }
@@ -100,15 +100,15 @@ impl Engine {
             hears.extend(told.filter(|session| session.wants(Cap::InviteNotify)).map(|session| session.conn));
         }
         if !hears.is_empty() {
-            self.outgoing.push(Outgoing { to: hears, spoken: Spoken::new(self.now.wall, body) });
+            self.outgoing.push(Outgoing { to: hears, spoken: self.spoken_from(by, body) });
         }
     }
 
-    fn say_where(&mut self, which: impl Fn(&Engine, &Session) -> bool, body: String) {
+    fn say_where(&mut self, which: impl Fn(&Engine, &Session) -> bool, spoken: Spoken) {
         let to: Vec<ConnId> =
             self.sessions.iter().filter(|session| which(self, session)).map(|session| session.conn).collect();
         if !to.is_empty() {
-            self.outgoing.push(Outgoing { to, spoken: Spoken::new(self.now.wall, body) });
+            self.outgoing.push(Outgoing { to, spoken });
         }
     }
 }
@@ -157,7 +157,7 @@ fn read_passing(message: &Message) -> Option<Passing> {
                 command: "TAGMSG",
                 params: message.params[1..].to_vec(),
             };
-            Passing::Tags(talk::read_message(&inner)?)
+            Passing::Tags(read_message(&inner)?)
         }
         _ => return None,
     })

@@ -6,9 +6,9 @@
 //! else as a snapshot, merged in one step. Messages come as ranges.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::{PeerMessage, When, write_change};
+use super::{Gap, PeerMessage, When, ranges, read_ranges, read_vector, write_change, write_vector};
+use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
 use crate::engine::effect::Topic;
 use crate::engine::event::ConnId;
@@ -24,140 +24,58 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 2,
         when: When::Accepted,
         run: have,
-        help: "S :<sid.epoch=tip> … | M :<sid.epoch=tip> …",
+        shape: "S :<sid.epoch=tip> … | M :<sid.epoch=tip> …",
     },
     PeerMessage {
         name: "WANT",
         params_min: 2,
         when: When::Accepted,
         run: want,
-        help: "S :<sid.epoch=tip> … | M <sid.epoch> <from> <to>",
+        shape: "S :<sid.epoch=tip> … | M <sid.epoch> <from> <to>",
     },
-    PeerMessage { name: "SNAPSHOT", params_min: 1, when: When::Accepted, run: snapshot, help: "S" },
+    PeerMessage { name: "SNAPSHOT", params_min: 1, when: When::Accepted, run: snapshot, shape: "S" },
     PeerMessage {
         name: "ALIVE",
         params_min: 3,
         when: When::Accepted,
         run: alive,
-        help: "S <sid.epoch> :<seq|seq-seq> …",
+        shape: "S <sid.epoch> :<seq|seq-seq> …",
     },
-    PeerMessage { name: "DEAD", params_min: 2, when: When::Accepted, run: dead, help: "S :<dot> …" },
+    PeerMessage { name: "DEAD", params_min: 2, when: When::Accepted, run: dead, shape: "S :<dot> …" },
     PeerMessage {
         name: "GAP",
         params_min: 3,
         when: When::Accepted,
         run: gap,
-        help: "M <sid.epoch> <last that is lost>",
+        shape: "M <sid.epoch> <last that is lost>",
     },
     PeerMessage {
         name: "DONE",
         params_min: 2,
         when: When::Accepted,
         run: done,
-        help: "S :<sid.epoch=tip> … | M <sid.epoch>",
+        shape: "S :<sid.epoch=tip> … | M <sid.epoch>",
     },
 ];
 
-/// How many early events of one origin and stream are kept; the rest is pulled again.
-const WAITING_MAX: usize = 4096;
+/// How long messages that one neighbour has lost are waited for from elsewhere.
+const GAP_OPEN_MS: u64 = 5_000;
 
 /// How long a neighbour may take to answer before another is asked.
 const PULL_WITHIN_MS: u64 = 10_000;
 
-/// How many passing messages of one origin are remembered, so that none is heard twice.
-const PASSING_WINDOW: usize = 1024;
-
 /// How many words stand on one line of a long list, well below the limit of a peer's line.
 const WORDS_PER_LINE: usize = 100;
 
-/// What has come and cannot be taken yet, and what has been asked for.
-#[derive(Debug, Default)]
-pub struct Intake {
-    waiting: BTreeMap<(Origin, Stream), BTreeMap<u64, Arc<Change>>>,
-    /// Ranges of messages asked for, by origin: from whom and since when.
-    wanted: BTreeMap<Origin, (ConnId, u64)>,
-    passed: BTreeMap<Origin, BTreeSet<u64>>,
-}
-
-impl Intake {
-    /// Whether a passing message is new; one that is older than the window counts as heard.
-    pub fn is_new_passing(&mut self, origin: Origin, number: u64) -> bool {
-        let heard = self.passed.entry(origin).or_default();
-        if heard.len() >= PASSING_WINDOW {
-            if heard.first().is_some_and(|oldest| number < *oldest) {
-                return false;
-            }
-            heard.pop_first();
-        }
-        heard.insert(number)
-    }
-}
-
 impl Engine {
-    /// Takes an event from a link: now if it is the next of its origin, later if it is early.
-    pub(super) fn receive(&mut self, conn: ConnId, change: Change) {
-        let dot = change.dot;
-        let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
-        if let Some(staged) = link.pull.as_mut().and_then(|pull| pull.staged.as_mut())
-            && dot.stream == Stream::Session
-        {
-            return stage(staged, &change);
-        }
-        link.known.of(dot.stream).raise(dot.origin, dot.seq);
-        // Whoever has a message has what its writer had said before.
-        link.known.session.raise(dot.origin, change.after);
-        if dot.origin == self.origin() || self.network.seen(dot.stream).covers(dot) {
-            return;
-        }
-        let waiting = self.intake.waiting.entry((dot.origin, dot.stream)).or_default();
-        if waiting.len() < WAITING_MAX || self.network.seen(dot.stream).is_next(dot) {
-            waiting.insert(dot.seq, Arc::new(change));
-        }
-        self.take_waiting(dot.origin, Some(conn));
-        if self.intake.waiting.contains_key(&(dot.origin, dot.stream)) {
-            self.pull();
-        }
-    }
-
-    /// Takes what has become the next of its origin. A message goes before the origin's next fact if
-    /// it was said before it, so that everyone hears things in the order in which they happened.
-    fn take_waiting(&mut self, origin: Origin, from: Option<ConnId>) {
-        loop {
-            let message = self.next_waiting(origin, Stream::Message);
-            let ready = |change: &Arc<Change>| change.after <= self.network.seen(Stream::Session).tip(origin);
-            let next = message.filter(ready).or_else(|| self.next_waiting(origin, Stream::Session));
-            let Some(change) = next else { break };
-            if let Some(waiting) = self.intake.waiting.get_mut(&(origin, change.dot.stream)) {
-                waiting.remove(&change.dot.seq);
-            }
-            self.take(&change, from);
-        }
-        for stream in [Stream::Session, Stream::Message] {
-            let tip = self.network.seen(stream).tip(origin);
-            if let Some(waiting) = self.intake.waiting.get_mut(&(origin, stream)) {
-                *waiting = waiting.split_off(&(tip + 1));
-                if waiting.is_empty() {
-                    self.intake.waiting.remove(&(origin, stream));
-                }
-            }
-        }
-    }
-
-    fn next_waiting(&self, origin: Origin, stream: Stream) -> Option<Arc<Change>> {
-        let next = self.network.seen(stream).tip(origin) + 1;
-        self.intake.waiting.get(&(origin, stream))?.get(&next).cloned()
-    }
-
-    fn take_all_waiting(&mut self) {
-        let origins: BTreeSet<Origin> = self.intake.waiting.keys().map(|(origin, _)| *origin).collect();
-        origins.into_iter().for_each(|origin| self.take_waiting(origin, None));
-    }
-
     // Asking.
 
     /// Asks neighbours for what they are known to have and this server has not. Messages first:
     /// those that were said before a fact can then be heard before it.
     pub(in crate::engine) fn pull(&mut self) {
+        if is_planted(Defect::GapsStay) {
+            return;
+        }
         self.pull_messages();
         self.pull_facts();
         self.raise_links();
@@ -166,10 +84,12 @@ impl Engine {
     fn pull_messages(&mut self) {
         let own = self.origin();
         let mut wants = Vec::new();
+        let gaps = &self.intake.gaps;
+        let lacks = |conn, origin| gaps.get(&origin).is_some_and(|gap: &Gap| gap.without.contains(&conn));
         for link in self.links.by_conn.values().filter(|link| link.is_accepted()) {
             let seen = self.network.seen(Stream::Message);
             for (origin, tip) in link.known.message.beyond(seen).iter() {
-                if origin != own && !self.intake.wanted.contains_key(&origin) {
+                if origin != own && !self.intake.wanted.contains_key(&origin) && !lacks(link.conn, origin) {
                     wants.push((link.conn, origin, seen.tip(origin) + 1, tip));
                 }
             }
@@ -224,7 +144,10 @@ impl Engine {
             self.publish_route();
             let users = sid.map_or(0, |sid| self.network.users_of(sid).count());
             let took_ms = now_ms.saturating_sub(opened_ms);
-            let text = format!("{label} linked conn={} address={address} pin={pin} users={users} took_ms={took_ms}", conn.0);
+            let text = format!(
+                "{label} linked conn={} address={address} pin={pin} users={users} took_ms={took_ms}",
+                conn.0
+            );
             self.note(log::Level::Info, Topic::Link, text);
         }
     }
@@ -245,6 +168,7 @@ impl Engine {
             // Half an answer may still come; on a new connection it cannot be taken for a whole one.
             self.close_link(conn, "did not answer a WANT in time");
         }
+        self.close_gaps();
         self.pull();
     }
 
@@ -388,7 +312,7 @@ fn snapshot(engine: &mut Engine, conn: ConnId, _: &Message) {
 }
 
 /// A fact of a snapshot. What this version cannot read, or nobody may write, is no fact here.
-fn stage(staged: &mut Answer<Key, Value>, change: &Change) {
+pub(super) fn stage(staged: &mut Answer<Key, Value>, change: &Change) {
     let writer = change.dot.origin.server;
     if change.edit.is_rightful(writer)
         && let Some((key, Some(value))) = change.edit.fact(writer)
@@ -422,8 +346,27 @@ fn gap(engine: &mut Engine, conn: ConnId, message: &Message) {
     };
     let was_asked = engine.intake.wanted.get(&origin).is_some_and(|(asked, _)| *asked == conn);
     if was_asked && origin != engine.origin() {
-        engine.network.skip_messages(origin, last);
-        engine.take_waiting(origin, Some(conn));
+        let since_ms = engine.now.steady_ms;
+        let gap =
+            engine.intake.gaps.entry(origin).or_insert(Gap { last, since_ms, without: BTreeSet::new() });
+        gap.last = gap.last.min(last);
+        gap.without.insert(conn);
+    }
+}
+
+impl Engine {
+    /// Goes on behind messages that nobody has any more. Not at once: another neighbour may have kept
+    /// them, or they are still on their way over a slower link.
+    fn close_gaps(&mut self) {
+        let now_ms = self.now.steady_ms;
+        let seen = self.network.seen(Stream::Message);
+        self.intake.gaps.retain(|origin, gap| seen.tip(*origin) < gap.last);
+        let late = self.intake.gaps.iter().filter(|(_, gap)| now_ms >= gap.since_ms + GAP_OPEN_MS);
+        for (origin, last) in late.map(|(origin, gap)| (*origin, gap.last)).collect::<Vec<_>>() {
+            self.intake.gaps.remove(&origin);
+            self.network.skip_messages(origin, last);
+            self.take_waiting(origin, None);
+        }
     }
 }
 
@@ -462,51 +405,4 @@ fn read_stream(text: &str) -> Option<Stream> {
     let mut chars = text.chars();
     let stream = Stream::from_letter(chars.next()?)?;
     chars.next().is_none().then_some(stream)
-}
-
-/// `7FA.2=5k 9BC.1=3`
-fn write_vector(vector: &Vector) -> String {
-    let entries: Vec<String> =
-        vector.iter().map(|(origin, tip)| format!("{origin}={}", base36::encode(tip))).collect();
-    entries.join(" ")
-}
-
-fn read_vector(text: &str) -> Option<Vector> {
-    let entries = text.split_ascii_whitespace().map(|entry| {
-        let (origin, tip) = entry.split_once('=')?;
-        Some((Origin::parse(origin)?, base36::parse(tip)?))
-    });
-    entries.collect()
-}
-
-/// `1-5k 7 9-a`
-fn ranges(seqs: &[u64]) -> Vec<String> {
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
-    for &seq in seqs {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == seq => *last = seq,
-            _ => ranges.push((seq, seq)),
-        }
-    }
-    let text = |(first, last): (u64, u64)| match first == last {
-        true => base36::encode(first),
-        false => format!("{}-{}", base36::encode(first), base36::encode(last)),
-    };
-    ranges.into_iter().map(text).collect()
-}
-
-/// No more numbers than a peer could really hold, so that one short line cannot fill the memory.
-const RANGE_MAX: u64 = 10_000_000;
-
-fn read_ranges(text: &str) -> Option<Vec<u64>> {
-    let mut seqs = Vec::new();
-    for range in text.split_ascii_whitespace() {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (base36::parse(first)?, base36::parse(last)?);
-        if last < first || last - first > RANGE_MAX {
-            return None;
-        }
-        seqs.extend(first..=last);
-    }
-    Some(seqs)
 }

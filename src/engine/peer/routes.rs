@@ -17,15 +17,15 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 4,
         when: When::Accepted,
         run: routes,
-        help: "<sid> <epoch> <number> :<peer=cost> …",
+        shape: "<sid> <epoch> <number> :<peer=cost> …",
     },
-    PeerMessage { name: "PING", params_min: 1, when: When::Accepted, run: ping, help: "<sent, ms>" },
+    PeerMessage { name: "PING", params_min: 1, when: When::Accepted, run: ping, shape: "<sent, ms>" },
     PeerMessage {
         name: "PONG",
         params_min: 2,
         when: When::Accepted,
         run: pong,
-        help: "<sent, ms> <wall clock of the answerer, ms>",
+        shape: "<sent, ms> <wall clock of the answerer, ms>",
     },
 ];
 

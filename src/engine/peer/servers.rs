@@ -11,9 +11,9 @@ pub const MESSAGES: &[EventMessage] = &[
         name: "SERVER",
         params_min: 6,
         read: read_server,
-        help: "<name> <version> <pin> <clients at most> <started, ms> :<description>",
+        shape: "<name> <version> <pin> <clients at most> <started, ms> :<description>",
     },
-    EventMessage { name: "GOODBYE", params_min: 1, read: read_goodbye, help: ":<reason>" },
+    EventMessage { name: "GOODBYE", params_min: 1, read: read_goodbye, shape: ":<reason>" },
 ];
 
 pub fn write_server(fact: &ServerFact) -> Draft {

@@ -8,18 +8,18 @@ use crate::wire::message::{Draft, Message};
 use crate::wire::names::{ChannelName, Nick, UserId};
 
 pub const MESSAGES: &[EventMessage] = &[
-    EventMessage { name: "PRIVMSG", params_min: 3, read, help: ":<source> PRIVMSG <uid> <target> :<text>" },
-    EventMessage { name: "NOTICE", params_min: 3, read, help: ":<source> NOTICE <uid> <target> :<text>" },
-    EventMessage { name: "TAGMSG", params_min: 2, read, help: ":<source> TAGMSG <uid> <target>" },
+    EventMessage { name: "PRIVMSG", params_min: 3, read, shape: ":<source> PRIVMSG <uid> <target> :<text>" },
+    EventMessage { name: "NOTICE", params_min: 3, read, shape: ":<source> NOTICE <uid> <target> :<text>" },
+    EventMessage { name: "TAGMSG", params_min: 2, read, shape: ":<source> TAGMSG <uid> <target>" },
 ];
 
 /// For a user the target reads `uid/nick`, for a channel as clients write it.
 pub fn write_message(said: &Said) -> Draft {
-    write_onto(Draft::new(said.verb.name()), said)
+    write_message_onto(Draft::new(said.verb.name()), said)
 }
 
 /// The same behind a draft that has its verb already.
-pub fn write_onto(draft: Draft, said: &Said) -> Draft {
+pub fn write_message_onto(draft: Draft, said: &Said) -> Draft {
     let mut draft = draft.source(&said.source);
     if let Some(account) = &said.account {
         draft = draft.tag("account", account);

@@ -13,9 +13,9 @@ pub const MESSAGES: &[EventMessage] = &[
         name: "USER",
         params_min: 11,
         read: read_user,
-        help: "<uid> <nick> <claimed> <username> <host> <address> <+modes> <account> <class> <signed on, ms> :<real name>",
+        shape: "<uid> <nick> <claimed> <username> <host> <address> <+modes> <account> <class> <signed on, ms> :<real name>",
     },
-    EventMessage { name: "QUIT", params_min: 2, read: read_quit, help: "<uid> :<reason>" },
+    EventMessage { name: "QUIT", params_min: 2, read: read_quit, shape: "<uid> :<reason>" },
 ];
 
 pub fn write_user(user: UserId, fact: &UserFact) -> Draft {

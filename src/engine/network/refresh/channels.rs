@@ -1,197 +1,20 @@
-//! The view, brought up to date where facts were touched, and compared with what it was.
-//!
-//! Whatever the cause, a live change, a merge or a server lost from sight, the same thing happens:
-//! what the touched facts mean is computed anew, and the difference becomes news.
+//! Who is on which channel, what it is set to, and what of that is new.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::{Change, Edit, Key, Value};
-use super::channel::{Channel, Item, Member, MemberFact, Setting, Topic};
-use super::news::{Leaving, ModeDelta, ModeValue, News, Quit, Split};
-use super::server::{Server, Standing};
-use super::user::{User, UserFact};
-use super::{Network, UserId};
-use crate::engine::merge::{Fact, Stamp};
+use super::{Before, Cause, Touched};
+use crate::engine::merge::Stamp;
+use crate::engine::network::change::{Key, Value};
+use crate::engine::network::channel::{Channel, Item, Member, MemberFact, Setting, Topic};
+use crate::engine::network::news::{ModeDelta, ModeValue, News};
+use crate::engine::network::server::Standing;
+use crate::engine::network::user::User;
+use crate::engine::network::{Network, UserId};
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
-use crate::wire::names::{Nick, ServerId};
-
-/// Why the view is computed anew, which decides the words for what changed.
-pub(super) enum Cause<'a> {
-    Change(&'a Change),
-    Merged,
-    Reach,
-}
-
-/// What has to be computed anew.
-#[derive(Default)]
-pub(super) struct Touched {
-    pub servers: BTreeSet<ServerId>,
-    pub users: BTreeSet<UserId>,
-    pub members: BTreeSet<(Folded, UserId)>,
-    pub items: BTreeMap<Folded, Vec<Key>>,
-}
-
-impl Touched {
-    pub fn from_keys(keys: Vec<Key>) -> Touched {
-        let mut touched = Touched::default();
-        for key in keys {
-            match &key {
-                Key::Server(server) => drop(touched.servers.insert(*server)),
-                Key::User(user) => drop(touched.users.insert(*user)),
-                Key::Member(channel, user) => drop(touched.members.insert((channel.clone(), *user))),
-                Key::Setting(channel, ..) | Key::Status(channel, ..) | Key::Mask(channel, ..) => {
-                    touched.items.entry(channel.clone()).or_default().push(key);
-                }
-            }
-        }
-        touched
-    }
-}
-
-/// What a user was before, if anyone could know.
-type Before = BTreeMap<UserId, Option<User>>;
 
 impl Network {
-    pub(super) fn refresh(&mut self, mut touched: Touched, cause: &Cause) -> Vec<News> {
-        let names_before = self.refresh_servers(&mut touched);
-        let before = self.refresh_users(&mut touched);
-        let (leaving, joining, settings) = self.refresh_channels(touched, &before, cause);
-
-        // Whoever goes makes room first: for a nick, then for a member.
-        let mut news = self.quits(&before, &names_before, cause);
-        news.extend(self.renames(&before));
-        news.extend(self.other_changes(&before));
-        news.extend(leaving);
-        news.extend(joining);
-        news.extend(settings);
-        for (server, shown_before) in names_before {
-            match (shown_before, self.shows_server(server)) {
-                (Some(name), false) => news.push(News::ServerWent { server, name }),
-                (None, true) => news.push(News::ServerCame { server }),
-                _ => {}
-            }
-        }
-        news
-    }
-
-    fn shows_server(&self, server: ServerId) -> bool {
-        self.servers.contains_key(&server) && self.standing(server) == Standing::Present
-    }
-
-    /// Answers with the names under which the touched servers were shown.
-    fn refresh_servers(&mut self, touched: &mut Touched) -> BTreeMap<ServerId, Option<String>> {
-        let mut names_before = BTreeMap::new();
-        for &id in &touched.servers {
-            let name = self.servers.get(&id).map(|server| server.fact.name.clone());
-            names_before.insert(id, name);
-            let latest =
-                self.facts.siblings(&Key::Server(id)).iter().max_by_key(|fact| fact.dot.origin.epoch);
-            match latest {
-                Some(Fact { dot, value: Value::Server(fact), .. }) => {
-                    let server = Server { id, epoch: dot.origin.epoch, fact: fact.clone() };
-                    self.servers.insert(id, server);
-                    self.forget_epochs_before(id, dot.origin.epoch, &mut touched.members);
-                }
-                _ => drop(self.servers.remove(&id)),
-            }
-            touched.users.extend(self.user_keys(id));
-            let (first, last) = UserId::range_of(id);
-            touched.users.extend(self.users.range(first..=last).map(|(user, _)| *user));
-        }
-        names_before
-    }
-
-    /// A server that started anew ended all its users of the run before; no view can show them again.
-    fn forget_epochs_before(&mut self, id: ServerId, epoch: u32, members: &mut BTreeSet<(Folded, UserId)>) {
-        let earlier = |fact: &Fact<Value>| fact.dot.origin.server == id && fact.dot.origin.epoch < epoch;
-        self.facts.forget(&Key::Server(id), earlier);
-        for user in self.user_keys(id) {
-            self.facts.forget(&Key::User(user), earlier);
-        }
-        let (first, last) = UserId::range_of(id);
-        let memberships: Vec<_> = self
-            .memberships
-            .range(first..=last)
-            .flat_map(|(user, channels)| channels.iter().map(move |channel| (channel.clone(), *user)))
-            .collect();
-        for (channel, user) in memberships {
-            if self.facts.forget(&Key::Member(channel.clone(), user), earlier) {
-                members.insert((channel, user));
-            }
-        }
-    }
-
-    /// What is said of a user who is still there.
-    fn living(&self, id: UserId) -> Option<(UserFact, Standing)> {
-        let server = self.servers.get(&id.server())?;
-        let fact = self.facts.get(&Key::User(id))?;
-        let Value::User(user) = &fact.value else { return None };
-        let current = fact.dot.origin.epoch == server.epoch;
-        current.then(|| (user.clone(), self.standing(id.server())))
-    }
-
-    fn refresh_users(&mut self, touched: &mut Touched) -> Before {
-        let mut before = Before::new();
-        let mut nicks = BTreeSet::new();
-        for &id in &touched.users {
-            let old = self.users.remove(&id);
-            let new = self.living(id);
-            if let Some(user) = &old
-                && user.standing != Standing::Forgotten
-            {
-                let nick = user.fact.nick.folded();
-                if let Some(claims) = self.claims.get_mut(&nick) {
-                    claims.remove(&id);
-                    if claims.is_empty() {
-                        self.claims.remove(&nick);
-                    }
-                }
-                nicks.insert(nick);
-            }
-            let standing = |user: &Option<User>| user.as_ref().map(|user| user.standing);
-            let mut standing_now = None;
-            if let Some((fact, standing)) = new {
-                standing_now = Some(standing);
-                if standing != Standing::Forgotten {
-                    self.claims.entry(fact.nick.folded()).or_default().insert(id);
-                    nicks.insert(fact.nick.folded());
-                }
-                let (nick, channels) = match &old {
-                    Some(user) => (user.nick.clone(), user.channels.clone()),
-                    None => (fact.nick.clone(), BTreeSet::new()),
-                };
-                self.users.insert(id, User { id, nick, fact, standing, channels });
-            }
-            if standing(&old) != standing_now {
-                let channels = self.memberships.get(&id).into_iter().flatten();
-                touched.members.extend(channels.map(|channel| (channel.clone(), id)));
-            }
-            before.insert(id, old);
-        }
-        for nick in nicks {
-            self.refresh_claims(&nick, &mut before);
-        }
-        before
-    }
-
-    /// The oldest claim has the nick; everyone else is shown under their UID.
-    fn refresh_claims(&mut self, nick: &Folded, before: &mut Before) {
-        let holder = self.holder(nick);
-        for id in self.claims.get(nick).cloned().unwrap_or_default() {
-            let Some(user) = self.users.get_mut(&id) else { continue };
-            let shown = if holder == Some(id) { user.fact.nick.clone() } else { Nick::from(id) };
-            if user.nick != shown {
-                before.entry(id).or_insert_with(|| Some(user.clone()));
-                user.nick = shown;
-            }
-            if user.nick != user.fact.nick && id.server() == self.me {
-                self.lost_nicks.insert(id);
-            }
-        }
-    }
-
-    fn refresh_channels(
+    pub(super) fn refresh_channels(
         &mut self,
         touched: Touched,
         before: &Before,
@@ -206,12 +29,18 @@ impl Network {
         for name in names {
             let users = members.remove(&name).unwrap_or_default();
             let items = touched.items.get(&name).map_or(&[][..], Vec::as_slice);
+            let shown = self.channels.get(&name).map(|channel| channel.name.clone());
             let difference = self.refresh_channel(&name, &users, items);
             for user in difference.left {
                 // Who went altogether is told of once, by their QUIT.
                 let was_seen = before.get(&user).is_none_or(|old| old.as_ref().is_some_and(User::is_visible));
-                if was_seen && self.user(user).is_some() {
-                    leaving.push(News::Left { channel: name.clone(), user, how: cause.leaving() });
+                if let Some(shown) = shown.clone().filter(|_| was_seen && self.user(user).is_some()) {
+                    let (channel, how) = (name.clone(), cause.leaving());
+                    let old = before.get(&user).and_then(Option::as_ref).or_else(|| self.user(user));
+                    let Some((source, nick)) = old.map(|old| (old.prefix(), old.nick.clone())) else {
+                        continue;
+                    };
+                    leaving.push(News::Left { channel, shown, user, source, nick, how });
                 }
             }
             for (user, status) in difference.joined {
@@ -425,105 +254,6 @@ impl Network {
             _ => {}
         }
     }
-
-    fn quits(&self, before: &Before, names: &BTreeMap<ServerId, Option<String>>, cause: &Cause) -> Vec<News> {
-        let mut quits = Vec::new();
-        for (&id, old) in before {
-            let Some(old) = old.as_ref().filter(|old| old.is_visible() && self.user(id).is_none()) else {
-                continue;
-            };
-            let (reason, split) = match cause {
-                Cause::Change(Change { edit: Edit::Quit { reason, .. }, .. }) => (reason.clone(), None),
-                _ => {
-                    let name = names.get(&id.server()).and_then(Option::as_deref);
-                    let split = self.split_from(id.server(), name);
-                    (format!("{} {}", split.near, split.far), Some(split))
-                }
-            };
-            quits.push(News::Quit(Quit {
-                user: id,
-                source: old.prefix(),
-                nick: old.nick.clone(),
-                username: old.fact.username.clone(),
-                host: old.fact.host.clone(),
-                realname: old.fact.realname.clone(),
-                account: old.fact.account.clone(),
-                channels: old.channels.iter().cloned().collect(),
-                reason,
-                split,
-            }));
-        }
-        quits
-    }
-
-    fn split_from(&self, far: ServerId, name: Option<&str>) -> Split {
-        let far = name.unwrap_or_else(|| self.server_name(far)).to_string();
-        Split { near: self.server_name(self.me).to_string(), far }
-    }
-
-    /// Renames in an order in which no nick is shown twice, through a UID where two trade places.
-    fn renames(&self, before: &Before) -> Vec<News> {
-        let mut news = Vec::new();
-        let mut waiting: Vec<(UserId, Nick, Nick)> = Vec::new();
-        for (&id, old) in before {
-            if let (Some(old), Some(new)) = (old, self.user(id))
-                && old.is_visible()
-                && old.nick != new.nick
-            {
-                waiting.push((id, old.nick.clone(), new.nick.clone()));
-            }
-        }
-        let rename = |id: UserId, old: &Nick, new: &Nick| {
-            let fact = before.get(&id).and_then(Option::as_ref).map(|user| &user.fact);
-            let from = fact.map_or(old.to_string(), |fact| format!("{old}!{}@{}", fact.username, fact.host));
-            News::Renamed { user: id, from, old: old.clone(), new: new.clone() }
-        };
-        while !waiting.is_empty() {
-            let is_free = |(id, _, new): &(UserId, Nick, Nick)| {
-                waiting.iter().all(|(other, old, _)| other == id || old.folded() != new.folded())
-            };
-            match waiting.iter().position(is_free) {
-                Some(place) => {
-                    let (id, old, new) = waiting.remove(place);
-                    news.push(rename(id, &old, &new));
-                }
-                None => {
-                    let (id, old, _) = &mut waiting[0];
-                    let aside = Nick::from(*id);
-                    news.push(rename(*id, old, &aside));
-                    *old = aside;
-                }
-            }
-        }
-        news
-    }
-
-    fn other_changes(&self, before: &Before) -> Vec<News> {
-        let mut news = Vec::new();
-        for (&user, old) in before {
-            let (Some(old), Some(new)) = (old, self.user(user)) else { continue };
-            if !old.is_visible() {
-                continue;
-            }
-            if (&old.fact.username, &old.fact.host) != (&new.fact.username, &new.fact.host) {
-                let from = format!("{}!{}@{}", new.nick, old.fact.username, old.fact.host);
-                news.push(News::HostChanged { user, from });
-            }
-            if old.fact.account != new.fact.account {
-                news.push(News::AccountChanged { user });
-            }
-            if old.fact.realname != new.fact.realname {
-                news.push(News::RealnameChanged { user });
-            }
-            if old.fact.away != new.fact.away {
-                news.push(News::AwayChanged { user });
-            }
-            if old.fact.modes != new.fact.modes {
-                news.push(News::ModesChanged { user, before: old.fact.modes });
-            }
-        }
-        news
-    }
 }
 
 fn status_of((id, member): (&UserId, &Member)) -> (UserId, Letters) {
@@ -592,40 +322,6 @@ impl Channel {
             (Item::Mode(letter), _) => drop(self.modes.remove(&letter)),
             (Item::Topic, Some(Setting::Topic(topic))) => self.topic = Some(topic.clone()),
             (Item::Topic, _) => self.topic = None,
-        }
-    }
-}
-
-impl Cause<'_> {
-    fn by(&self) -> Option<String> {
-        match self {
-            Cause::Change(Change {
-                edit: Edit::Setting { by, .. } | Edit::Status { by, .. } | Edit::Mask { by, .. },
-                ..
-            }) => Some(by.clone()),
-            _ => None,
-        }
-    }
-
-    fn has_more(&self) -> bool {
-        matches!(self, Cause::Change(Change { more: true, .. }))
-    }
-
-    /// Whether this ends an act of several changes, so that those who collect it are told even if
-    /// its last part changed nothing.
-    fn is_continued(&self) -> bool {
-        self.by().is_some()
-    }
-
-    fn leaving(&self) -> Leaving {
-        match self {
-            Cause::Change(Change { edit: Edit::Part { reason, .. }, .. }) => {
-                Leaving::Parted { reason: reason.clone() }
-            }
-            Cause::Change(Change { edit: Edit::Kick { by, reason, .. }, .. }) => {
-                Leaving::Kicked { by: by.clone(), reason: reason.clone() }
-            }
-            _ => Leaving::Parted { reason: None },
         }
     }
 }

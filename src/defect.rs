@@ -1,0 +1,67 @@
+//! Faults that can be planted on purpose, to see whether the tests would find them. Without the feature
+//! `defects`, which no release has, none of them is part of the program.
+
+/// One fault, at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// Of two writings that stand side by side, the one that came last shows, whatever their stamps.
+    LatestArrivalWins,
+    /// What a write says it replaces is not replaced.
+    OverIgnored,
+    /// A merge keeps what the other side has seen go.
+    MergeKeepsTheDead,
+    /// Two who claim the same nick are both shown with it.
+    NickForBoth,
+    /// What was missed is not asked for.
+    GapsStay,
+    /// Users of a server that is out of reach are not said to be gone.
+    SplitUntold,
+    /// A message that comes by two ways is told twice.
+    ToldTwice,
+    /// What a server wrote in an earlier run is taken for its own writing of this run.
+    EarlierRunIsMine,
+    /// Nobody is told of a kick that another server did.
+    KickUntold,
+}
+
+impl Defect {
+    pub const ALL: [Defect; 9] = [
+        Defect::LatestArrivalWins,
+        Defect::OverIgnored,
+        Defect::MergeKeepsTheDead,
+        Defect::NickForBoth,
+        Defect::GapsStay,
+        Defect::SplitUntold,
+        Defect::ToldTwice,
+        Defect::EarlierRunIsMine,
+        Defect::KickUntold,
+    ];
+}
+
+#[cfg(not(feature = "defects"))]
+pub const fn is_planted(_: Defect) -> bool {
+    false
+}
+
+#[cfg(feature = "defects")]
+mod planted {
+    use std::cell::Cell;
+
+    use super::Defect;
+
+    std::thread_local! {
+        static PLANTED: Cell<Option<Defect>> = const { Cell::new(None) };
+    }
+
+    /// Plants one defect, or none, for every engine that this thread steps.
+    pub fn plant(defect: Option<Defect>) {
+        PLANTED.set(defect);
+    }
+
+    pub fn is_planted(defect: Defect) -> bool {
+        PLANTED.get() == Some(defect)
+    }
+}
+
+#[cfg(feature = "defects")]
+pub use planted::{is_planted, plant};

@@ -1,0 +1,164 @@
+//! MOTD, VERSION, TIME, ADMIN, INFO and HELP: what this server says of itself, and how it is used.
+
+use super::{Command, Who};
+use crate::config::RIGHTS;
+use crate::engine::cap::Cap;
+use crate::engine::greeting::readable;
+use crate::engine::mode::{CHANNEL_MODES, STATUSES, USER_MODES};
+use crate::engine::query::Query;
+use crate::engine::turn::{Outcome, Turn};
+use crate::engine::{Engine, greeting, isupport};
+use crate::wire::names::Word;
+use crate::wire::numeric::{self, Numeric};
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "MOTD",
+        params_min: 0,
+        who: Who::Registered,
+        run: |turn, params| turn.query(&MOTD, "", params.first().copied()),
+        usage: "[<server>]",
+        help: "Shows the message of the day.",
+    },
+    Command {
+        name: "VERSION",
+        params_min: 0,
+        who: Who::Registered,
+        run: |turn, params| turn.query(&VERSION, "", params.first().copied()),
+        usage: "[<server>]",
+        help: "Shows which program a server runs, and what it can do.",
+    },
+    Command {
+        name: "TIME",
+        params_min: 0,
+        who: Who::Registered,
+        run: |turn, params| turn.query(&TIME, "", params.first().copied()),
+        usage: "[<server>]",
+        help: "Shows a server's clock.",
+    },
+    Command {
+        name: "ADMIN",
+        params_min: 0,
+        who: Who::Registered,
+        run: |turn, params| turn.query(&ADMIN, "", params.first().copied()),
+        usage: "[<server>]",
+        help: "Shows who runs a server.",
+    },
+    Command {
+        name: "INFO",
+        params_min: 0,
+        who: Who::Registered,
+        run: |turn, params| turn.query(&INFO, "", params.first().copied()),
+        usage: "[<server>]",
+        help: "Shows what this program is, and since when it runs.",
+    },
+    Command {
+        name: "HELP",
+        params_min: 0,
+        who: Who::Registered,
+        run: help,
+        usage: "[<topic>]",
+        help: "Explains a command or a topic; alone, it lists them all.",
+    },
+];
+
+pub const QUERIES: &[&Query] = &[&MOTD, &VERSION, &TIME, &ADMIN, &INFO];
+
+const MOTD: Query = Query { name: "MOTD", answer: |engine, _| greeting::motd(engine) };
+const VERSION: Query = Query { name: "VERSION", answer: version };
+const TIME: Query = Query { name: "TIME", answer: time };
+const ADMIN: Query = Query { name: "ADMIN", answer: admin };
+const INFO: Query = Query { name: "INFO", answer: info };
+
+fn version(engine: &Engine, _: &str) -> Vec<Numeric> {
+    let identity = &engine.identity;
+    let (version, server) = (Word::echo(&identity.version), &identity.name);
+    let mut answer = vec![numeric::version(version, server, &engine.config.server.description)];
+    answer.extend(isupport::replies(&engine.config));
+    answer
+}
+
+fn time(engine: &Engine, _: &str) -> Vec<Numeric> {
+    let now = engine.now.wall;
+    vec![numeric::time(&engine.identity.name, now.seconds(), &readable(now))]
+}
+
+fn admin(engine: &Engine, _: &str) -> Vec<Numeric> {
+    let (server, lines) = (&engine.identity.name, &engine.config.server.admin);
+    if lines.is_empty() {
+        return vec![numeric::no_admin_info(server)];
+    }
+    let kinds = [numeric::admin_location, numeric::admin_details, numeric::admin_email];
+    let lines = kinds.iter().zip(lines).map(|(kind, line)| kind(line));
+    std::iter::once(numeric::admin_me(server)).chain(lines).collect()
+}
+
+fn info(engine: &Engine, _: &str) -> Vec<Numeric> {
+    let lines = [
+        format!("Folkmoot, a federated chat server: {}", engine.identity.version),
+        "Free software under the MIT licence".to_string(),
+        format!("Running since {}", readable(engine.started.wall)),
+    ];
+    lines.iter().map(|line| numeric::info(line)).chain([numeric::end_of_info()]).collect()
+}
+
+fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let subject = Word::echo(params.first().copied().unwrap_or("INDEX"));
+    let asked = subject.as_str().to_ascii_uppercase();
+    let (title, lines) = match asked.as_str() {
+        "INDEX" => ("Topics of HELP".to_string(), index()),
+        "CMODES" => {
+            let rows = CHANNEL_MODES.iter().map(|mode| (mode.letter, mode.help));
+            ("Modes of channels".to_string(), letters(rows))
+        }
+        "STATUSES" => {
+            let rows = STATUSES.iter().map(|status| (status.letter, status.help));
+            ("What members of a channel can be".to_string(), letters(rows))
+        }
+        "UMODES" => {
+            let rows = USER_MODES.iter().map(|mode| (mode.letter, mode.help));
+            ("Modes of people".to_string(), letters(rows))
+        }
+        "RIGHTS" => {
+            let rows = RIGHTS.iter().map(|(name, help)| format!("{name}: {help}"));
+            ("Rights of operators".to_string(), rows.collect())
+        }
+        "CAPS" => {
+            let rows = Cap::ALL.iter().map(|cap| format!("{}: {}", cap.name(), cap.help()));
+            ("Capabilities of clients".to_string(), rows.collect())
+        }
+        _ => {
+            let found = super::find(&asked);
+            let command = found.ok_or_else(|| numeric::help_not_found(&subject))?;
+            let title = format!("{} {}", command.name, command.usage);
+            (title, vec![command.help.to_string(), who_may(command.who)])
+        }
+    };
+    turn.reply(numeric::help_start(&subject, &title));
+    turn.reply(numeric::help_text(&subject, ""));
+    turn.reply_all(
+        lines.iter().filter(|line| !line.is_empty()).map(|line| numeric::help_text(&subject, line)),
+    );
+    turn.reply(numeric::end_of_help(&subject, "End of HELP"));
+    Ok(())
+}
+
+/// Every topic, some to a line.
+fn index() -> Vec<String> {
+    let mut names: Vec<&str> = super::all().map(|command| command.name).collect();
+    names.sort_unstable();
+    let mut lines: Vec<String> = names.chunks(8).map(|names| names.join(" ")).collect();
+    lines.push("CMODES STATUSES UMODES RIGHTS CAPS".to_string());
+    lines
+}
+
+fn letters(rows: impl Iterator<Item = (char, &'static str)>) -> Vec<String> {
+    rows.map(|(letter, help)| format!("{letter}: {help}")).collect()
+}
+
+fn who_may(who: Who) -> String {
+    match who {
+        Who::Operator(right) => format!("For operators with the right `{right}`."),
+        _ => String::new(),
+    }
+}

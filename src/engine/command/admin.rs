@@ -1,0 +1,173 @@
+//! OPER, KILL, WALLOPS and REHASH: what operators do.
+
+use super::{Command, Who};
+use crate::config::Operator;
+use crate::engine::effect::{Effect, Topic};
+use crate::engine::peer::{Passing, Request};
+use crate::engine::pending::Pending;
+use crate::engine::turn::{Outcome, Turn};
+use crate::wire::message::{BODY_BYTES_MAX, cut};
+use crate::wire::names::{ServerName, Word};
+use crate::wire::numeric;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "OPER",
+        params_min: 2,
+        who: Who::Registered,
+        run: oper,
+        usage: "<name> <password>",
+        help: "Makes you an operator, with the rights of the class that the config gives the name.",
+    },
+    Command {
+        name: "KILL",
+        params_min: 1,
+        who: Who::Operator("kill"),
+        run: kill,
+        usage: "<nick> [:<reason>]",
+        help: "Ends somebody's connection, on whichever server it is.",
+    },
+    Command {
+        name: "WALLOPS",
+        params_min: 1,
+        who: Who::Operator("wallops"),
+        run: wallops,
+        usage: ":<text>",
+        help: "Says something to everyone with user mode w.",
+    },
+    Command {
+        name: "REHASH",
+        params_min: 0,
+        who: Who::Operator("rehash"),
+        run: rehash,
+        usage: "",
+        help: "Has this server read its settings again.",
+    },
+];
+
+fn oper(turn: &mut Turn, params: &[&str]) -> Outcome {
+    // To check a password is slow on purpose, and others wait for theirs.
+    if turn.waits_for_oper() {
+        return Err(numeric::try_again(Word::echo("OPER")).into());
+    }
+    let operators = &turn.config().operator;
+    let known = operators.iter().find(|operator| operator.name == params[0]);
+    let class = known.map(|known| known.class.clone());
+    // Which names there are is nobody's business, so a wrong one takes as long as a wrong password: somebody else's is
+    // checked, hashed if any is, and whatever comes of it is a no.
+    let hashed_first = |operator: &&Operator| !operator.password.starts_with("$argon2");
+    let Some(checked) = known.or_else(|| operators.iter().min_by_key(hashed_first)) else {
+        note_failure(turn, None);
+        return Err(numeric::password_mismatch().into());
+    };
+    let password = checked.password.clone();
+    let pending = Pending::Oper { reply: turn.defer(), name: params[0].to_string(), class };
+    turn.verify(params[1].to_string(), password, pending);
+    Ok(())
+}
+
+/// The password was checked; there is no class for a name that nobody has.
+pub fn oper_checked(turn: &mut Turn, name: &str, class: Option<&str>, is_right: bool) -> Outcome {
+    let Some(class) = class.filter(|_| is_right) else {
+        note_failure(turn, class.map(|_| name));
+        return Err(numeric::password_mismatch().into());
+    };
+    let text = format!("conn={} {} is operator name={name:?} class={class}", turn.conn.0, turn.prefix());
+    turn.note(log::Level::Info, Topic::Operator, text);
+    turn.change_me(|fact| {
+        fact.modes = fact.modes.with('o');
+        fact.class = Some(class.to_string());
+    });
+    turn.reply(numeric::you_are_operator());
+    Ok(())
+}
+
+/// A name that nobody has is not written down: it may be a password in the wrong place.
+fn note_failure(turn: &mut Turn, known: Option<&str>) {
+    let name = known.map_or("unknown".to_string(), |name| format!("{name:?}"));
+    let text = format!("conn={} {} failed to become operator name={name}", turn.conn.0, turn.prefix());
+    turn.note(log::Level::Warn, Topic::Operator, text);
+}
+
+fn kill(turn: &mut Turn, params: &[&str]) -> Outcome {
+    if turn.network().server_called(params[0]).is_some() || ServerName::parse(params[0]).is_some() {
+        return Err(numeric::cannot_kill_server().into());
+    }
+    let user = turn.user_called(params[0])?;
+    let reason = params.get(1).filter(|reason| !reason.is_empty()).copied().unwrap_or("no reason given");
+    let reason = cut(reason, turn.config().limits.kick_length).to_string();
+    let (user, prefix, by) = (user.id, user.prefix(), turn.prefix());
+    let text = format!("{by} killed {prefix} why=\"{reason}\"");
+    turn.note(log::Level::Info, Topic::Operator, text);
+    turn.request(user.server(), Request::Kill { user, by, reason });
+    Ok(())
+}
+
+fn wallops(turn: &mut Turn, params: &[&str]) -> Outcome {
+    if params[0].is_empty() {
+        return Err(numeric::need_more_params(Word::echo("WALLOPS")).into());
+    }
+    let by = turn.prefix();
+    let fixed = format!(":{by} WALLOPS :");
+    let text = cut(params[0], BODY_BYTES_MAX.saturating_sub(fixed.len())).to_string();
+    turn.pass(Passing::Wallops { by, text });
+    Ok(())
+}
+
+fn rehash(turn: &mut Turn, _: &[&str]) -> Outcome {
+    let text = format!("{} has the settings read again", turn.prefix());
+    turn.note(log::Level::Info, Topic::Operator, text);
+    let reply = turn.defer();
+    let ask = turn.ask(Pending::Rehash { reply });
+    turn.effect(Effect::ReadConfig { ask });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::{ConnId, Engine, Event, Identity, Origin, Pin};
+    use crate::wire::line::Lines;
+    use crate::wire::names::ServerId;
+    use crate::wire::time::Now;
+
+    #[test]
+    fn a_name_that_nobody_has_costs_as_much_as_a_wrong_password() {
+        let operator = |name: &str, password: &str| Operator {
+            name: name.to_string(),
+            password: password.to_string(),
+            class: "administrator".to_string(),
+        };
+        let operators = vec![operator("plain", "hay"), operator("hashed", "$argon2id$")];
+        let identity = Identity {
+            sid: ServerId::LOWEST,
+            name: ServerName::parse("hall.lan").unwrap(),
+            epoch: 1,
+            secret: Vec::new(),
+            pin: Pin([1; 32]),
+            clock_floor_ms: 0,
+            seed: [1; 32],
+            version: String::new(),
+        };
+        let config = Config { operator: operators, ..Config::default() };
+        let mut engine = Engine::new(config, identity, Now::default());
+        let conn = ConnId(1);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
+        engine.step(Now::default(), Event::Opened { conn, from: Origin::Client { address, secure: None } });
+        engine.step(Now::default(), Event::Lines { conn, lines: "NICK eve\nUSER eve 0 * :Eve".into() });
+        for (name, checked) in [("hashed", "$argon2id$"), ("nobody", "$argon2id$"), ("plain", "hay")] {
+            let lines = Lines::from(&format!("OPER {name} $argon2id$")[..]);
+            let effects = engine.step(Now::default(), Event::Lines { conn, lines });
+            let [Effect::Verify { ask, known, .. }] = &effects[..] else { panic!("{name}: {effects:?}") };
+            assert_eq!(known, checked, "{name}");
+            // Whoever guesses somebody else's password is still nobody.
+            let effects = engine.step(Now::default(), Event::Verified { ask: *ask, right: name == "nobody" });
+            let is_refused =
+                |effect: &Effect| matches!(effect, Effect::Send { line, .. } if line.contains(" 464 "));
+            assert!(effects.iter().any(is_refused), "{name}: {effects:?}");
+        }
+    }
+}

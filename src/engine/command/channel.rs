@@ -1,0 +1,263 @@
+//! JOIN, PART, TOPIC, KICK, INVITE and NAMES: coming together, and keeping order there.
+
+use super::{Command, Who};
+use crate::engine::mode::{Attempt, CHANNEL_MODES_AT_BIRTH};
+use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic};
+use crate::engine::peer::{Passing, Request};
+use crate::engine::turn::{Outcome, Refusal, Turn};
+use crate::engine::{policy, sight};
+use crate::wire::fold::fold;
+use crate::wire::letters::Letters;
+use crate::wire::message::cut;
+use crate::wire::names::{ChannelName, Word};
+use crate::wire::numeric;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "JOIN",
+        params_min: 1,
+        who: Who::Registered,
+        run: join,
+        usage: "<channel>{,<channel>} [<key>{,<key>}] | 0",
+        help: "Goes to a channel, and makes it if it does not exist; whoever makes it is its operator. 0 leaves all channels.",
+    },
+    Command {
+        name: "PART",
+        params_min: 1,
+        who: Who::Registered,
+        run: part,
+        usage: "<channel>{,<channel>} [:<reason>]",
+        help: "Leaves a channel.",
+    },
+    Command {
+        name: "TOPIC",
+        params_min: 1,
+        who: Who::Registered,
+        run: topic,
+        usage: "<channel> [:<topic>]",
+        help: "Shows a channel's topic, or sets it; an empty one removes it.",
+    },
+    Command {
+        name: "KICK",
+        params_min: 2,
+        who: Who::Registered,
+        run: kick,
+        usage: "<channel>{,<channel>} <nick>{,<nick>} [:<reason>]",
+        help: "Takes people off a channel that you run, or each off a channel of their own.",
+    },
+    Command {
+        name: "INVITE",
+        params_min: 0,
+        who: Who::Registered,
+        run: invite,
+        usage: "[<nick> <channel>]",
+        help: "Asks somebody to a channel, past its key, limit and invite-only mode; alone, it lists where you are asked to.",
+    },
+    Command {
+        name: "NAMES",
+        params_min: 0,
+        who: Who::Registered,
+        run: names,
+        usage: "<channel>{,<channel>}",
+        help: "Lists who is on a channel.",
+    },
+];
+
+fn join(turn: &mut Turn, params: &[&str]) -> Outcome {
+    if params[0] == "0" {
+        let channels: Vec<_> = turn.user().channels.iter().cloned().collect();
+        for channel in channels {
+            turn.change(Edit::Part { user: turn.me(), channel, reason: None });
+        }
+        return Ok(());
+    }
+    let mut keys = params.get(1).copied().unwrap_or_default().split(',');
+    for name in params[0].split(',').filter(|name| !name.is_empty()) {
+        let key = keys.next().filter(|key| !key.is_empty());
+        if let Err(refusal) = join_one(turn, name, key) {
+            turn.refuse(refusal);
+        }
+    }
+    Ok(())
+}
+
+fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
+    let name = turn.parse_channel_name(name)?;
+    let (id, user) = (name.folded(), turn.me());
+    if turn.user().channels.contains(&id) {
+        return Ok(());
+    }
+    if turn.user().channels.len() >= turn.config().limits.channels_per_user {
+        return Err(numeric::too_many_channels(&name).into());
+    }
+    let is_invited = turn.session().invited.contains(&id);
+    let joined = turn.stamp();
+    // A channel of people who are out of reach is still theirs: nobody gains it by a split.
+    match turn.network().channel_or_shadow(&id) {
+        Some(channel) => {
+            policy::allows(channel, Attempt::Join { user: turn.user(), key, is_invited })?;
+            let (name, birth) = (channel.name.clone(), channel.birth);
+            let fact = MemberFact { name, birth, joined, status: Letters::NONE };
+            turn.change(Edit::Join { user, channel: id.clone(), fact });
+        }
+        None => {
+            let fact = MemberFact { name, birth: joined, joined, status: Letters::NONE.with('o') };
+            let by = turn.server_name().to_string();
+            let setting = |letter: &char| Edit::Setting {
+                channel: id.clone(),
+                birth: joined,
+                item: Item::Mode(*letter),
+                value: Some(Setting::On),
+                by: by.clone(),
+            };
+            turn.change(Edit::Join { user, channel: id.clone(), fact });
+            turn.change_all(CHANNEL_MODES_AT_BIRTH.iter().map(setting).collect());
+        }
+    }
+    turn.session_mut().invited.remove(&id);
+    let channel = turn.network().channel(&id).expect("it has just been joined").clone();
+    if channel.topic.is_some() {
+        tell_topic(turn, &channel);
+    }
+    turn.names_of(&channel);
+    Ok(())
+}
+
+fn part(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let reason = params.get(1).filter(|reason| !reason.is_empty());
+    let reason = reason.map(|reason| cut(reason, turn.config().limits.kick_length).to_string());
+    for name in params[0].split(',').filter(|name| !name.is_empty()) {
+        match turn.own_channel(name).map(|channel| channel.name.folded()) {
+            Ok(channel) => turn.change(Edit::Part { user: turn.me(), channel, reason: reason.clone() }),
+            Err(refusal) => turn.refuse(refusal),
+        }
+    }
+    Ok(())
+}
+
+fn topic(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let Some(text) = params.get(1) else {
+        let channel = turn.channel(params[0])?.clone();
+        if !sight::sees_channel(turn, &channel) {
+            return Err(numeric::not_on_channel(&channel.name).into());
+        }
+        match channel.topic {
+            Some(_) => tell_topic(turn, &channel),
+            None => turn.reply(numeric::no_topic(&channel.name)),
+        }
+        return Ok(());
+    };
+    let channel = turn.own_channel(params[0])?;
+    policy::allows(channel, Attempt::SetTopic { user: turn.user() })?;
+    let text = cut(text, turn.config().limits.topic_length).to_string();
+    let by = turn.prefix();
+    let topic = Topic { text, by: by.clone(), at: turn.now.wall };
+    let (birth, channel) = (channel.birth, channel.name.folded());
+    let value = (!topic.text.is_empty()).then_some(Setting::Topic(topic));
+    turn.change(Edit::Setting { channel, birth, item: Item::Topic, value, by });
+    Ok(())
+}
+
+fn tell_topic(turn: &mut Turn, channel: &Channel) {
+    if let Some(topic) = &channel.topic {
+        turn.reply(numeric::topic(&channel.name, &topic.text));
+        turn.reply(numeric::topic_who_time(&channel.name, Word::echo(&topic.by), topic.at.seconds()));
+    }
+}
+
+fn kick(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let channels: Vec<&str> = params[0].split(',').filter(|name| !name.is_empty()).collect();
+    let nicks: Vec<&str> = params[1].split(',').filter(|nick| !nick.is_empty()).collect();
+    // Several people off one channel, or each off one of their own.
+    let pairs: Vec<(&str, &str)> = match &channels[..] {
+        [channel] => nicks.iter().map(|nick| (*channel, *nick)).collect(),
+        channels if channels.len() == nicks.len() => channels.iter().copied().zip(nicks).collect(),
+        _ => return Err(numeric::need_more_params(Word::echo("KICK")).into()),
+    };
+    let most = turn.config().limits.targets_per_message;
+    if let Some((_, beyond)) = pairs.get(most) {
+        turn.reply(numeric::too_many_targets(Word::echo(beyond)));
+    }
+    let reason = match params.get(2).filter(|reason| !reason.is_empty()) {
+        Some(reason) => cut(reason, turn.config().limits.kick_length).to_string(),
+        None => turn.user().nick.to_string(),
+    };
+    let mut refused = Vec::new();
+    for (channel, nick) in pairs.into_iter().take(most) {
+        // What bars from a channel is said once, however many people were to go.
+        if refused.contains(&channel) {
+            continue;
+        }
+        let outcome = may_kick_from(turn, channel);
+        if outcome.is_err() {
+            refused.push(channel);
+        }
+        if let Err(refusal) = outcome.and_then(|name| kick_one(turn, &name, nick, &reason)) {
+            turn.refuse(refusal);
+        }
+    }
+    Ok(())
+}
+
+/// The name of a channel, as it is written there, that the speaker runs.
+fn may_kick_from(turn: &Turn, name: &str) -> Result<ChannelName, Refusal> {
+    let channel = turn.own_channel(name)?;
+    policy::may_run(channel, turn.user())?;
+    Ok(channel.name.clone())
+}
+
+fn kick_one(turn: &mut Turn, name: &ChannelName, nick: &str, reason: &str) -> Outcome {
+    let user = turn.user_called(nick)?;
+    let channel = turn.channel(name.as_str())?;
+    let Some(member) = channel.member(user.id) else {
+        return Err(numeric::user_not_in_channel(&user.nick, name).into());
+    };
+    policy::may_kick(channel, turn.user(), user)?;
+    // Only their own server takes people off channels, and only from the join that was meant.
+    let (user, joined) = (user.id, member.fact.joined);
+    let (channel, by, reason) = (name.folded(), turn.prefix(), reason.to_string());
+    turn.request(user.server(), Request::Kick { channel, user, joined, by, reason });
+    Ok(())
+}
+
+fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
+    if params.is_empty() {
+        let invited = turn.session().invited.iter();
+        let invited: Vec<_> =
+            invited.filter_map(|id| turn.network().channel(id)).map(|channel| channel.name.clone()).collect();
+        turn.reply_all(invited.iter().map(numeric::invite_list));
+        turn.reply(numeric::end_of_invite_list());
+        return Ok(());
+    }
+    let [nick, channel, ..] = params[..] else {
+        return Err(numeric::need_more_params(Word::echo("INVITE")).into());
+    };
+    let user = turn.user_called(nick)?.clone();
+    let channel = turn.own_channel(channel)?;
+    if channel.has(user.id) {
+        return Err(numeric::user_on_channel(&user.nick, &channel.name).into());
+    }
+    policy::allows(channel, Attempt::Invite { user: turn.user() })?;
+    let channel = channel.name.clone();
+    turn.reply(numeric::inviting(&user.nick, &channel));
+    if let Some(away) = &user.fact.away {
+        turn.reply(numeric::away(&user.nick, away));
+    }
+    turn.pass(Passing::Invite { by: turn.prefix(), user: user.id, channel });
+    Ok(())
+}
+
+fn names(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let Some(channels) = params.first() else {
+        // All of the network at once is what LIST and WHO are for.
+        turn.no_names_of("*");
+        return Ok(());
+    };
+    for name in channels.split(',').filter(|name| !name.is_empty()) {
+        match turn.network().channel(&fold(name)).cloned() {
+            Some(channel) if sight::sees_channel(turn, &channel) => turn.names_of(&channel),
+            _ => turn.no_names_of(name),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! MODE: what a channel and a user are set to.
+
+use super::{Command, Who};
+use crate::engine::mode::{self, Kind, USER_MODES};
+use crate::engine::network::{Channel, Edit, Item, MaskFact, Setting, StatusFact};
+use crate::engine::turn::{Outcome, Refusal, Turn};
+use crate::engine::{policy, sight};
+use crate::wire::fold::Folded;
+use crate::wire::letters::Letters;
+use crate::wire::mask::Mask;
+use crate::wire::names::{ChannelName, Word};
+use crate::wire::numeric::{self, Words};
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "MODE",
+    params_min: 1,
+    who: Who::Registered,
+    run: mode,
+    usage: "<channel> [<letters> [<parameter>...]] | <nick> [<letters>]",
+    help: "Shows the modes of a channel or of yourself, or sets them: + and letters to set, - and letters to unset.",
+}];
+
+/// The longest mask that fits on a line beside everything else.
+const MASK_BYTES_MAX: usize = 160;
+
+fn mode(turn: &mut Turn, params: &[&str]) -> Outcome {
+    if ChannelName::looks_like(params[0]) {
+        return channel_mode(turn, params);
+    }
+    let user = turn.user_called(params[0])?;
+    if user.id != turn.me() {
+        return Err(numeric::users_dont_match().into());
+    }
+    match params.get(1) {
+        Some(letters) => set_user_modes(turn, letters),
+        None => {
+            let modes = format!("+{}", turn.user().fact.modes);
+            turn.reply(numeric::user_mode_is(&Words::from(modes.as_str())));
+        }
+    }
+    Ok(())
+}
+
+// Users.
+
+fn set_user_modes(turn: &mut Turn, letters: &str) {
+    let before = turn.user().fact.modes;
+    let (mut modes, mut on, mut has_unknown) = (before, true, false);
+    for letter in letters.chars() {
+        match letter {
+            '+' => on = true,
+            '-' => on = false,
+            _ => match USER_MODES.iter().find(|mode| mode.letter == letter) {
+                Some(mode) if mode.is_free || !on => modes = modes.set(letter, on),
+                // Nobody makes themselves an operator this way; as everywhere, it is passed over.
+                Some(_) => {}
+                None => has_unknown = true,
+            },
+        }
+    }
+    if modes != before {
+        turn.change_me(|fact| {
+            fact.modes = modes;
+            if !modes.has('o') {
+                fact.class = None;
+            }
+        });
+    }
+    if has_unknown {
+        turn.reply(numeric::unknown_user_mode());
+    }
+}
+
+// Channels.
+
+fn channel_mode(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let channel = turn.channel(params[0])?.clone();
+    if !sight::sees_channel(turn, &channel) {
+        return Err(numeric::not_on_channel(&channel.name).into());
+    }
+    let Some(letters) = params.get(1) else {
+        show(turn, &channel);
+        return Ok(());
+    };
+    let mut act = Act::new(&channel);
+    let mut words = params[2..].iter().copied();
+    let mut on = true;
+    for letter in letters.chars() {
+        let outcome = match letter {
+            '+' | '-' => {
+                on = letter == '+';
+                Ok(())
+            }
+            _ if mode::status(letter).is_some() => act.status(turn, on, letter, words.next()),
+            _ => match mode::channel_mode(letter).map(|mode| mode.kind) {
+                Some(Kind::List) => act.list(turn, on, letter, words.next()),
+                Some(Kind::Key) => act.key(turn, on, words.next()),
+                Some(Kind::Limit) if on => act.limit(turn, words.next()),
+                Some(Kind::Limit) | Some(Kind::Flag) => act.flag(turn, on, letter),
+                None => Err(numeric::unknown_mode(Word::from(letter)).into()),
+            },
+        };
+        if let Err(refusal) = outcome {
+            act.refuse(turn, refusal);
+        }
+    }
+    turn.change_all(act.edits);
+    Ok(())
+}
+
+/// 324 and 329. The key is for members only.
+fn show(turn: &mut Turn, channel: &Channel) {
+    let is_member = channel.has(turn.me());
+    let mut letters = "+".to_string();
+    let mut values = String::new();
+    for (letter, value) in &channel.modes {
+        letters.push(*letter);
+        if let Some(value) = value {
+            values.push(' ');
+            values.push_str(if *letter == 'k' && !is_member { "*" } else { value });
+        }
+    }
+    turn.reply(numeric::channel_mode_is(&channel.name, &Words::from((letters + &values).as_str())));
+    turn.reply(numeric::creation_time(&channel.name, channel.birth.time().seconds()));
+}
+
+/// One MODE, letter by letter: what it comes to, seen together, and told as one line.
+struct Act<'c> {
+    channel: &'c Channel,
+    id: Folded,
+    edits: Vec<Edit>,
+    with_value: usize,
+    refused: Vec<String>,
+    shown: Letters,
+}
+
+impl Act<'_> {
+    fn new(channel: &Channel) -> Act<'_> {
+        let id = channel.name.folded();
+        Act { channel, id, edits: Vec::new(), with_value: 0, refused: Vec::new(), shown: Letters::NONE }
+    }
+
+    /// Says each refusal once, however many letters it is for.
+    fn refuse(&mut self, turn: &mut Turn, refusal: Refusal) {
+        let words = format!("{refusal:?}");
+        if !self.refused.contains(&words) {
+            self.refused.push(words);
+            turn.refuse(refusal);
+        }
+    }
+
+    /// Whether one more letter with a parameter is within the limit; further ones are passed over.
+    fn counts(&mut self, turn: &Turn) -> bool {
+        self.with_value += 1;
+        self.with_value <= turn.config().limits.modes_per_line
+    }
+
+    fn set(&mut self, turn: &Turn, letter: char, value: Option<Setting>) {
+        let item = Item::Mode(letter);
+        // The last word on a letter counts, as if the earlier ones had not been said.
+        self.edits.retain(|edit| !matches!(edit, Edit::Setting { item: other, .. } if *other == item));
+        let now = self.channel.modes.get(&letter).map(|value| match value {
+            Some(text) => Setting::Value(text.clone()),
+            None => Setting::On,
+        });
+        if value != now {
+            let (channel, birth, by) = (self.id.clone(), self.channel.birth, turn.prefix());
+            self.edits.push(Edit::Setting { channel, birth, item, value, by });
+        }
+    }
+
+    fn flag(&mut self, turn: &Turn, on: bool, letter: char) -> Outcome {
+        policy::may_run(self.channel, turn.user())?;
+        self.set(turn, letter, on.then_some(Setting::On));
+        Ok(())
+    }
+
+    fn key(&mut self, turn: &Turn, on: bool, key: Option<&str>) -> Outcome {
+        policy::may_run(self.channel, turn.user())?;
+        if !on {
+            self.set(turn, 'k', None);
+            return Ok(());
+        }
+        let Some(key) = key.filter(|key| !key.is_empty()) else {
+            return Err(self.lacks_value('k', "You must give a key"));
+        };
+        let is_fit = key.len() <= turn.config().limits.key_length
+            && !key.starts_with(':')
+            && key.chars().all(|c| c != ' ' && c != ',' && !c.is_control());
+        if !is_fit {
+            // A key is not repeated, not even one that is none.
+            return Err(self.bad_value('k', "*", "That is no key, or too long"));
+        }
+        if self.counts(turn) {
+            self.set(turn, 'k', Some(Setting::Value(key.to_string())));
+        }
+        Ok(())
+    }
+
+    fn limit(&mut self, turn: &Turn, limit: Option<&str>) -> Outcome {
+        policy::may_run(self.channel, turn.user())?;
+        let Some(text) = limit.filter(|limit| !limit.is_empty()) else {
+            return Err(self.lacks_value('l', "You must give a number of members"));
+        };
+        let Some(limit) = text.parse::<u32>().ok().filter(|limit| *limit > 0) else {
+            return Err(self.bad_value('l', text, "Must be a number above 0"));
+        };
+        if self.counts(turn) {
+            self.set(turn, 'l', Some(Setting::Value(limit.to_string())));
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, turn: &mut Turn, on: bool, letter: char, mask: Option<&str>) -> Outcome {
+        let Some(text) = mask.filter(|mask| !mask.is_empty()) else {
+            return self.show_list(turn, letter);
+        };
+        policy::may_run(self.channel, turn.user())?;
+        let Some(mask) = Mask::complete(text).filter(|mask| mask.as_str().len() <= MASK_BYTES_MAX) else {
+            return Err(self.bad_value(letter, text, "That is no mask, or too long"));
+        };
+        if !self.counts(turn) {
+            return Ok(());
+        }
+        let mut known = self.channel.list(letter).map(|(known, _)| known);
+        let present = known.find(|known| known.eq_ignore_ascii_case(mask.as_str()));
+        if on == present.is_some() {
+            return Ok(());
+        }
+        if on && self.entries() >= turn.config().limits.list_entries {
+            return Err(numeric::ban_list_full(&self.channel.name, &mask).into());
+        }
+        let mask = present.cloned().unwrap_or_else(|| mask.to_string());
+        let by = turn.prefix();
+        let fact = on.then(|| MaskFact { by: by.clone(), at: turn.now.wall });
+        let (channel, birth) = (self.id.clone(), self.channel.birth);
+        self.edits.push(Edit::Mask { channel, birth, list: letter, mask, fact, by });
+        Ok(())
+    }
+
+    /// How many masks there will be on all lists together.
+    fn entries(&self) -> usize {
+        let lists = mode::channel_letters(Kind::List);
+        let present: usize = lists.chars().map(|letter| self.channel.list(letter).count()).sum();
+        let is_added = |edit: &&Edit| matches!(edit, Edit::Mask { fact: Some(_), .. });
+        let is_removed = |edit: &&Edit| matches!(edit, Edit::Mask { fact: None, .. });
+        let (added, removed) =
+            (self.edits.iter().filter(is_added).count(), self.edits.iter().filter(is_removed).count());
+        (present + added).saturating_sub(removed)
+    }
+
+    fn show_list(&mut self, turn: &mut Turn, letter: char) -> Outcome {
+        if letter != 'b' {
+            policy::may_run(self.channel, turn.user())?;
+        }
+        if self.shown.has(letter) {
+            return Ok(());
+        }
+        self.shown = self.shown.with(letter);
+        let name = &self.channel.name;
+        for (mask, fact) in self.channel.list(letter) {
+            let (mask, by, at) = (Word::echo(mask), Word::echo(&fact.by), fact.at.seconds());
+            turn.reply(match letter {
+                'b' => numeric::ban_list(name, mask, by, at),
+                'e' => numeric::exception_list(name, mask, by, at),
+                _ => numeric::invite_exception_list(name, mask, by, at),
+            });
+        }
+        turn.reply(match letter {
+            'b' => numeric::end_of_ban_list(name),
+            'e' => numeric::end_of_exception_list(name),
+            _ => numeric::end_of_invite_exception_list(name),
+        });
+        Ok(())
+    }
+
+    fn status(&mut self, turn: &Turn, on: bool, letter: char, nick: Option<&str>) -> Outcome {
+        let Some(nick) = nick.filter(|nick| !nick.is_empty()) else {
+            return Err(self.lacks_value(letter, "You must name a member"));
+        };
+        let user = turn.user_called(nick)?;
+        let Some(member) = self.channel.member(user.id) else {
+            return Err(numeric::user_not_in_channel(&user.nick, &self.channel.name).into());
+        };
+        match on {
+            true => policy::may_give(self.channel, turn.user(), letter)?,
+            false => policy::may_take(self.channel, turn.user(), user, letter)?,
+        }
+        if !self.counts(turn) {
+            return Ok(());
+        }
+        let (channel, birth, by) = (self.id.clone(), self.channel.birth, turn.prefix());
+        let is_same = |edit: &Edit| matches!(edit, Edit::Status { user: other, letter: of, .. } if (*other, *of) == (user.id, letter));
+        self.edits.retain(|edit| !is_same(edit));
+        if member.status.has(letter) != on {
+            let fact = StatusFact { on, joined: member.fact.joined };
+            self.edits.push(Edit::Status { channel, birth, user: user.id, letter, fact, by });
+        }
+        Ok(())
+    }
+
+    fn lacks_value(&self, letter: char, why: &str) -> Refusal {
+        self.bad_value(letter, "*", why)
+    }
+
+    fn bad_value(&self, letter: char, value: &str, why: &str) -> Refusal {
+        let (letter, value) = (Word::from(letter), Word::echo(value));
+        numeric::invalid_mode_param(&self.channel.name, letter, value, why).into()
+    }
+}

@@ -1,0 +1,57 @@
+//! AWAY and SETNAME: what people say of themselves.
+
+use super::{Command, Who};
+use crate::engine::cap::Cap;
+use crate::engine::turn::{Outcome, Turn};
+use crate::wire::message::cut;
+use crate::wire::numeric;
+use crate::wire::standard::Standard;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "AWAY",
+        params_min: 0,
+        who: Who::Registered,
+        run: away,
+        usage: "[:<why>]",
+        help: "Says that you are not at hand, to everyone who writes to you; without a text, that you are back.",
+    },
+    Command {
+        name: "SETNAME",
+        params_min: 1,
+        who: Who::Registered,
+        run: setname,
+        usage: ":<real name>",
+        help: "Changes your real name.",
+    },
+];
+
+fn away(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let why = params.first().filter(|why| !why.is_empty());
+    let why = why.map(|why| cut(why, turn.config().limits.away_length).to_string());
+    let reply = if why.is_some() { numeric::now_away() } else { numeric::unaway() };
+    if turn.user().fact.away != why {
+        turn.change_me(|fact| fact.away = why);
+    }
+    turn.reply(reply);
+    Ok(())
+}
+
+fn setname(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let (name, most) = (params[0], turn.config().limits.realname_length);
+    if name.trim().is_empty() || name.len() > most {
+        let why = format!("A real name has 1 to {most} bytes");
+        let refusal = Standard::fail("SETNAME", "INVALID_REALNAME", why);
+        if !turn.wants(Cap::Setname) {
+            return Err(refusal.into());
+        }
+        // FAIL is part of what a client agrees on with this capability, whatever else it knows.
+        let line = refusal.line(turn.server_name());
+        turn.say(line);
+        return Ok(());
+    }
+    if turn.user().fact.realname != name {
+        turn.change_me(|fact| fact.realname = name.to_string());
+    }
+    Ok(())
+}

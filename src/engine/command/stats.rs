@@ -1,0 +1,123 @@
+//! STATS: figures of a server, by letter.
+
+use super::{Command, Who};
+use crate::engine::Engine;
+use crate::engine::effect::Effect;
+use crate::engine::event::Traffic;
+use crate::engine::pending::Pending;
+use crate::engine::query::Query;
+use crate::engine::turn::{Outcome, Turn};
+use crate::wire::names::Word;
+use crate::wire::numeric::{self, Numeric};
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "STATS",
+    params_min: 1,
+    who: Who::Registered,
+    run: stats,
+    usage: "<letter> [<server>]",
+    help: "Shows figures of a server. u: how long it is up. p: operators who are here. For operators with the right `stats` also l: this server's connections and their traffic, m: how often each command was given, o: operators of the config.",
+}];
+
+pub const QUERIES: &[&Query] = &[&STATS];
+
+const STATS: Query = Query { name: "STATS", answer };
+
+/// What everyone may see.
+const FOR_ALL: &[&str] = &["u", "p"];
+
+fn stats(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let letter = params[0];
+    if !FOR_ALL.contains(&letter) && !turn.has_right("stats") {
+        let refusal = match turn.user().is_operator() {
+            true => numeric::no_operator_right(Word::echo("stats")),
+            false => numeric::no_privileges(),
+        };
+        turn.reply(refusal);
+        turn.reply(numeric::end_of_stats(Word::echo(letter)));
+        return Ok(());
+    }
+    if letter == "l" {
+        let at = params.get(1).copied();
+        if turn.server_meant(at)? != turn.server_id() {
+            let why = "Connections are shown by their own server only: ask it from there";
+            turn.reply(numeric::unknown_error(Word::echo("STATS"), why));
+            turn.reply(numeric::end_of_stats(Word::echo(letter)));
+            return Ok(());
+        }
+        // Only the edge knows how much waits in each queue.
+        let reply = turn.defer();
+        let ask = turn.ask(Pending::Traffic { reply });
+        turn.effect(Effect::Measure { ask });
+        return Ok(());
+    }
+    turn.query(&STATS, letter, params.get(1).copied())
+}
+
+fn answer(engine: &Engine, letter: &str) -> Vec<Numeric> {
+    let mut answer = match letter {
+        "u" => vec![up_time((engine.now.steady_ms - engine.started.steady_ms) / 1000)],
+        "p" => operators_here(engine),
+        "m" => {
+            let counted = engine.tally.commands.iter();
+            counted
+                .map(|(name, tally)| numeric::stats_commands(Word::echo(name), tally.count, tally.bytes, 0))
+                .collect()
+        }
+        "o" => {
+            let operators = engine.config.operator.iter();
+            operators
+                .map(|operator| {
+                    let (name, class) = (Word::echo(&operator.name), Word::echo(&operator.class));
+                    numeric::stats_operator_line(Word::echo("*@*"), name, class)
+                })
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    answer.push(numeric::end_of_stats(Word::echo(letter)));
+    answer
+}
+
+fn up_time(seconds: u64) -> Numeric {
+    numeric::stats_uptime(seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
+}
+
+fn operators_here(engine: &Engine) -> Vec<Numeric> {
+    let users = engine.network.users_of(engine.identity.sid).filter(|user| user.is_operator());
+    let lines = users.map(|user| {
+        let idle_s = engine.sessions.of_user(user.id).map_or(0, |session| session.idle_s(engine.now));
+        numeric::stats_text(Word::from('p'), &format!("{} idle {idle_s} s", user.prefix()))
+    });
+    let mut lines: Vec<Numeric> = lines.collect();
+    lines.push(numeric::stats_text(Word::from('p'), &format!("{} operator(s)", lines.len())));
+    lines
+}
+
+/// The edge has measured its connections.
+pub fn traffic_measured(turn: &mut Turn, measured: &[Traffic]) -> Outcome {
+    let lines = measured.iter().filter_map(|traffic| {
+        let (name, opened_ms) = match turn.engine.links.by_conn.get(&traffic.conn) {
+            Some(link) => (link.label(), link.opened_ms),
+            None => {
+                let session = turn.engine.sessions.get(traffic.conn)?;
+                let user = session.user().and_then(|user| turn.network().user(user));
+                (user.map_or_else(|| session.address.to_string(), |user| user.prefix()), session.opened_ms)
+            }
+        };
+        let open_s = turn.now.steady_ms.saturating_sub(opened_ms) / 1000;
+        Some(numeric::stats_link_info(
+            Word::echo(&name),
+            traffic.queued_bytes,
+            traffic.sent_lines,
+            traffic.sent_bytes / 1024,
+            traffic.received_lines,
+            traffic.received_bytes / 1024,
+            &open_s.to_string(),
+        ))
+    });
+    let lines: Vec<Numeric> = lines.collect();
+    turn.reply_all(lines);
+    turn.reply(numeric::end_of_stats(Word::from('l')));
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! PRIVMSG, NOTICE and TAGMSG: what people say to channels, to each other, and operators to everyone.
+
+use super::{Command, Who};
+use crate::engine::mode::{self, Attempt};
+use crate::engine::network::{Edit, Message, Target, Verb};
+use crate::engine::peer::Passing;
+use crate::engine::policy;
+use crate::engine::turn::{Outcome, Turn};
+use crate::wire::fold::fold;
+use crate::wire::letters::Letters;
+use crate::wire::message::{BODY_BYTES_MAX, cut};
+use crate::wire::names::{ChannelName, Word};
+use crate::wire::numeric;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "PRIVMSG",
+        params_min: 0,
+        who: Who::Registered,
+        run: privmsg,
+        usage: "<target>{,<target>} :<text>",
+        help: "Says something to a channel, to those of it with a status (@#channel) or to a person; operators may say it to everyone ($$*).",
+    },
+    Command {
+        name: "NOTICE",
+        params_min: 0,
+        who: Who::Registered,
+        run: notice,
+        usage: "<target>{,<target>} :<text>",
+        help: "As PRIVMSG, but nothing must answer it by itself, and no error comes back.",
+    },
+    Command {
+        name: "TAGMSG",
+        params_min: 0,
+        who: Who::Registered,
+        run: tagmsg,
+        usage: "<target>{,<target>}",
+        help: "Sends client-only tags and no text, such as a reaction, or that one is typing.",
+    },
+];
+
+/// Client tags that are true only for a moment: said everywhere, kept nowhere.
+const MOMENTARY: &[&str] = &["+typing", "+draft/typing"];
+
+fn privmsg(turn: &mut Turn, params: &[&str]) -> Outcome {
+    say(turn, Verb::Privmsg, params)
+}
+
+fn notice(turn: &mut Turn, params: &[&str]) -> Outcome {
+    say(turn, Verb::Notice, params)
+}
+
+fn tagmsg(turn: &mut Turn, params: &[&str]) -> Outcome {
+    say(turn, Verb::Tagmsg, params)
+}
+
+fn say(turn: &mut Turn, verb: Verb, params: &[&str]) -> Outcome {
+    // What answers by itself must never be answered by itself: NOTICE has no errors.
+    let answers = verb != Verb::Notice;
+    let Some(targets) = params.first().filter(|targets| !targets.is_empty()) else {
+        return if answers { Err(numeric::no_recipient(verb.name()).into()) } else { Ok(()) };
+    };
+    let text = params.get(1).copied().unwrap_or_default();
+    if text.is_empty() && verb != Verb::Tagmsg {
+        return if answers { Err(numeric::no_text_to_send().into()) } else { Ok(()) };
+    }
+    if verb == Verb::Tagmsg && turn.client_tags.is_empty() {
+        return Ok(());
+    }
+    let now_ms = turn.now.steady_ms;
+    turn.session_mut().spoke_ms = now_ms;
+    let mut names: Vec<&str> = Vec::new();
+    for name in targets.split(',').filter(|name| !name.is_empty()) {
+        if !names.iter().any(|known| fold(known) == fold(name)) {
+            names.push(name);
+        }
+    }
+    let most = turn.config().limits.targets_per_message;
+    if let Some(beyond) = names.get(most).filter(|_| answers) {
+        turn.reply(numeric::too_many_targets(Word::echo(beyond)));
+    }
+    for name in names.into_iter().take(most) {
+        if let Err(refusal) = say_to(turn, verb, name, text)
+            && answers
+        {
+            turn.refuse(refusal);
+        }
+    }
+    Ok(())
+}
+
+fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str) -> Outcome {
+    if let Some(mask) = name.strip_prefix("$$").filter(|_| verb != Verb::Tagmsg) {
+        return broadcast(turn, verb, mask, text);
+    }
+    // Of several signs the lowest counts, since whoever is more is that as well.
+    let channel_name = name.trim_start_matches(|c| mode::status_of_sign(c).is_some());
+    let signs = name[..name.len() - channel_name.len()].chars().filter_map(mode::status_of_sign);
+    let least = signs.min_by_key(|letter| mode::rank(Letters::NONE.with(*letter)));
+    if ChannelName::looks_like(channel_name) {
+        let channel = turn.channel(channel_name)?;
+        policy::allows(channel, Attempt::Speak { user: turn.user() })?;
+        if least.is_some() && !channel.has(turn.me()) {
+            return Err(numeric::cannot_send_to_channel(&channel.name).into());
+        }
+        let target = Target::Channel { name: channel.name.clone(), least };
+        send(turn, verb, name, target, text);
+        return Ok(());
+    }
+    let user = turn.user_called(name)?.clone();
+    send(turn, verb, user.nick.as_str(), Target::User { user: user.id, nick: user.nick.clone() }, text);
+    if let (Verb::Privmsg, Some(away)) = (verb, &user.fact.away) {
+        turn.reply(numeric::away(&user.nick, away));
+    }
+    Ok(())
+}
+
+fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str) {
+    let (sender, account) = (turn.me(), turn.user().fact.account.clone());
+    let (source, tags) = (turn.prefix(), turn.client_tags.clone());
+    // Cut here, so that every server keeps, and everyone hears, the same.
+    let fixed = format!(":{source} {} {name} :", verb.name());
+    let text = match verb {
+        Verb::Tagmsg => String::new(),
+        _ => cut(text, BODY_BYTES_MAX.saturating_sub(fixed.len())).to_string(),
+    };
+    let is_momentary = verb == Verb::Tagmsg && tags.iter().all(|(key, _)| MOMENTARY.contains(&key.as_str()));
+    let message = Message { verb, sender, source, account, target, text, tags };
+    match is_momentary {
+        true => turn.pass(Passing::Tags(message)),
+        false => turn.change(Edit::Message(message)),
+    }
+}
+
+/// To everyone on the servers whose names match.
+fn broadcast(turn: &mut Turn, verb: Verb, mask: &str, text: &str) -> Outcome {
+    if !turn.user().is_operator() {
+        return Err(numeric::no_privileges().into());
+    }
+    if !turn.has_right("broadcast") {
+        return Err(numeric::no_operator_right(Word::echo("broadcast")).into());
+    }
+    let (by, mask) = (turn.prefix(), Word::echo(mask).to_string());
+    let fixed = format!(":{by} {} $${mask} :", verb.name());
+    let text = cut(text, BODY_BYTES_MAX.saturating_sub(fixed.len())).to_string();
+    turn.pass(Passing::Broadcast { by, mask, verb: verb.name().to_string(), text });
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! WHO and WHOX: people, one line each, with the fields that were asked for.
+
+use super::{Command, Who};
+use crate::engine::network::{Channel, User};
+use crate::engine::sight;
+use crate::engine::turn::{Outcome, Turn};
+use crate::wire::fold::fold;
+use crate::wire::mask::glob_matches;
+use crate::wire::names::{ChannelName, Word};
+use crate::wire::numeric::{self, Numeric};
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "WHO",
+    params_min: 0,
+    who: Who::Registered,
+    run: who,
+    usage: "[<channel> | <mask>] [o][%<fields>[,<token>]]",
+    help: "Lists people: those on a channel, or whose nick, user name, host, server or real name fits. o: operators only. With %tcuihsnfdlaor, WHOX: the fields that are named.",
+}];
+
+/// The fields of WHOX, in the order in which they are always sent.
+const FIELDS: &str = "tcuihsnfdlaor";
+
+struct Asked<'a> {
+    operators_only: bool,
+    /// What WHOX asks for; `None` for plain WHO.
+    fields: Option<&'a str>,
+    token: &'a str,
+}
+
+fn who(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let mask = params.first().copied().unwrap_or("*");
+    let options = params.get(1).copied().unwrap_or_default();
+    let (flags, whox) = options.split_once('%').map_or((options, None), |(flags, whox)| (flags, Some(whox)));
+    let (fields, token) = match whox {
+        Some(whox) => whox.split_once(',').map_or((Some(whox), "0"), |(fields, token)| (Some(fields), token)),
+        None => (None, "0"),
+    };
+    let is_token = (1..=3).contains(&token.len()) && token.chars().all(|c| c.is_ascii_digit());
+    let token = if is_token { token } else { "0" };
+    let asked = Asked { operators_only: flags.contains('o'), fields, token };
+    let lines = match mask {
+        // There is nothing to say of anybody, and plain WHO is not what was asked for.
+        _ if fields.is_some_and(|fields| !fields.contains(|field| FIELDS.contains(field))) => Vec::new(),
+        name if ChannelName::looks_like(name) => of_channel(turn, name, &asked),
+        mask => of_mask(turn, mask, &asked),
+    };
+    turn.reply_all(lines);
+    turn.reply(numeric::end_of_who(Word::echo(mask)));
+    Ok(())
+}
+
+fn of_channel(turn: &Turn, name: &str, asked: &Asked) -> Vec<Numeric> {
+    let channel = turn.network().channel(&fold(name)).filter(|channel| sight::sees_channel(turn, channel));
+    let Some(channel) = channel else { return Vec::new() };
+    let people = channel.members().filter_map(|(id, _)| turn.network().user(id));
+    let people = people.filter(|user| sight::finds_user(turn, user));
+    people.filter(|user| asked.means(user)).map(|user| asked.line(turn, user, Some(channel))).collect()
+}
+
+fn of_mask(turn: &Turn, mask: &str, asked: &Asked) -> Vec<Numeric> {
+    // Whoever knows the nick finds the person.
+    if let Some(user) = turn.network().user_called(mask) {
+        return if asked.means(user) {
+            vec![asked.line(turn, user, shared_channel(turn, user))]
+        } else {
+            Vec::new()
+        };
+    }
+    let mask = if mask == "0" || mask.is_empty() { "*" } else { mask };
+    let fits = |user: &&User| {
+        let server = turn.network().server_name(user.server());
+        let fact = &user.fact;
+        let texts = [user.nick.as_str(), &fact.username, &fact.host, server, &fact.realname];
+        texts.iter().any(|text| glob_matches(mask, text))
+    };
+    let people = turn.network().users().filter(|user| sight::finds_user(turn, user) && asked.means(user));
+    people.filter(fits).map(|user| asked.line(turn, user, shared_channel(turn, user))).collect()
+}
+
+/// A channel to show somebody on, where nobody asked for one: it must be no news to the asker.
+fn shared_channel<'t>(turn: &'t Turn, user: &User) -> Option<&'t Channel> {
+    let channels = user.channels.iter().filter_map(|name| turn.network().channel(name));
+    channels.into_iter().find(|channel| sight::is_shown_channel(turn, channel))
+}
+
+impl Asked<'_> {
+    fn means(&self, user: &User) -> bool {
+        !self.operators_only || user.is_operator()
+    }
+
+    fn line(&self, turn: &Turn, user: &User, channel: Option<&Channel>) -> Numeric {
+        let fact = &user.fact;
+        let server = Word::echo(turn.network().server_name(user.server()));
+        let hops = turn.engine.routes.hops(user.server());
+        let name = channel.map_or(Word::echo("*"), |channel| Word::from(&channel.name));
+        let flags = flags(turn, user, channel);
+        let Some(fields) = self.fields else {
+            let (username, host) = (Word::echo(&fact.username), Word::echo(&fact.host));
+            return numeric::who_reply(name, username, host, server, &user.nick, flags, hops, &fact.realname);
+        };
+        let word = |field: char| match field {
+            't' => Word::echo(self.token),
+            'c' => name.clone(),
+            'u' => Word::echo(&fact.username),
+            'i' => match user.id == turn.me() || turn.has_right("see-all") {
+                true => Word::echo(&fact.address),
+                false => Word::echo("255.255.255.255"),
+            },
+            'h' => Word::echo(&fact.host),
+            's' => server.clone(),
+            'n' => Word::from(&user.nick),
+            'f' => flags.clone(),
+            'd' => Word::echo(&hops.to_string()),
+            'l' => Word::echo(&self.idle_s(turn, user).to_string()),
+            'a' => Word::echo(fact.account.as_deref().unwrap_or("0")),
+            // How high somebody is on the channel has no number here.
+            _ => Word::echo("n/a"),
+        };
+        let words =
+            FIELDS.chars().filter(|field| *field != 'r' && fields.contains(*field)).map(word).collect();
+        match fields.contains('r') {
+            true => numeric::whox_reply_with_realname(&words, &fact.realname),
+            false => numeric::whox_reply(&words),
+        }
+    }
+
+    /// How long somebody has said nothing; not known of people on other servers.
+    fn idle_s(&self, turn: &Turn, user: &User) -> u64 {
+        turn.session_of(user.id).map_or(0, |session| session.idle_s(turn.now))
+    }
+}
+
+/// H here or G gone, * operator, what they are on the channel, and B bot, in the order that clients read them in.
+fn flags(turn: &Turn, user: &User, channel: Option<&Channel>) -> Word {
+    let mut flags = if user.fact.away.is_some() { "G" } else { "H" }.to_string();
+    if user.is_operator() {
+        flags.push('*');
+    }
+    let status = channel.map(|channel| channel.status(user.id)).unwrap_or_default();
+    flags.push_str(&turn.signs(status));
+    if user.has_mode('B') {
+        flags.push('B');
+    }
+    Word::echo(&flags)
+}

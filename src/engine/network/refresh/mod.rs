@@ -1,0 +1,124 @@
+//! The view, brought up to date where facts were touched, and compared with what it was.
+//!
+//! Whatever the cause, a live change, a merge or a server lost from sight, the same thing happens:
+//! what the touched facts mean is computed anew, and the difference becomes news.
+
+mod channels;
+mod users;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::change::{Change, Edit, Key};
+use super::news::{Leaving, News, Split};
+use super::server::Standing;
+use super::user::User;
+use super::{Network, UserId};
+use crate::wire::fold::Folded;
+use crate::wire::names::ServerId;
+
+/// Why the view is computed anew, which decides the words for what changed.
+pub(super) enum Cause<'a> {
+    Change(&'a Change),
+    Merged,
+    Reach,
+}
+
+/// What has to be computed anew.
+#[derive(Default)]
+pub(super) struct Touched {
+    pub servers: BTreeSet<ServerId>,
+    pub users: BTreeSet<UserId>,
+    pub members: BTreeSet<(Folded, UserId)>,
+    pub items: BTreeMap<Folded, Vec<Key>>,
+}
+
+impl Touched {
+    pub fn from_keys(keys: Vec<Key>) -> Touched {
+        let mut touched = Touched::default();
+        for key in keys {
+            match &key {
+                Key::Server(server) => drop(touched.servers.insert(*server)),
+                Key::User(user) => drop(touched.users.insert(*user)),
+                Key::Member(channel, user) => drop(touched.members.insert((channel.clone(), *user))),
+                Key::Setting(channel, ..) | Key::Status(channel, ..) | Key::Mask(channel, ..) => {
+                    touched.items.entry(channel.clone()).or_default().push(key);
+                }
+            }
+        }
+        touched
+    }
+}
+
+/// What a user was before, if anyone could know.
+type Before = BTreeMap<UserId, Option<User>>;
+
+impl Network {
+    pub(super) fn refresh(&mut self, mut touched: Touched, cause: &Cause) -> Vec<News> {
+        let names_before = self.refresh_servers(&mut touched);
+        let before = self.refresh_users(&mut touched);
+        let (leaving, joining, settings) = self.refresh_channels(touched, &before, cause);
+
+        // Whoever goes makes room first, and goes by the name that they were known by.
+        let mut news = self.quits(&before, &names_before, cause);
+        news.extend(leaving);
+        news.extend(self.renames(&before));
+        news.extend(self.other_changes(&before));
+        news.extend(joining);
+        news.extend(settings);
+        for (server, name_before) in names_before {
+            if self.shows_server(server) {
+                if self.shown.insert(server) {
+                    news.push(News::ServerCame { server });
+                }
+            } else if self.shown.remove(&server)
+                && let Some(name) = name_before
+            {
+                news.push(News::ServerWent { server, name });
+            }
+        }
+        news
+    }
+
+    fn shows_server(&self, server: ServerId) -> bool {
+        self.servers.contains_key(&server) && self.standing(server) == Standing::Present
+    }
+
+    fn split_from(&self, far: ServerId, name: Option<&str>) -> Split {
+        let far = name.unwrap_or_else(|| self.server_name(far)).to_string();
+        Split { near: self.server_name(self.me).to_string(), far }
+    }
+}
+
+impl Cause<'_> {
+    fn by(&self) -> Option<String> {
+        match self {
+            Cause::Change(Change {
+                edit: Edit::Setting { by, .. } | Edit::Status { by, .. } | Edit::Mask { by, .. },
+                ..
+            }) => Some(by.clone()),
+            _ => None,
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        matches!(self, Cause::Change(Change { more: true, .. }))
+    }
+
+    /// Whether this ends an act of several changes, so that those who collect it are told even if
+    /// its last part changed nothing.
+    fn is_continued(&self) -> bool {
+        self.by().is_some()
+    }
+
+    fn leaving(&self) -> Leaving {
+        match self {
+            Cause::Change(Change { edit: Edit::Part { reason, .. }, .. }) => {
+                Leaving::Parted { reason: reason.clone() }
+            }
+            Cause::Change(Change { edit: Edit::Kick { by, reason, .. }, .. }) => {
+                Leaving::Kicked { by: by.clone(), reason: reason.clone() }
+            }
+            _ => Leaving::Parted { reason: None },
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Who is here, by which name, and what of that is new.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Before, Cause, Touched};
+use crate::defect::{Defect, is_planted};
+use crate::engine::merge::Fact;
+use crate::engine::network::change::{Change, Edit, Key, Value};
+use crate::engine::network::news::{Neighbour, News, Quit};
+use crate::engine::network::server::{Server, Standing};
+use crate::engine::network::user::{User, UserFact};
+use crate::engine::network::{Network, UserId};
+use crate::wire::fold::Folded;
+use crate::wire::names::{Nick, ServerId};
+
+impl Network {
+    /// Answers with the names under which the touched servers were known.
+    pub(super) fn refresh_servers(&mut self, touched: &mut Touched) -> BTreeMap<ServerId, Option<String>> {
+        let mut names_before = BTreeMap::new();
+        for &id in &touched.servers {
+            let name = self.servers.get(&id).map(|server| server.fact.name.clone());
+            names_before.insert(id, name);
+            let latest =
+                self.facts.siblings(&Key::Server(id)).iter().max_by_key(|fact| fact.dot.origin.epoch);
+            match latest {
+                Some(Fact { dot, value: Value::Server(fact), .. }) => {
+                    let server = Server { id, epoch: dot.origin.epoch, fact: fact.clone() };
+                    self.servers.insert(id, server);
+                    self.forget_epochs_before(id, dot.origin.epoch, &mut touched.members);
+                }
+                _ => drop(self.servers.remove(&id)),
+            }
+            touched.users.extend(self.user_keys(id));
+            let (first, last) = UserId::range_of(id);
+            touched.users.extend(self.users.range(first..=last).map(|(user, _)| *user));
+        }
+        names_before
+    }
+
+    /// A server that started anew ended all its users of the run before; no view can show them again.
+    fn forget_epochs_before(&mut self, id: ServerId, epoch: u32, members: &mut BTreeSet<(Folded, UserId)>) {
+        let earlier = |fact: &Fact<Value>| fact.dot.origin.server == id && fact.dot.origin.epoch < epoch;
+        self.facts.forget(&Key::Server(id), earlier);
+        for user in self.user_keys(id) {
+            self.facts.forget(&Key::User(user), earlier);
+        }
+        let (first, last) = UserId::range_of(id);
+        let memberships: Vec<_> = self
+            .memberships
+            .range(first..=last)
+            .flat_map(|(user, channels)| channels.iter().map(move |channel| (channel.clone(), *user)))
+            .collect();
+        for (channel, user) in memberships {
+            if self.facts.forget(&Key::Member(channel.clone(), user), earlier) {
+                members.insert((channel, user));
+            }
+        }
+    }
+
+    /// What is said of a user who is still there.
+    fn living(&self, id: UserId) -> Option<(UserFact, Standing)> {
+        let server = self.servers.get(&id.server())?;
+        let fact = self.facts.get(&Key::User(id))?;
+        let Value::User(user) = &fact.value else { return None };
+        let current = fact.dot.origin.epoch == server.epoch;
+        current.then(|| (user.clone(), self.standing(id.server())))
+    }
+
+    pub(super) fn refresh_users(&mut self, touched: &mut Touched) -> Before {
+        let mut before = Before::new();
+        let mut nicks = BTreeSet::new();
+        for &id in &touched.users {
+            let old = self.users.remove(&id);
+            let new = self.living(id);
+            if let Some(user) = &old
+                && user.standing != Standing::Forgotten
+            {
+                let nick = user.fact.nick.folded();
+                if let Some(claims) = self.claims.get_mut(&nick) {
+                    claims.remove(&id);
+                    if claims.is_empty() {
+                        self.claims.remove(&nick);
+                    }
+                }
+                nicks.insert(nick);
+            }
+            let standing = |user: &Option<User>| user.as_ref().map(|user| user.standing);
+            let mut standing_now = None;
+            if let Some((fact, standing)) = new {
+                standing_now = Some(standing);
+                if standing != Standing::Forgotten {
+                    self.claims.entry(fact.nick.folded()).or_default().insert(id);
+                    nicks.insert(fact.nick.folded());
+                }
+                let (nick, channels) = match &old {
+                    Some(user) => (user.nick.clone(), user.channels.clone()),
+                    None => (fact.nick.clone(), BTreeSet::new()),
+                };
+                self.users.insert(id, User { id, nick, fact, standing, channels });
+            }
+            if standing(&old) != standing_now {
+                let channels = self.memberships.get(&id).into_iter().flatten();
+                touched.members.extend(channels.map(|channel| (channel.clone(), id)));
+            }
+            before.insert(id, old);
+        }
+        for nick in nicks {
+            self.refresh_claims(&nick, &mut before);
+        }
+        before
+    }
+
+    /// The oldest claim has the nick; everyone else is shown under their UID.
+    fn refresh_claims(&mut self, nick: &Folded, before: &mut Before) {
+        let holder = self.holder(nick);
+        for id in self.claims.get(nick).cloned().unwrap_or_default() {
+            let Some(user) = self.users.get_mut(&id) else { continue };
+            let has_it = holder == Some(id) || is_planted(Defect::NickForBoth);
+            let shown = if has_it { user.fact.nick.clone() } else { Nick::from(id) };
+            if user.nick != shown {
+                before.entry(id).or_insert_with(|| Some(user.clone()));
+                user.nick = shown;
+            }
+            if user.nick != user.fact.nick && id.server() == self.me {
+                self.lost_nicks.insert(id);
+            }
+        }
+    }
+
+    pub(super) fn quits(
+        &self,
+        before: &Before,
+        names: &BTreeMap<ServerId, Option<String>>,
+        cause: &Cause,
+    ) -> Vec<News> {
+        let mut quits = Vec::new();
+        for (&id, old) in before {
+            let Some(old) = old.as_ref().filter(|old| old.is_visible() && self.user(id).is_none()) else {
+                continue;
+            };
+            let (reason, split) = match cause {
+                Cause::Change(Change { edit: Edit::Quit { reason, .. }, .. }) => (reason.clone(), None),
+                _ => {
+                    let name = names.get(&id.server()).and_then(Option::as_deref);
+                    let split = self.split_from(id.server(), name);
+                    (format!("{} {}", split.near, split.far), Some(split))
+                }
+            };
+            quits.push(News::Quit(Quit {
+                user: id,
+                source: old.prefix(),
+                nick: old.nick.clone(),
+                username: old.fact.username.clone(),
+                host: old.fact.host.clone(),
+                realname: old.fact.realname.clone(),
+                account: old.fact.account.clone(),
+                is_bot: old.has_mode('B'),
+                channels: old.channels.iter().cloned().collect(),
+                reason,
+                split,
+            }));
+        }
+        quits
+    }
+
+    fn neighbour(&self, user: UserId, before: &Before) -> Neighbour {
+        let now = self.users.get(&user).map(|user| &user.channels);
+        let then = before.get(&user).and_then(Option::as_ref).map(|user| &user.channels);
+        let on = match (now, then) {
+            (Some(now), Some(then)) => now.intersection(then).cloned().collect(),
+            _ => Vec::new(),
+        };
+        Neighbour { user, on }
+    }
+
+    /// Renames in an order in which no nick is shown twice, through a UID where two trade places.
+    pub(super) fn renames(&self, before: &Before) -> Vec<News> {
+        let mut news = Vec::new();
+        let mut waiting: Vec<(UserId, Nick, Nick)> = Vec::new();
+        for (&id, old) in before {
+            if let (Some(old), Some(new)) = (old, self.user(id))
+                && old.is_visible()
+                && old.nick != new.nick
+            {
+                waiting.push((id, old.nick.clone(), new.nick.clone()));
+            }
+        }
+        let rename = |id: UserId, old: &Nick, new: &Nick| {
+            let fact = before.get(&id).and_then(Option::as_ref).map(|user| &user.fact);
+            let from = fact.map_or(old.to_string(), |fact| format!("{old}!{}@{}", fact.username, fact.host));
+            News::Renamed { who: self.neighbour(id, before), from, old: old.clone(), new: new.clone() }
+        };
+        while !waiting.is_empty() {
+            let is_free = |(id, _, new): &(UserId, Nick, Nick)| {
+                waiting.iter().all(|(other, old, _)| other == id || old.folded() != new.folded())
+            };
+            match waiting.iter().position(is_free) {
+                Some(place) => {
+                    let (id, old, new) = waiting.remove(place);
+                    news.push(rename(id, &old, &new));
+                }
+                None => {
+                    let (id, old, _) = &mut waiting[0];
+                    let aside = Nick::from(*id);
+                    news.push(rename(*id, old, &aside));
+                    *old = aside;
+                }
+            }
+        }
+        news
+    }
+
+    pub(super) fn other_changes(&self, before: &Before) -> Vec<News> {
+        let mut news = Vec::new();
+        for (&user, old) in before {
+            let (Some(old), Some(new)) = (old, self.user(user)) else { continue };
+            if !old.is_visible() {
+                continue;
+            }
+            if (&old.fact.username, &old.fact.host) != (&new.fact.username, &new.fact.host) {
+                let from = format!("{}!{}@{}", new.nick, old.fact.username, old.fact.host);
+                news.push(News::HostChanged { who: self.neighbour(user, before), from });
+            }
+            if old.fact.account != new.fact.account {
+                news.push(News::AccountChanged { who: self.neighbour(user, before) });
+            }
+            if old.fact.realname != new.fact.realname {
+                news.push(News::RealnameChanged { who: self.neighbour(user, before) });
+            }
+            if old.fact.away != new.fact.away {
+                news.push(News::AwayChanged { who: self.neighbour(user, before) });
+            }
+            if old.fact.modes != new.fact.modes {
+                news.push(News::ModesChanged { user, before: old.fact.modes });
+            }
+        }
+        news
+    }
+}

@@ -1,0 +1,113 @@
+//! What comes in: each event is taken once, and in the order of its origin.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::defect::{Defect, is_planted};
+use crate::engine::Engine;
+use crate::engine::event::ConnId;
+use crate::engine::merge::{Origin, Stream};
+use crate::engine::network::{Change, News};
+
+/// How many early events of one origin and stream are kept; the rest is pulled again.
+const WAITING_MAX: usize = 4096;
+
+/// How many passing messages of one origin are remembered, so that none is heard twice.
+const PASSING_WINDOW: usize = 1024;
+
+/// What has come and cannot be taken yet, and what has been asked for.
+#[derive(Debug, Default)]
+pub struct Intake {
+    pub(super) waiting: BTreeMap<(Origin, Stream), BTreeMap<u64, Arc<Change>>>,
+    /// Ranges of messages asked for, by origin: from whom and since when.
+    pub(super) wanted: BTreeMap<Origin, (ConnId, u64)>,
+    /// Messages that some neighbours do not have any more.
+    pub(super) gaps: BTreeMap<Origin, Gap>,
+    passed: BTreeMap<Origin, BTreeSet<u64>>,
+}
+
+/// Messages of one origin, up to `last`, that were asked for in vain.
+#[derive(Debug)]
+pub(super) struct Gap {
+    pub last: u64,
+    pub since_ms: u64,
+    pub without: BTreeSet<ConnId>,
+}
+
+impl Intake {
+    /// Whether a passing message is new; one that is older than the window counts as heard.
+    pub fn is_new_passing(&mut self, origin: Origin, number: u64) -> bool {
+        let heard = self.passed.entry(origin).or_default();
+        if heard.len() >= PASSING_WINDOW {
+            if heard.first().is_some_and(|oldest| number < *oldest) {
+                return false;
+            }
+            heard.pop_first();
+        }
+        heard.insert(number)
+    }
+}
+
+impl Engine {
+    /// Takes an event from a link: now if it is the next of its origin, later if it is early.
+    pub(super) fn receive(&mut self, conn: ConnId, change: Change) {
+        let dot = change.dot;
+        let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
+        if let Some(staged) = link.pull.as_mut().and_then(|pull| pull.staged.as_mut())
+            && dot.stream == Stream::Session
+        {
+            return super::stage(staged, &change);
+        }
+        link.known.of(dot.stream).raise(dot.origin, dot.seq);
+        // Whoever has a message has what its writer had said before.
+        link.known.session.raise(dot.origin, change.after);
+        if dot.origin == self.origin() || self.network.seen(dot.stream).covers(dot) {
+            if is_planted(Defect::ToldTwice) {
+                self.tell(vec![News::Said(Arc::new(change))]);
+            }
+            return;
+        }
+        let waiting = self.intake.waiting.entry((dot.origin, dot.stream)).or_default();
+        if waiting.len() < WAITING_MAX || self.network.seen(dot.stream).is_next(dot) {
+            waiting.insert(dot.seq, Arc::new(change));
+        }
+        self.take_waiting(dot.origin, Some(conn));
+        if self.intake.waiting.contains_key(&(dot.origin, dot.stream)) {
+            self.pull();
+        }
+    }
+
+    /// Takes what has become the next of its origin. A message goes before the origin's next fact if
+    /// it was said before it, so that everyone hears things in the order in which they happened.
+    pub(super) fn take_waiting(&mut self, origin: Origin, from: Option<ConnId>) {
+        loop {
+            let message = self.next_waiting(origin, Stream::Message);
+            let ready = |change: &Arc<Change>| change.after <= self.network.seen(Stream::Session).tip(origin);
+            let next = message.filter(ready).or_else(|| self.next_waiting(origin, Stream::Session));
+            let Some(change) = next else { break };
+            if let Some(waiting) = self.intake.waiting.get_mut(&(origin, change.dot.stream)) {
+                waiting.remove(&change.dot.seq);
+            }
+            self.take(&change, from);
+        }
+        for stream in [Stream::Session, Stream::Message] {
+            let tip = self.network.seen(stream).tip(origin);
+            if let Some(waiting) = self.intake.waiting.get_mut(&(origin, stream)) {
+                *waiting = waiting.split_off(&(tip + 1));
+                if waiting.is_empty() {
+                    self.intake.waiting.remove(&(origin, stream));
+                }
+            }
+        }
+    }
+
+    fn next_waiting(&self, origin: Origin, stream: Stream) -> Option<Arc<Change>> {
+        let next = self.network.seen(stream).tip(origin) + 1;
+        self.intake.waiting.get(&(origin, stream))?.get(&next).cloned()
+    }
+
+    pub(super) fn take_all_waiting(&mut self) {
+        let origins: BTreeSet<Origin> = self.intake.waiting.keys().map(|(origin, _)| *origin).collect();
+        origins.into_iter().for_each(|origin| self.take_waiting(origin, None));
+    }
+}

@@ -1,0 +1,51 @@
+//! Who is on a channel, in the words of NAMES.
+
+use super::cap::Cap;
+use super::mode;
+use super::network::Channel;
+use super::turn::Turn;
+use crate::wire::letters::Letters;
+use crate::wire::message::fill;
+use crate::wire::names::Word;
+use crate::wire::numeric;
+
+impl Turn<'_> {
+    /// 353 as often as it takes, and 366. Strangers see nobody who is invisible.
+    pub fn names_of(&mut self, channel: &Channel) {
+        let symbol = match () {
+            () if channel.has_mode('s') => '@',
+            () if channel.has_mode('p') => '*',
+            () => '=',
+        };
+        let whole_names = self.wants(Cap::UserhostInNames);
+        let is_member = channel.has(self.me());
+        let seen = channel.members().filter_map(|(id, member)| {
+            let user = self.network().user(id)?;
+            if !is_member && user.has_mode('i') && !self.has_right("see-all") {
+                return None;
+            }
+            let mut name = self.signs(member.status);
+            name.push_str(&if whole_names { user.prefix() } else { user.nick.to_string() });
+            Some(name)
+        });
+        let name = &channel.name;
+        let room = self.room_in(&numeric::name_reply(symbol, name, ""));
+        let numerics: Vec<_> =
+            fill(seen, room).iter().map(|line| numeric::name_reply(symbol, name, line)).collect();
+        self.reply_all(numerics);
+        self.reply(numeric::end_of_names(name));
+    }
+
+    /// What somebody is on a channel, in signs: all of them to clients that asked, else the highest.
+    pub fn signs(&self, status: Letters) -> String {
+        match self.wants(Cap::MultiPrefix) {
+            true => mode::prefixes(status),
+            false => mode::prefix(status).map(String::from).unwrap_or_default(),
+        }
+    }
+
+    /// NAMES of a channel by whatever was given for its name: nobody is on one that cannot be seen.
+    pub fn no_names_of(&mut self, name: &str) {
+        self.reply(numeric::end_of_names(Word::echo(name)));
+    }
+}

@@ -1,0 +1,24 @@
+//! Who may see what of channels and people.
+
+use super::network::{Channel, User};
+use super::turn::Turn;
+
+/// Whether the speaker may know that a channel exists: secret ones are for their members.
+pub fn sees_channel(turn: &Turn, channel: &Channel) -> bool {
+    !channel.has_mode('s') || channel.has(turn.me()) || turn.has_right("see-all")
+}
+
+/// Whether a channel is shown without being asked for by name, as in LIST and WHOIS.
+pub fn is_shown_channel(turn: &Turn, channel: &Channel) -> bool {
+    let is_hidden = channel.has_mode('s') || channel.has_mode('p');
+    !is_hidden || channel.has(turn.me()) || turn.has_right("see-all")
+}
+
+/// Whether the speaker finds a user without knowing the nick: invisible ones are for those who share a
+/// channel with them.
+pub fn finds_user(turn: &Turn, user: &User) -> bool {
+    !user.has_mode('i')
+        || user.id == turn.me()
+        || turn.has_right("see-all")
+        || user.channels.intersection(&turn.user().channels).next().is_some()
+}
