@@ -1,0 +1,15 @@
+//! Plays every file of `tests/transcripts` on a simulated network.
+
+#[path = "support/player.rs"]
+mod player;
+#[path = "support/simulated.rs"]
+mod simulated;
+mod support;
+
+use simulated::Simulated;
+
+fn play(name: &str) {
+    support::play::play(name, &mut Simulated::default());
+}
+
+include!(concat!(env!("OUT_DIR"), "/transcripts.rs"));
