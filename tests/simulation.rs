@@ -1,0 +1,35 @@
+//! Whole networks under one seed: delays, reordering between links, cuts that are noticed and cuts that are not,
+//! crashes, clocks that disagree. After a calm every server must show the same, and no client may ever have heard
+//! two things that cannot both be true.
+//!
+//! `FOLKMOOT_SEED=5` plays one seed (with `FOLKMOOT_TRACE=1` it says all that happens), `FOLKMOOT_SEEDS=1000` so many.
+
+#[path = "support/storm/mod.rs"]
+mod storm;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// How many seeds are played when nobody says.
+const SEEDS: u64 = 40;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+#[test]
+fn networks_heal_from_whatever_happens() {
+    let seeds = match setting("FOLKMOOT_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=setting("FOLKMOOT_SEEDS").unwrap_or(SEEDS),
+    };
+    let trace = setting("FOLKMOOT_TRACE").is_some();
+    let mut failed = Vec::new();
+    for seed in seeds.clone() {
+        let outcome = catch_unwind(AssertUnwindSafe(|| storm::play(seed, trace)));
+        match outcome.unwrap_or_else(|_| Err("an engine met a bug (see above)".into())) {
+            Ok(()) => {}
+            Err(why) => failed.push(format!("FOLKMOOT_SEED={seed} {why}")),
+        }
+    }
+    assert!(failed.is_empty(), "{} of {} seeds:\n{}", failed.len(), seeds.count(), failed.join("\n"));
+}
