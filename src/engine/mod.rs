@@ -8,6 +8,7 @@ mod event;
 mod greeting;
 mod isupport;
 mod links;
+mod mend;
 mod merge;
 mod mode;
 mod network;
@@ -91,6 +92,7 @@ pub struct Engine {
     tally: Tally,
     whowas: whowas::Whowas,
     held_modes: tell::HeldModes,
+    mending: mend::Mending,
     /// When each server last came back into sight.
     healed: BTreeMap<ServerId, Timestamp>,
     users_made: u64,
@@ -136,6 +138,7 @@ impl Engine {
             tally: Tally::default(),
             whowas: whowas::Whowas::default(),
             held_modes: tell::HeldModes::default(),
+            mending: mend::Mending::new(),
             healed: BTreeMap::new(),
             // Ids of different runs should not meet, so that nobody is taken for a ghost.
             users_made: dice.below(crate::wire::names::USER_IDS),
@@ -169,6 +172,7 @@ impl Engine {
         self.network = Network::new(self.identity.sid, limits.events_kept, limits.messages_kept);
         self.routes = Routes::new(self.identity.sid);
         self.intake = peer::Intake::default();
+        self.mending.clear();
         self.introduce();
     }
 
@@ -218,6 +222,7 @@ impl Engine {
             Event::Stop { why } => self.stop(&why),
         }
         self.settle_reach();
+        self.settle_mending();
         self.flush_outgoing();
         std::mem::take(&mut self.effects)
     }

@@ -115,6 +115,8 @@ impl Engine {
                     };
                     self.tell_left(&channel, user, spoken);
                 }
+                News::Modes { channel, by, .. } | News::Topic { channel, by, .. }
+                    if self.is_told_later(&channel, &by) => {}
                 News::Modes { channel, by, deltas, more } => {
                     let held = self.held_modes.entry((channel.clone(), by.clone())).or_default();
                     held.extend(deltas);
@@ -264,6 +266,7 @@ impl Engine {
     }
 
     fn tell_joined(&mut self, channel: &Folded, user: UserId, status: Letters, batch: Option<&str>) {
+        self.joined_with(channel, user, status);
         let (Some(known), Some(joiner)) = (self.network.channel(channel), self.network.user(user)) else {
             return;
         };

@@ -36,6 +36,7 @@ impl Engine {
     /// Takes the next change of its origin and stream, whoever wrote it.
     pub(super) fn take(&mut self, change: &Arc<Change>, from: Option<ConnId>) {
         self.clock.observe(change.stamp);
+        self.prepare_for(change, from);
         let news = self.network.apply(change);
         self.forward(change, from);
         self.tell(news);

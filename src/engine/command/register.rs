@@ -273,9 +273,8 @@ fn claim(turn: &mut Turn, nick: &Nick, username: &str, address: &str) -> Result<
     let now = turn.stamp();
     let Some(holder) = turn.network().holder(&nick.folded()) else { return Ok(now) };
     let ghost = turn.network().user_even_unseen(holder).map(|user| &user.fact);
-    let is_same_person = |ghost: &&UserFact| {
-        ghost.account.is_none() && ghost.username == username && ghost.address == address
-    };
+    let is_same_person =
+        |ghost: &&UserFact| ghost.account.is_none() && ghost.username == username && ghost.address == address;
     let is_out_of_reach = !turn.engine.routes.is_reachable(holder.server());
     match ghost.filter(is_same_person) {
         Some(ghost) if is_out_of_reach => Ok(ghost.claimed.just_before(now.server)),

@@ -140,6 +140,24 @@ impl Edit {
         })
     }
 
+    /// The channel that this is about, if it is about a channel and nothing else.
+    pub fn channel(&self) -> Option<&Folded> {
+        match self {
+            Edit::Join { channel, .. }
+            | Edit::Part { channel, .. }
+            | Edit::Kick { channel, .. }
+            | Edit::Setting { channel, .. }
+            | Edit::Status { channel, .. }
+            | Edit::Mask { channel, .. } => Some(channel),
+            Edit::Server(_)
+            | Edit::Goodbye { .. }
+            | Edit::User { .. }
+            | Edit::Quit { .. }
+            | Edit::Message(_)
+            | Edit::Unknown { .. } => None,
+        }
+    }
+
     /// The user whom only their own server may write of.
     pub fn owned(&self) -> Option<UserId> {
         match self {

@@ -78,6 +78,14 @@ pub struct Channel {
     pub(super) visible: usize,
 }
 
+/// All that is set on a channel, as it was at some time.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub modes: BTreeMap<char, Option<String>>,
+    pub topic: Option<Topic>,
+    pub lists: BTreeMap<char, BTreeMap<String, MaskFact>>,
+}
+
 impl Channel {
     pub(super) fn new(name: ChannelName, birth: Stamp) -> Channel {
         Channel {
@@ -90,6 +98,10 @@ impl Channel {
             births: BTreeMap::new(),
             visible: 0,
         }
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings { modes: self.modes.clone(), topic: self.topic.clone(), lists: self.lists.clone() }
     }
 
     /// Everyone who can be seen here, in the order of their ids.

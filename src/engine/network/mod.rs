@@ -3,6 +3,7 @@
 
 mod change;
 mod channel;
+mod difference;
 mod log;
 mod news;
 mod refresh;
@@ -15,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use change::{Change, Edit, Key, Value, edit_of};
-pub use channel::{Channel, Item, MaskFact, MemberFact, Setting, StatusFact, Topic};
+pub use channel::{Channel, Item, MaskFact, MemberFact, Setting, Settings, StatusFact, Topic};
+pub use difference::Difference;
 pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};
 pub use routes::{Route, Routes};
 pub use server::{Reach, Server, ServerFact, Standing};
@@ -258,6 +260,11 @@ impl Network {
     pub fn users_of(&self, server: ServerId) -> impl Iterator<Item = &User> {
         let (first, last) = UserId::range_of(server);
         self.users.range(first..=last).map(|(_, user)| user).filter(|user| user.is_visible())
+    }
+
+    /// Where there is a fact of a user's membership, whether or not it counts.
+    pub fn memberships(&self, user: UserId) -> impl Iterator<Item = &Folded> {
+        self.memberships.get(&user).into_iter().flatten()
     }
 
     /// A channel with somebody on it who can be seen.

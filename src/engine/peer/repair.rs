@@ -389,6 +389,7 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
             if let Some(mut answer) = pull.staged {
                 answer.seen = seen;
                 answer.facts.iter().for_each(|(_, fact)| engine.clock.observe(fact.stamp));
+                engine.prepare_for_merge(conn);
                 let news = engine.network.merge(answer);
                 engine.tell(news);
                 engine.react();

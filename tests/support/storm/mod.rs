@@ -184,8 +184,12 @@ impl Storm {
                 format!("PRIVMSG {channel} :{author} {}", self.said)
             }
         };
-        self.world.speak(client, &line);
-        if let Some(mode) = line.strip_prefix(&format!("MODE {channel} ")) {
+        let answer = self.world.ask(client, &line);
+        // Who lost a status in a repair is told once it is whole, and refused until then.
+        let is_refused = answer.iter().any(|line| line.contains(" 482 "));
+        if let Some(mode) = line.strip_prefix(&format!("MODE {channel} "))
+            && !is_refused
+        {
             self.is_set_as_asked(client, channel, mode);
         }
     }

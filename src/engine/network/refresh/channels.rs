@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Before, Cause, Touched};
 use crate::engine::merge::Stamp;
 use crate::engine::network::change::{Key, Value};
-use crate::engine::network::channel::{Channel, Item, Member, MemberFact, Setting, Topic};
-use crate::engine::network::news::{ModeDelta, ModeValue, News};
+use crate::engine::network::channel::{Channel, Item, Member, MemberFact, Setting};
+use crate::engine::network::difference::Difference;
+use crate::engine::network::news::News;
 use crate::engine::network::server::Standing;
 use crate::engine::network::user::User;
 use crate::engine::network::{Network, UserId};
@@ -168,9 +169,8 @@ impl Network {
 
     /// Settings and lists from scratch: another birth counts now.
     fn reread(&self, name: &Folded, channel: &mut Channel, difference: &mut Difference) {
-        let modes_before = std::mem::take(&mut channel.modes);
-        let lists_before = std::mem::take(&mut channel.lists);
-        let topic_before = channel.topic.take();
+        let before = channel.settings();
+        (channel.modes, channel.lists, channel.topic) = Default::default();
         let birth = channel.birth;
         if let Some(member) = channel.members.values().find(|member| member.fact.birth == birth) {
             channel.name = member.fact.name.clone();
@@ -189,20 +189,7 @@ impl Network {
                 channel.lists.entry(*list).or_default().insert(mask.clone(), entry.clone());
             }
         }
-        for letter in modes_before.keys().chain(channel.modes.keys()).copied().collect::<BTreeSet<_>>() {
-            difference.mode(letter, modes_before.get(&letter), channel.modes.get(&letter));
-        }
-        for letter in lists_before.keys().chain(channel.lists.keys()).copied().collect::<BTreeSet<_>>() {
-            let none = BTreeMap::new();
-            let old = lists_before.get(&letter).unwrap_or(&none);
-            let new = channel.lists.get(&letter).unwrap_or(&none);
-            for mask in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
-                difference.mask(letter, mask, old.contains_key(mask), new.contains_key(mask));
-            }
-        }
-        if topic_before != channel.topic {
-            difference.topic = Some(channel.topic.clone());
-        }
+        difference.settings(&before, channel);
     }
 
     /// One touched setting, list entry or status, if it belongs to the birth that counts.
@@ -258,41 +245,6 @@ impl Network {
 
 fn status_of((id, member): (&UserId, &Member)) -> (UserId, Letters) {
     (*id, member.status)
-}
-
-/// How one channel's view came to differ.
-#[derive(Default)]
-struct Difference {
-    left: Vec<UserId>,
-    joined: Vec<(UserId, Letters)>,
-    deltas: Vec<ModeDelta>,
-    /// The new topic, where it changed.
-    topic: Option<Option<Topic>>,
-}
-
-impl Difference {
-    fn mode(&mut self, letter: char, before: Option<&Option<String>>, after: Option<&Option<String>>) {
-        if before == after {
-            return;
-        }
-        let value = after.or(before).cloned().flatten().map(ModeValue::Text);
-        self.deltas.push(ModeDelta { on: after.is_some(), letter, value });
-    }
-
-    fn mask(&mut self, letter: char, mask: &str, before: bool, after: bool) {
-        if before != after {
-            self.deltas.push(ModeDelta { on: after, letter, value: Some(ModeValue::Text(mask.to_string())) });
-        }
-    }
-
-    fn status(&mut self, user: UserId, before: Letters, after: Letters) {
-        for letter in before.iter().chain(after.iter()).collect::<BTreeSet<_>>() {
-            if before.has(letter) != after.has(letter) {
-                let value = Some(ModeValue::Member(user));
-                self.deltas.push(ModeDelta { on: after.has(letter), letter, value });
-            }
-        }
-    }
 }
 
 impl Channel {

@@ -1,0 +1,167 @@
+//! What a repair changes of channels: told as one difference, when all of it has come and those who set it have joined.
+//!
+//! Told as it comes, members would hear of modes set by people whom they do not see yet, and of some that
+//! are taken away only to be set again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Engine;
+use super::event::ConnId;
+use super::links::LinkStage;
+use super::merge::Stream;
+use super::network::{Change, Difference, Edit, News, Reach, Settings};
+use crate::wire::fold::Folded;
+use crate::wire::letters::Letters;
+use crate::wire::names::{ServerId, UserId};
+
+/// The longest that members are left with what they were told before a repair.
+const MEND_WITHIN_MS: u64 = 5_000;
+
+/// Channels under repair.
+pub type Mending = BTreeMap<Folded, Told>;
+
+/// What its members here know of a channel under repair.
+#[derive(Debug)]
+pub struct Told {
+    settings: Settings,
+    statuses: BTreeMap<UserId, Letters>,
+    /// Whoever changed something since.
+    by: BTreeSet<String>,
+    /// The neighbours who bring the repair: once they are within reach, so is everyone behind them.
+    from: BTreeSet<ServerId>,
+    since_ms: u64,
+}
+
+impl Engine {
+    /// Remembers what members know before a repair changes it; and tells them what a repair has changed
+    /// before something new happens to it.
+    pub(super) fn prepare_for(&mut self, change: &Change, from: Option<ConnId>) {
+        if change.dot.stream == Stream::Message {
+            return;
+        }
+        let link = from.and_then(|conn| self.links.by_conn.get(&conn));
+        let is_pulled = link.is_some_and(|link| link.stage == LinkStage::Syncing || link.pull.is_some());
+        let neighbour = link.and_then(|link| link.sid());
+        if is_pulled || !self.is_in_sight(change.dot.origin.server) {
+            for name in self.channels_touched_by(&change.edit) {
+                self.begin_mending(&name, neighbour);
+            }
+        } else if let Some(name) = change.edit.channel().filter(|name| self.mending.contains_key(*name))
+            && self.is_new_act(&change.edit)
+        {
+            self.end_mending(&name.clone());
+        }
+    }
+
+    /// The same before many facts are merged at once.
+    pub(super) fn prepare_for_merge(&mut self, from: ConnId) {
+        let neighbour = self.links.by_conn.get(&from).and_then(|link| link.sid());
+        for name in self.channels_here() {
+            self.begin_mending(&name, neighbour);
+        }
+    }
+
+    /// Ends what is whole: nothing is on its way, and whoever brought it is within reach.
+    pub(super) fn settle_mending(&mut self) {
+        let now_ms = self.now.steady_ms;
+        let is_pulling = self.links.accepted().any(|link| link.pull.is_some());
+        let is_whole = |told: &Told| !is_pulling && told.from.iter().all(|server| self.is_in_sight(*server));
+        let is_due = |told: &Told| is_whole(told) || now_ms >= told.since_ms + MEND_WITHIN_MS;
+        let due = self.mending.iter().filter(|(_, told)| is_due(told)).map(|(name, _)| name.clone());
+        for name in due.collect::<Vec<_>>() {
+            self.end_mending(&name);
+        }
+    }
+
+    /// Whether a change of a channel is told later, as part of a repair.
+    pub(super) fn is_told_later(&mut self, channel: &Folded, by: &str) -> bool {
+        let Some(told) = self.mending.get_mut(channel) else { return false };
+        told.by.insert(by.to_string());
+        true
+    }
+
+    /// Somebody was just said to have joined with these statuses.
+    pub(super) fn joined_with(&mut self, channel: &Folded, user: UserId, status: Letters) {
+        if let Some(told) = self.mending.get_mut(channel) {
+            told.statuses.insert(user, status);
+        }
+    }
+
+    fn is_in_sight(&self, server: ServerId) -> bool {
+        matches!(self.network.reach(server), Some(Reach::Reachable | Reach::Held { .. }))
+    }
+
+    /// Whether somebody does something that others hear of by itself: sets something, or comes. Who only
+    /// writes a membership anew is there already.
+    fn is_new_act(&self, edit: &Edit) -> bool {
+        match edit {
+            Edit::Setting { .. } | Edit::Status { .. } | Edit::Mask { .. } => true,
+            Edit::Join { user, channel, .. } => {
+                !self.network.channel(channel).is_some_and(|known| known.has(*user))
+            }
+            _ => false,
+        }
+    }
+
+    fn channels_touched_by(&self, edit: &Edit) -> Vec<Folded> {
+        match edit {
+            Edit::Quit { user, .. } => self.network.memberships(*user).cloned().collect(),
+            Edit::Server(_) | Edit::Goodbye { .. } => self.channels_here(),
+            _ => edit.channel().cloned().into_iter().collect(),
+        }
+    }
+
+    /// Channels with members who are connected here.
+    fn channels_here(&self) -> Vec<Folded> {
+        let here = self.network.users_of(self.identity.sid).flat_map(|user| &user.channels);
+        here.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
+    fn begin_mending(&mut self, name: &Folded, from: Option<ServerId>) {
+        if let Some(told) = self.mending.get_mut(name) {
+            told.from.extend(from);
+            return;
+        }
+        // Parts of an act that are held back belong to what members know.
+        self.tell_held_modes();
+        let Some(channel) = self.network.channel(name) else { return };
+        if channel.members_of(self.identity.sid).next().is_none() {
+            return;
+        }
+        let told = Told {
+            settings: channel.settings(),
+            statuses: channel.members().map(|(user, member)| (user, member.status)).collect(),
+            by: BTreeSet::new(),
+            from: from.into_iter().collect(),
+            since_ms: self.now.steady_ms,
+        };
+        self.mending.insert(name.clone(), told);
+    }
+
+    fn end_mending(&mut self, name: &Folded) {
+        let Some(told) = self.mending.remove(name) else { return };
+        let Some(channel) = self.network.channel(name) else { return };
+        let mut difference = Difference::default();
+        difference.settings(&told.settings, channel);
+        for (user, member) in channel.members() {
+            if let Some(before) = told.statuses.get(&user) {
+                difference.status(user, *before, member.status);
+            }
+        }
+        let Difference { mut deltas, topic, .. } = difference;
+        deltas.sort_by_key(|delta| delta.on);
+        let by = match told.by.len() {
+            1 => told.by.into_iter().next().expect("there is one"),
+            _ => self.identity.name.to_string(),
+        };
+        let mut news = Vec::new();
+        if !deltas.is_empty() {
+            news.push(News::Modes { channel: name.clone(), by: by.clone(), deltas, more: false });
+        }
+        if let Some(topic) = topic {
+            let by = topic.as_ref().map_or(by, |topic| topic.by.clone());
+            news.push(News::Topic { channel: name.clone(), by, topic });
+        }
+        self.tell(news);
+    }
+}
