@@ -33,11 +33,14 @@ pub struct Told {
 }
 
 impl Engine {
-    /// Remembers what members know before a repair changes it; and tells them what a repair has changed
-    /// before something new happens to it.
+    /// Before a change is applied: tells members what was held back of an act that it does not belong to, and what
+    /// a repair has changed if something new happens now; and remembers what they know if it is part of a repair.
     pub(super) fn prepare_for(&mut self, change: &Change, from: Option<ConnId>) {
         if change.dot.stream == Stream::Message {
             return;
+        }
+        if !self.continues_an_act(&change.edit) {
+            self.tell_held_modes();
         }
         let link = from.and_then(|conn| self.links.by_conn.get(&conn));
         let is_pulled = link.is_some_and(|link| link.stage == LinkStage::Syncing || link.pull.is_some());
@@ -85,6 +88,13 @@ impl Engine {
         if let Some(told) = self.mending.get_mut(channel) {
             told.statuses.insert(user, status);
         }
+    }
+
+    /// Whether this is a further part of one act of MODE. Anything else that comes between its parts, from
+    /// elsewhere, finds the parts before it told.
+    fn continues_an_act(&self, edit: &Edit) -> bool {
+        let (Some(channel), Some(by)) = (edit.channel(), edit.set_by()) else { return false };
+        self.held_modes.keys().all(|(held, held_by)| held == channel && held_by == by)
     }
 
     fn is_in_sight(&self, server: ServerId) -> bool {

@@ -49,6 +49,7 @@ impl Engine {
         if changes.is_empty() {
             return;
         }
+        self.tell_held_modes();
         let news = self.network.set_reach(changes);
         self.tell(news);
         self.react();

@@ -158,6 +158,14 @@ impl Edit {
         }
     }
 
+    /// Who sets something, as a source.
+    pub fn set_by(&self) -> Option<&str> {
+        match self {
+            Edit::Setting { by, .. } | Edit::Status { by, .. } | Edit::Mask { by, .. } => Some(by),
+            _ => None,
+        }
+    }
+
     /// The user whom only their own server may write of.
     pub fn owned(&self) -> Option<UserId> {
         match self {

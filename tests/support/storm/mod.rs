@@ -9,8 +9,8 @@ mod world;
 use std::collections::BTreeSet;
 
 use folkmoot::engine::ConnId;
-use shadow::read_name;
-use world::{Cable, World};
+use shadow::{read_modes, read_name};
+use world::{Cable, OPERATOR, World};
 
 /// How many things happen before the calm.
 const ACTS: usize = 90;
@@ -90,9 +90,11 @@ impl Storm {
                 // Not the last one: somebody has to remember.
                 let running = (0..self.world.servers.len()).filter(|s| self.world.is_running(*s)).count();
                 if running > 1 {
-                    self.world.crash(server);
+                    let is_clean = self.world.dice.one_in(3);
+                    if is_clean { self.world.stop(server) } else { self.world.crash(server) }
                 }
             }
+            28..31 if self.world.dice.one_in(2) => self.world.set_clock(server),
             31..36 => {
                 let asleep: Vec<usize> =
                     (0..self.world.servers.len()).filter(|s| !self.world.is_running(*s)).collect();
@@ -116,14 +118,21 @@ impl Storm {
         let client = self.world.arrive(server, &nick, caps);
         self.people += 1;
         let channel = self.channel();
-        self.world.speak(client, &format!("JOIN {channel}"));
+        self.join(client, channel);
+    }
+
+    /// With the key, in case there is one; and with a look at how the channel is set.
+    fn join(&mut self, client: Client, channel: &str) {
+        self.world.speak(client, &format!("JOIN {channel} sesame"));
+        self.world.speak(client, &format!("MODE {channel}"));
     }
 
     fn break_or_mend(&mut self) {
         let all: Vec<_> = self.world.cables.keys().copied().collect();
         let Some(&ends) = self.world.dice.pick(&all) else { return };
         let next = match self.world.cables[&ends] {
-            Cable::Whole if self.world.dice.one_in(3) => Cable::Silent,
+            Cable::Whole if self.world.dice.one_in(4) => Cable::Silent,
+            Cable::Whole if self.world.dice.one_in(4) => Cable::Half,
             Cable::Whole => Cable::Cut,
             _ => Cable::Whole,
         };
@@ -132,16 +141,16 @@ impl Storm {
 
     fn someone_does(&mut self, client: Client) {
         let channel = self.channel();
-        let act = self.world.dice.below(24);
+        let act = self.world.dice.below(27);
         // What takes a right is mostly done by those who have it.
         let client = match act {
-            8..17 | 22.. if !self.world.dice.one_in(4) => self.operator(channel).unwrap_or(client),
+            8..17 | 22..26 if !self.world.dice.one_in(4) => self.operator(channel).unwrap_or(client),
             _ => client,
         };
         let author = format!("{}:{}", client.0, client.1.0);
         let line = match act {
             0..3 => format!("NICK {}", self.nick()),
-            3..6 => format!("JOIN {channel}"),
+            3..6 => return self.join(client, channel),
             6 => format!("PART {channel} :bye"),
             7 => "QUIT :enough".to_string(),
             8..10 => format!("TOPIC {channel} :{}", self.world.dice.number() % 1000),
@@ -157,7 +166,15 @@ impl Storm {
                     "-s",
                     "+l 40",
                     "-l",
-                    "+k",
+                    "+k sesame",
+                    "-k sesame",
+                    "+k other",
+                    "-k other",
+                    "+i",
+                    "-i",
+                    "+I n*!*@*",
+                    "+m",
+                    "-m",
                     "+p",
                     "-p",
                     "-t",
@@ -168,7 +185,12 @@ impl Storm {
                 ];
                 format!("MODE {channel} {}", self.world.dice.pick(&modes).expect("there are some"))
             }
-            22.. => format!("TOPIC {channel} :{}", self.world.dice.number() % 1000),
+            26 => {
+                self.world.speak(client, &format!("OPER {OPERATOR} any"));
+                format!("KILL {} :out", self.nick())
+            }
+            24..26 => format!("INVITE {} {channel}", self.nick()),
+            22..24 => format!("TOPIC {channel} :{}", self.world.dice.number() % 1000),
             15 => format!("KICK {channel} {} :out", self.member(client, channel)),
             16 if self.world.dice.one_in(2) => return self.world.hang_up(client),
             16 => format!("MODE {channel} +o {}", self.member(client, channel)),
@@ -201,7 +223,7 @@ impl Storm {
         let own = room.and_then(|room| room.members.get(&shadow.nick));
         let runs_it = own.is_some_and(|own| own.contains(&'o') || own.contains(&'h'));
         let letter = mode.chars().nth(1).unwrap_or_default();
-        if !shadow.sees_all_statuses || !runs_it || !"splt".contains(letter) {
+        if !shadow.sees_all_statuses || !runs_it || !"splitm".contains(letter) {
             return;
         }
         let answer = self.world.ask(client, &format!("MODE {channel}"));
@@ -282,7 +304,10 @@ impl Storm {
             for room in rooms {
                 self.said += 1;
                 let author = format!("{}:{}", client.0, client.1.0);
-                self.world.speak(client, &format!("PRIVMSG {room} :{author} {}", self.said));
+                let answer = self.world.ask(client, &format!("PRIVMSG {room} :{author} {}", self.said));
+                if answer.iter().any(|line| line.contains(" 404 ")) {
+                    continue;
+                }
                 let hears = clients.iter().filter(|other| **other != client);
                 let hears = hears.filter(|other| self.world.clients[other].channels.contains_key(&room));
                 expected.extend(hears.map(|other| (*other, (author.clone(), self.said))));
@@ -329,7 +354,20 @@ impl Storm {
                         shadow.nick, client.0, believed.members
                     ));
                 }
-                let topic = believed.topic.clone();
+                let (topic, modes) = (believed.topic.clone(), believed.modes.clone());
+                let knows_modes = believed.knows_modes;
+                let answer = self.world.ask(client, &format!("MODE {room}"));
+                let is_so = answer.iter().any(|line| {
+                    let words: Vec<&str> =
+                        line.split(' ').skip_while(|word| !word.starts_with(':')).collect();
+                    words[1] == "324" && read_modes(words[4], &words[5..]) == modes
+                });
+                if knows_modes && !is_so {
+                    return Err(format!(
+                        "client on s{} believes in the modes {modes:?} of {room}: {answer:?}",
+                        client.0
+                    ));
+                }
                 let answer = self.world.ask(client, &format!("TOPIC {room}"));
                 let is_so = answer.iter().any(|line| match topic.is_empty() {
                     true => line.contains(" 331 "),

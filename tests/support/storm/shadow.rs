@@ -27,6 +27,8 @@ pub struct Room {
     pub members: BTreeMap<String, BTreeSet<char>>,
     /// Flags, and modes with their values.
     pub modes: BTreeMap<char, String>,
+    /// Whether it was asked for them once; from then on it is told.
+    pub knows_modes: bool,
     pub topic: String,
     /// Those who were members: what they said before they left may come after the news that they did.
     gone: BTreeSet<String>,
@@ -72,9 +74,12 @@ impl Shadow {
             "353" => self.named(words[4], words.last().expect("there are words"))?,
             "366" => self.room(words[3])?.filling = false,
             "332" => self.room(words[3])?.topic = words[4].to_string(),
+            // Some ask about channels that they were not let into.
             "324" => {
-                let (letters, values) = (words[4], words[5..].to_vec());
-                self.set_modes(words[3], letters, &values)?;
+                if let Some(room) = self.channels.get_mut(words[3]) {
+                    room.modes = read_modes(words[4], &words[5..]);
+                    room.knows_modes = true;
+                }
             }
             "PART" => self.left(&source, words[2])?,
             // Who kicks may have gone by the time that the owner of the kicked one does it.
@@ -195,6 +200,10 @@ impl Shadow {
                     let value = values.next().ok_or("a mode and no value")?;
                     room.modes.insert(letter, value.to_string());
                 }
+                'k' => {
+                    values.next().ok_or("a key to take away and no value")?;
+                    room.modes.remove(&letter);
+                }
                 _ if on => {
                     room.modes.insert(letter, String::new());
                 }
@@ -236,4 +245,17 @@ pub fn read_name(name: &str) -> (String, BTreeSet<char>) {
         .filter_map(|c| STATUSES.iter().find(|(sign, _)| *sign == c).map(|(_, letter)| *letter))
         .collect();
     (name[statuses.len()..].to_string(), statuses)
+}
+
+/// What MODE answers: letters, and the values of those that have one.
+pub fn read_modes(letters: &str, values: &[&str]) -> BTreeMap<char, String> {
+    let mut values = values.iter();
+    let letters = letters.chars().filter(|letter| *letter != '+');
+    letters
+        .map(|letter| {
+            let value =
+                if "kl".contains(letter) { values.next().map(|value| value.to_string()) } else { None };
+            (letter, value.unwrap_or_default())
+        })
+        .collect()
 }

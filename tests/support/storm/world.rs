@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use folkmoot::config::{self, Config};
+use folkmoot::config::{self, Config, Operator, OperatorClass};
 use folkmoot::engine::{AskId, ConnId, Effect, Engine, Event, Identity, Origin, Pin};
 use folkmoot::wire::line::Lines;
 use folkmoot::wire::names::{ServerId, ServerName};
@@ -15,6 +15,9 @@ use super::dice::Dice;
 use super::shadow::Shadow;
 
 const TICK_MS: u64 = 250;
+
+/// Who may be an operator, on every server and with any password.
+pub const OPERATOR: &str = "warden";
 
 /// The wall clock at the beginning.
 const BEGINNING_MS: u64 = 1_000_000_000_000;
@@ -57,6 +60,8 @@ pub enum Cable {
     Cut,
     /// Nothing arrives, and nobody is told.
     Silent,
+    /// The same from the lower end to the upper one only.
+    Half,
 }
 
 /// One direction of a connection between servers: what is under way arrives in order.
@@ -99,6 +104,9 @@ impl World {
             config.limits.flood = false;
             config.limits.events_kept = events_kept;
             config.limits.messages_kept = messages_kept;
+            let (name, class) = (OPERATOR.to_string(), "everything".to_string());
+            config.operator_class.insert(class.clone(), OperatorClass { rights: vec!["all".into()] });
+            config.operator.push(Operator { name, password: "any".into(), class });
             config.network.hold = Duration::from_secs(hold);
             config.network.forget_after = Duration::from_secs(forget_after);
             for &(a, b) in cables.keys().filter(|(a, b)| *a == number || *b == number) {
@@ -161,6 +169,21 @@ impl World {
         self.plan(TICK_MS, Due::Tick(server));
     }
 
+    /// Ends a server well: it says goodbye, and what it said still arrives where cables are whole.
+    pub fn stop(&mut self, server: usize) {
+        self.say(format_args!("s{server} stops"));
+        self.step(server, Event::Stop { why: "Stopped".into() });
+        self.servers[server].engine = None;
+        self.clients.retain(|(at, _), _| *at != server);
+    }
+
+    /// Sets a server's wall clock anew, forward or back, by less than peers put up with.
+    pub fn set_clock(&mut self, server: usize) {
+        let ahead_ms = self.dice.below(6_000) as i64 - 3_000;
+        self.say(format_args!("s{server} has its clock set to {ahead_ms} ms ahead"));
+        self.servers[server].wall_ahead_ms = ahead_ms;
+    }
+
     /// Ends a server without a word. Its peers notice, or have to find out.
     pub fn crash(&mut self, server: usize) {
         self.say(format_args!("s{server} crashes"));
@@ -180,7 +203,7 @@ impl World {
     pub fn set_cable(&mut self, ends: (usize, usize), cable: Cable) {
         self.say(format_args!("s{} - s{} {cable:?}", ends.0, ends.1));
         self.cables.insert(ends, cable);
-        if cable != Cable::Silent {
+        if !matches!(cable, Cable::Silent | Cable::Half) {
             // A wire that was silent has lost something, so it never becomes whole again.
             let gone = self.wires.iter().filter(|((near, _), wire)| (*near, wire.far.0) == ends);
             let gone: Vec<_> = gone.map(|(near, wire)| (*near, wire.far)).collect();
@@ -199,6 +222,15 @@ impl World {
 
     fn cable(&self, a: usize, b: usize) -> Cable {
         self.cables.get(&(a.min(b), a.max(b))).copied().unwrap_or(Cable::Cut)
+    }
+
+    /// Whether what one server says arrives at another.
+    fn carries(&self, from: usize, to: usize) -> bool {
+        match self.cable(from, to) {
+            Cable::Silent => false,
+            Cable::Half => from > to,
+            Cable::Whole | Cable::Cut => true,
+        }
     }
 
     // Clients.
@@ -281,10 +313,10 @@ impl World {
                 let Some(wire) = self.wires.get_mut(&near) else { return };
                 let far = wire.far;
                 let Some((_, line)) = wire.under_way.pop_front() else { return };
-                if self.cable(near.0, far.0) != Cable::Silent {
+                if self.carries(near.0, far.0) {
                     self.step(far.0, Event::Lines { conn: far.1, lines: Lines::from(line.as_str()) });
                 } else {
-                    self.go_silent(near, far);
+                    self.go_silent(near);
                 }
             }
             Due::Closed((server, conn), why) => self.step(server, Event::Closed { conn, why }),
@@ -296,12 +328,10 @@ impl World {
     }
 
     /// What is lost on a silent wire is lost for good: nothing after it arrives either.
-    fn go_silent(&mut self, near: (usize, ConnId), far: (usize, ConnId)) {
-        for end in [near, far] {
-            if let Some(wire) = self.wires.get_mut(&end) {
-                wire.under_way.clear();
-                wire.delay_ms = u64::MAX;
-            }
+    fn go_silent(&mut self, near: (usize, ConnId)) {
+        if let Some(wire) = self.wires.get_mut(&near) {
+            wire.under_way.clear();
+            wire.delay_ms = u64::MAX;
         }
     }
 
@@ -330,6 +360,7 @@ impl World {
             Effect::Dial { ask, address, .. } => self.dial(server, ask, &address),
             Effect::KeepClock { ms } => self.servers[server].identity.clock_floor_ms = ms,
             Effect::KeepEpoch { epoch } => self.servers[server].identity.epoch = epoch,
+            Effect::Verify { ask, .. } => self.step(server, Event::Verified { ask, right: true }),
             Effect::Note { level, text, .. } => self.say(format_args!("s{server} {level} {text}")),
             _ => {}
         }
@@ -388,7 +419,7 @@ impl World {
             // What was sent before still arrives, and then the end; unless the cable is silent.
             let far = wire.far;
             let last_ms = wire.under_way.back().map_or(self.now_ms, |(at_ms, _)| *at_ms);
-            let is_heard = wire.delay_ms != u64::MAX && self.cable(end.0, far.0) != Cable::Silent;
+            let is_heard = wire.delay_ms != u64::MAX && self.carries(end.0, far.0);
             if is_heard {
                 for (at_ms, line) in wire.under_way {
                     let lines = Lines::from(line.as_str());

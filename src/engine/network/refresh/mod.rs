@@ -92,10 +92,7 @@ impl Network {
 impl Cause<'_> {
     fn by(&self) -> Option<String> {
         match self {
-            Cause::Change(Change {
-                edit: Edit::Setting { by, .. } | Edit::Status { by, .. } | Edit::Mask { by, .. },
-                ..
-            }) => Some(by.clone()),
+            Cause::Change(change) => change.edit.set_by().map(str::to_string),
             _ => None,
         }
     }
