@@ -214,4 +214,6 @@ fn unless_star(text: &str) -> &str {
 }
 
 #[cfg(test)]
+mod link_tests;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,206 @@
+//! How two servers come to have one link, and how they find out that it is dead.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::config::{Config, Link};
+use crate::engine::effect::Effect;
+use crate::engine::event::{ConnId, Event, Origin, Pin};
+use crate::engine::links::LinkStage;
+use crate::engine::{Engine, Identity};
+use crate::wire::line::Lines;
+use crate::wire::names::{ServerId, ServerName};
+use crate::wire::time::{Now, Timestamp};
+
+const NAMES: [(&str, &str); 2] = [("1AA", "hall.lan"), ("2BB", "barn.lan")];
+
+/// Two servers, and the wires between them.
+struct Pair {
+    engines: [Engine; 2],
+    now_ms: u64,
+    wires: BTreeMap<(usize, ConnId), (usize, ConnId)>,
+    events: VecDeque<(usize, Event)>,
+    /// Nothing that is said arrives any more, and nobody is told.
+    is_silent: bool,
+    /// Who said what in their logs.
+    notes: Vec<(usize, String)>,
+    /// Who called, and when.
+    calls: Vec<(usize, u64)>,
+    last_conn: u64,
+}
+
+impl Pair {
+    /// `expected` says whom each calls, and by what name it expects the other to answer.
+    fn new(expected: [Option<&str>; 2]) -> Pair {
+        let engine = |side: usize| {
+            let link = expected[side].map(|name| Link {
+                name: name.to_string(),
+                address: "10.0.0.9:6900".to_string(),
+                pin: None,
+                connect: true,
+            });
+            let identity = Identity {
+                sid: ServerId::parse(NAMES[side].0).unwrap(),
+                name: ServerName::parse(NAMES[side].1).unwrap(),
+                epoch: 1,
+                secret: b"the same".to_vec(),
+                pin: Pin([side as u8 + 1; 32]),
+                clock_floor_ms: 0,
+                seed: [side as u8; 32],
+                version: String::new(),
+            };
+            let config = Config { link: link.into_iter().collect(), ..Config::default() };
+            Engine::new(config, identity, at(0))
+        };
+        Pair {
+            engines: [engine(0), engine(1)],
+            now_ms: 0,
+            wires: BTreeMap::new(),
+            events: VecDeque::new(),
+            is_silent: false,
+            notes: Vec::new(),
+            calls: Vec::new(),
+            last_conn: 0,
+        }
+    }
+
+    /// Lets time pass, in ticks.
+    fn wait(&mut self, ms: u64) {
+        let end_ms = self.now_ms + ms;
+        while self.now_ms < end_ms {
+            self.now_ms += 250;
+            self.events.extend([(0, Event::Tick), (1, Event::Tick)]);
+            while let Some((side, event)) = self.events.pop_front() {
+                for effect in self.engines[side].step(at(self.now_ms), event) {
+                    self.see_to(side, effect);
+                }
+            }
+        }
+    }
+
+    fn see_to(&mut self, side: usize, effect: Effect) {
+        match effect {
+            Effect::Send { to, line } => self.send((side, to), &line),
+            Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.send((side, to), &line)),
+            Effect::Dial { ask, .. } if self.is_silent => {
+                self.calls.push((side, self.now_ms));
+                self.events.push_back((side, Event::DialFailed { ask, why: "no way there".into() }));
+            }
+            Effect::Dial { ask, .. } => {
+                self.calls.push((side, self.now_ms));
+                let (near, far) = (ConnId(self.last_conn + 1), ConnId(self.last_conn + 2));
+                self.last_conn += 2;
+                let ends = [(side, near, Some(ask)), (1 - side, far, None)];
+                self.wires.insert((side, near), (1 - side, far));
+                self.wires.insert((1 - side, far), (side, near));
+                for (at, conn, dialled) in ends {
+                    let address = "10.0.0.9:6900".parse().unwrap();
+                    let pin = Pin([2 - at as u8; 32]);
+                    let from = Origin::Peer { address, dialled, pin, exporter: [near.0 as u8; 32] };
+                    self.events.push_back((at, Event::Opened { conn, from }));
+                }
+            }
+            Effect::Close { conn, why } => {
+                if let Some(far) = self.wires.remove(&(side, conn)) {
+                    self.events.push_back((side, Event::Closed { conn, why: why.clone() }));
+                    if !self.is_silent {
+                        self.events.push_back((far.0, Event::Closed { conn: far.1, why }));
+                        self.wires.remove(&far);
+                    }
+                }
+            }
+            Effect::Note { text, .. } => self.notes.push((side, text)),
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, near: (usize, ConnId), line: &str) {
+        if let Some(far) = self.wires.get(&near).filter(|_| !self.is_silent) {
+            self.events.push_back((far.0, Event::Lines { conn: far.1, lines: Lines::from(line) }));
+        }
+    }
+
+    /// The links that one side has, and whether it was itself that called.
+    fn links(&self, side: usize) -> Vec<(LinkStage, bool)> {
+        let links = self.engines[side].links.by_conn.values();
+        links.map(|link| (link.stage, link.place.is_some())).collect()
+    }
+
+    fn noted(&self, side: usize, text: &str) -> bool {
+        self.notes.iter().any(|(at, note)| *at == side && note.contains(text))
+    }
+}
+
+fn at(ms: u64) -> Now {
+    Now { wall: Timestamp(1_000_000_000_000 + ms), steady_ms: ms }
+}
+
+#[test]
+fn of_two_that_call_each_other_at_once_the_lower_id_has_called() {
+    let mut pair = Pair::new([Some("barn.lan"), Some("hall.lan")]);
+    pair.wait(250);
+    assert_eq!(pair.calls, [(0, 250), (1, 250)]);
+    assert_eq!(pair.links(0), [(LinkStage::Up, true)]);
+    assert_eq!(pair.links(1), [(LinkStage::Up, false)]);
+    pair.wait(300_000);
+    assert_eq!(pair.calls.len(), 2, "nobody calls whom they are linked with");
+}
+
+#[test]
+fn a_server_that_answers_by_another_name_is_refused_and_not_called_for_a_while() {
+    let mut pair = Pair::new([Some("mill.lan"), None]);
+    pair.wait(29_000);
+    assert!(pair.noted(0, "reason=unknown-name"), "{:?}", pair.notes);
+    assert!(pair.noted(1, "reason=unknown-name"), "{:?}", pair.notes);
+    assert_eq!(pair.calls.len(), 1);
+    pair.wait(40_000);
+    assert!(pair.calls.len() > 1, "somebody may have put it right");
+}
+
+#[test]
+fn a_silent_link_is_closed_after_twenty_seconds_and_one_that_answers_never() {
+    let mut pair = Pair::new([Some("barn.lan"), None]);
+    pair.wait(120_000);
+    assert_eq!(pair.links(0), [(LinkStage::Up, true)]);
+    let round_trips = pair.engines[1].links.by_conn.values().map(|link| link.round_trip_ms);
+    assert_eq!(round_trips.collect::<Vec<_>>(), [Some(0)], "it was asked for a sign of life");
+    pair.is_silent = true;
+    pair.wait(14_000);
+    assert_eq!((pair.links(0).len(), pair.links(1).len()), (1, 1));
+    pair.wait(7_000);
+    assert_eq!((pair.links(0).len(), pair.links(1).len()), (0, 0));
+    assert!(pair.noted(0, "no sign of life") && pair.noted(1, "no sign of life"));
+}
+
+#[test]
+fn a_greeting_that_never_comes_ends_the_connection() {
+    let mut pair = Pair::new([None, None]);
+    let from = Origin::Peer {
+        address: "10.0.0.9:6900".parse().unwrap(),
+        dialled: None,
+        pin: Pin([9; 32]),
+        exporter: [0; 32],
+    };
+    pair.wires.insert((0, ConnId(99)), (1, ConnId(98)));
+    pair.events.push_back((0, Event::Opened { conn: ConnId(99), from }));
+    pair.wait(9_000);
+    assert_eq!(pair.links(0), [(LinkStage::Greeting, false)]);
+    pair.wait(2_000);
+    assert_eq!(pair.links(0), []);
+}
+
+#[test]
+fn after_a_loss_calls_come_at_random_times_and_ever_more_rarely() {
+    let mut pair = Pair::new([Some("barn.lan"), None]);
+    pair.wait(70_000);
+    pair.is_silent = true;
+    pair.calls.clear();
+    pair.wait(900_000);
+    let waits: Vec<u64> = pair.calls.windows(2).map(|two| two[1].1 - two[0].1).collect();
+    for (failures, wait_ms) in waits.iter().enumerate() {
+        // One failure lies before the first wait; a tick more may pass until it is over.
+        let bound_ms = 60_000.min(1_000 << (failures + 1).min(16));
+        assert!(*wait_ms <= bound_ms + 250, "{wait_ms} ms after {failures} failures");
+    }
+    assert!((15..80).contains(&waits.len()), "{waits:?}");
+    assert!(waits[6..].iter().max() > Some(&30_000) && waits[6..].iter().min() < Some(&30_000), "{waits:?}");
+}
