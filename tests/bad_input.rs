@@ -296,8 +296,8 @@ fn who_gets_through_tls_and_says_no_greeting_is_refused() {
         ("CONNECTED ok", "order"),
         ("HAVE S", "order"),
         ("@dot=0AA.1.S1.1 GOODBYE :x", "order"),
-        ("CONNECT_SERVER 2 9ZZ 1 shed.lan x 0 :Folkmoot", "rules"),
-        ("CONNECT_SERVER 1 nonsense 1 shed.lan x 0 :Folkmoot", "rules"),
+        ("CONNECT_SERVER 2 9ZZ 1 shed.lan x 0 * :Folkmoot", "rules"),
+        ("CONNECT_SERVER 1 nonsense 1 shed.lan x 0 * :Folkmoot", "rules"),
     ] {
         let mark = village.hall.mark();
         let mut stranger = village.stranger();

@@ -57,6 +57,8 @@ pub struct PeerGreeting {
     pub sid: ServerId,
     pub name: String,
     pub nonce: String,
+    /// What it can do beyond the protocol's version.
+    pub features: BTreeSet<String>,
 }
 
 /// How far a peer has come, by stream.

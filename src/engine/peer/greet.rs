@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::hmac;
 
-use super::{PeerMessage, When};
+use super::{PeerMessage, When, or_star, unless_star};
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Topic};
 use crate::engine::event::{AskId, ConnId, Pin};
@@ -24,10 +24,10 @@ use crate::wire::names::{ServerId, ServerName};
 pub const MESSAGES: &[PeerMessage] = &[
     PeerMessage {
         name: "CONNECT_SERVER",
-        params_min: 7,
+        params_min: 8,
         when: When::Greeting,
         run: connect_server,
-        shape: "1 <sid> <epoch> <name> <nonce> <wall clock, ms> :<network>",
+        shape: "1 <sid> <epoch> <name> <nonce> <wall clock, ms> <features, by comma, or *> :<network>",
     },
     PeerMessage {
         name: "PROOF",
@@ -47,6 +47,9 @@ pub const MESSAGES: &[PeerMessage] = &[
 
 /// The version of the mesh protocol.
 const VERSION: &str = "1";
+
+/// What this version can do beyond that; what both ends name may be used between them.
+const FEATURES: &[&str] = &[];
 
 /// Two clocks may differ by this much; more would show in what people read.
 const CLOCK_APART_MS: u64 = 10_000;
@@ -105,6 +108,7 @@ impl Engine {
             .param(&self.identity.name)
             .param(&link.nonce)
             .param(self.now.wall.0)
+            .param(or_star(&FEATURES.join(",")))
             .trailing(&self.config.network.name);
         self.send_peer(conn, draft);
     }
@@ -285,7 +289,7 @@ impl Engine {
 const VERSION_TAG: &str = "folkmoot/1";
 
 fn connect_server(engine: &mut Engine, conn: ConnId, message: &Message) {
-    let [version, sid, epoch, name, nonce, clock, network, ..] = message.params[..] else { return };
+    let [version, sid, epoch, name, nonce, clock, features, network, ..] = message.params[..] else { return };
     let Some(link) = engine.links.by_conn.get(&conn) else { return };
     if link.peer.is_some() {
         return engine.refuse_peer(conn, "order", "CONNECT_SERVER came twice");
@@ -303,7 +307,8 @@ fn connect_server(engine: &mut Engine, conn: ConnId, message: &Message) {
     else {
         return engine.refuse_peer(conn, "rules", "CONNECT_SERVER makes no sense");
     };
-    let peer = PeerGreeting { sid, name: name.to_string(), nonce: nonce.to_string() };
+    let features = unless_star(features).split(',').map(str::to_string).collect();
+    let peer = PeerGreeting { sid, name: name.to_string(), nonce: nonce.to_string(), features };
     let is_caller = link.place.is_some();
     if let Some((reason, text)) = engine.objection(link, &peer, network, clock_ms) {
         if reason == "own-sid" && is_caller && link.pin == engine.identity.pin {

@@ -27,7 +27,7 @@ impl Greeting<'_> {
     pub fn line(&self) -> String {
         let clock_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let Greeting { sid, name, network } = self;
-        format!("CONNECT_SERVER 1 {sid} 1 {name} {NONCE} {clock_ms} :{network}")
+        format!("CONNECT_SERVER 1 {sid} 1 {name} {NONCE} {clock_ms} * :{network}")
     }
 }
 
