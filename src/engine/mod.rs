@@ -101,6 +101,7 @@ pub struct Engine {
     route_number: u64,
     route_told_ms: u64,
     clock_kept_ms: u64,
+    forgot_ms: u64,
     is_stopping: bool,
 }
 
@@ -147,6 +148,7 @@ impl Engine {
             route_number: 0,
             route_told_ms: 0,
             clock_kept_ms: 0,
+            forgot_ms: now.steady_ms,
             is_stopping: false,
             dice,
             config,

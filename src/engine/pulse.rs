@@ -4,6 +4,7 @@ use super::Engine;
 use super::effect::Effect;
 use super::event::{AskId, ConnId};
 use super::links::LinkStage;
+use super::network::Reach;
 use super::pending::Pending;
 use super::session::Stage;
 use crate::wire::names::ServerId;
@@ -18,6 +19,13 @@ const GREET_WITHIN_MS: u64 = 10_000;
 /// How often the map is told anew, for whoever missed a change.
 const ROUTES_EVERY_MS: u64 = 30_000;
 
+/// How often it is looked for channels' settings that nobody can see again, and how long nobody must have
+/// been on the channel: somebody out of reach may come back to it.
+const FORGET_EVERY_MS: u64 = 60_000;
+const FORGET_AFTER_MS: u64 = 24 * 3_600_000;
+/// So long where nobody is out of reach.
+const FORGET_AFTER_IN_SIGHT_MS: u64 = 10 * 60_000;
+
 /// How often the highest stamp is put on disk.
 const KEEP_CLOCK_EVERY_MS: u64 = 5_000;
 
@@ -31,6 +39,7 @@ impl Engine {
         self.call_places();
         self.expire_asks();
         self.keep_clock();
+        self.forget_barren();
         self.tally.users_local_max = self.tally.users_local_max.max(self.sessions.registered());
     }
 
@@ -117,5 +126,18 @@ impl Engine {
             self.clock_kept_ms = now_ms;
             self.effects.push(Effect::KeepClock { ms: self.clock.ms() });
         }
+    }
+
+    /// Removes what this server has set on channels that are no more.
+    fn forget_barren(&mut self) {
+        let now_ms = self.now.steady_ms;
+        if now_ms < self.forgot_ms + FORGET_EVERY_MS {
+            return;
+        }
+        self.forgot_ms = now_ms;
+        let all_in_sight = self.network.reaches().all(|(_, reach)| reach == Reach::Reachable);
+        let after_ms = if all_in_sight { FORGET_AFTER_IN_SIGHT_MS } else { FORGET_AFTER_MS };
+        let edits = self.network.barren_facts(now_ms, after_ms);
+        edits.into_iter().for_each(|edit| self.write(edit, false));
     }
 }

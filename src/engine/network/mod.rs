@@ -4,6 +4,7 @@
 mod change;
 mod channel;
 mod difference;
+mod forget;
 mod log;
 mod news;
 mod refresh;
@@ -24,9 +25,10 @@ pub use server::{Reach, Server, ServerFact, Standing};
 pub use talk::{Message, Talk, Target, Verb};
 pub use user::{User, UserFact};
 
-use super::merge::{Answer, Dot, Facts, Origin, Stream, Vector, Write};
+use super::merge::{Answer, Dot, Facts, Origin, Stamp, Stream, Vector, Write};
 use crate::wire::fold::{Folded, fold};
 use crate::wire::names::{Nick, ServerId, UserId};
+use forget::Barren;
 use log::Log;
 use refresh::{Cause, Touched};
 
@@ -51,6 +53,9 @@ pub struct Network {
     /// What this server still has to write because of what it heard.
     lost_nicks: BTreeSet<UserId>,
     late_births: BTreeSet<(Folded, UserId)>,
+    /// The latest stamp that was heard of each server's facts.
+    heard: BTreeMap<ServerId, Stamp>,
+    barren: Barren,
 }
 
 impl Network {
@@ -70,6 +75,8 @@ impl Network {
             channels: BTreeMap::new(),
             lost_nicks: BTreeSet::new(),
             late_births: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            barren: Barren::default(),
         }
     }
 
@@ -82,6 +89,7 @@ impl Network {
             return if is_rightful { vec![News::Said(change.clone())] } else { Vec::new() };
         }
         self.recent.push(change.clone());
+        self.hear(change.stamp);
         let Some((key, value)) = change.edit.fact(writer).filter(|_| is_rightful) else {
             // What nobody may write, or read, still advances the vector, on every server alike.
             self.facts.pass(change.dot);
@@ -110,6 +118,7 @@ impl Network {
 
     /// Takes all that was missed in one step.
     pub fn merge(&mut self, answer: Answer<Key, Value>) -> Vec<News> {
+        answer.facts.iter().for_each(|(_, fact)| self.hear(fact.stamp));
         let keys = self.facts.merge(answer);
         self.refresh(Touched::from_keys(keys), &Cause::Merged)
     }

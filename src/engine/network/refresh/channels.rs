@@ -7,6 +7,7 @@ use crate::engine::merge::Stamp;
 use crate::engine::network::change::{Key, Value};
 use crate::engine::network::channel::{Channel, Item, Member, MemberFact, Setting};
 use crate::engine::network::difference::Difference;
+use crate::engine::network::forget::status_keys;
 use crate::engine::network::news::News;
 use crate::engine::network::server::Standing;
 use crate::engine::network::user::User;
@@ -24,6 +25,9 @@ impl Network {
         let mut members: BTreeMap<Folded, Vec<UserId>> = BTreeMap::new();
         for (channel, user) in touched.members {
             members.entry(channel).or_default().push(user);
+        }
+        for key in touched.items.values().flatten() {
+            self.forget_if_over(key);
         }
         let names: BTreeSet<Folded> = members.keys().chain(touched.items.keys()).cloned().collect();
         let (mut leaving, mut joining, mut settings) = (Vec::new(), Vec::new(), Vec::new());
@@ -94,6 +98,16 @@ impl Network {
                     user.channels.remove(name);
                 }
             }
+            if let Some(ended) = old.as_ref().map(|member| &member.fact) {
+                if fact.as_ref().is_none_or(|fact| fact.joined != ended.joined) {
+                    for birth in BTreeSet::from_iter(birth_before.into_iter().chain([ended.birth])) {
+                        self.forget_statuses(name, birth, id);
+                    }
+                }
+                if fact.as_ref().is_none_or(|fact| fact.birth != ended.birth) {
+                    self.barren.suspect(name, ended.birth);
+                }
+            }
             if let Some(fact) = fact {
                 let channel = channel.get_or_insert_with(|| Channel::new(fact.name.clone(), fact.birth));
                 let status = old.as_ref().map_or(Letters::NONE, |member| member.status);
@@ -105,6 +119,14 @@ impl Network {
                 _ => {}
             }
             statuses.insert(id, old.map_or(Letters::NONE, |member| member.status));
+        }
+        let shown = channel.as_ref().map(|channel| channel.birth);
+        for key in items {
+            if let Key::Setting(_, birth, _) | Key::Mask(_, birth, ..) = key
+                && shown != Some(*birth)
+            {
+                self.barren.suspect(name, *birth);
+            }
         }
         let Some(mut channel) = channel else { return difference };
         let Some(birth) = channel.births.first_key_value().map(|(birth, _)| *birth) else {
@@ -146,7 +168,11 @@ impl Network {
         difference
     }
 
-    fn member_fact(&self, channel: &Folded, user: UserId) -> Option<MemberFact> {
+    pub(in crate::engine::network) fn member_fact(
+        &self,
+        channel: &Folded,
+        user: UserId,
+    ) -> Option<MemberFact> {
         match &self.facts.get(&Key::Member(channel.clone(), user))?.value {
             Value::Member(fact) => Some(fact.clone()),
             _ => None,
@@ -157,8 +183,7 @@ impl Network {
     /// both only under the birth that survived.
     fn status(&self, name: &Folded, birth: Stamp, user: UserId, member: &MemberFact) -> Letters {
         let from_join = if member.birth == birth { member.status } else { Letters::NONE };
-        let first = Key::Status(name.clone(), birth, user, '\0');
-        let last = Key::Status(name.clone(), birth, user, char::MAX);
+        let (first, last) = status_keys(name, birth, user);
         self.facts.range(&first, &last).fold(from_join, |status, (key, fact)| match (key, &fact.value) {
             (Key::Status(.., letter), Value::Status(given)) if given.joined == member.joined => {
                 status.set(*letter, given.on)

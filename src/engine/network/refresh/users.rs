@@ -51,6 +51,9 @@ impl Network {
             .flat_map(|(user, channels)| channels.iter().map(move |channel| (channel.clone(), *user)))
             .collect();
         for (channel, user) in memberships {
+            if let Some(member) = self.member_fact(&channel, user) {
+                self.barren.suspect(&channel, member.birth);
+            }
             if self.facts.forget(&Key::Member(channel.clone(), user), earlier) {
                 members.insert((channel, user));
             }

@@ -1,0 +1,128 @@
+//! What no view can ever show again is let go of: here, and without anybody's consent.
+//!
+//! A status given to a join that is over is simply dropped. What was set on a channel that nobody bears
+//! any more is removed by whoever wrote it, and as a write: somebody out of reach may still bear it, and
+//! has to hear of it.
+
+use std::collections::BTreeMap;
+
+use super::change::{Edit, Key, Value};
+use super::channel::Item;
+use super::{Network, UserId};
+use crate::engine::merge::{Fact, Stamp};
+use crate::wire::fold::Folded;
+
+/// How many facts are removed at once, so that nobody waits for it.
+const REMOVED_AT_ONCE: usize = 500;
+
+/// Births of channels that may have no bearer left, and since when that is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Barren(BTreeMap<(Folded, Stamp), Option<u64>>);
+
+impl Barren {
+    /// Somebody stopped bearing it, or something was set under it that does not show.
+    pub fn suspect(&mut self, channel: &Folded, birth: Stamp) {
+        self.0.entry((channel.clone(), birth)).or_default();
+    }
+}
+
+impl Network {
+    /// Notes the latest stamp that was heard of a server; one server's only rise.
+    pub(super) fn hear(&mut self, stamp: Stamp) {
+        let heard = self.heard.entry(stamp.server).or_insert(stamp);
+        *heard = stamp.max(*heard);
+    }
+
+    /// Whether a join has ended: its server has spoken since, and it does not hold any more.
+    pub(super) fn is_over(&self, channel: &Folded, user: UserId, joined: Stamp) -> bool {
+        let holds = self.member_fact(channel, user).is_some_and(|member| member.joined == joined);
+        !holds && self.heard.get(&user.server()).is_some_and(|heard| *heard > joined)
+    }
+
+    /// Drops what was given to joins of somebody under one birth of a channel that are over.
+    pub(super) fn forget_statuses(&mut self, channel: &Folded, birth: Stamp, user: UserId) {
+        let (first, last) = status_keys(channel, birth, user);
+        let keys: Vec<Key> = self.facts.range(&first, &last).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.forget_if_over(&key);
+        }
+    }
+
+    /// Drops what stands under the key of a status and was given to a join that is over.
+    pub(super) fn forget_if_over(&mut self, key: &Key) {
+        let Key::Status(channel, _, user, _) = key else { return };
+        let siblings = self.facts.siblings(key).iter();
+        let joins = siblings.filter_map(|fact| match &fact.value {
+            Value::Status(status) => Some(status.joined),
+            _ => None,
+        });
+        let over: Vec<Stamp> = joins.filter(|joined| self.is_over(channel, *user, *joined)).collect();
+        let is_over = |fact: &Fact<Value>| matches!(&fact.value, Value::Status(status) if over.contains(&status.joined));
+        if !over.is_empty() {
+            self.facts.forget(key, is_over);
+        }
+    }
+
+    /// What this server has to remove because nobody has borne it for so long: its own writings, of this
+    /// run and of those before.
+    pub fn barren_facts(&mut self, now_ms: u64, after_ms: u64) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        let suspects: Vec<(Folded, Stamp)> = self.barren.0.keys().cloned().collect();
+        for (channel, birth) in suspects {
+            if edits.len() >= REMOVED_AT_ONCE {
+                break;
+            }
+            let own =
+                if self.is_borne(&channel, birth) { Vec::new() } else { self.own_under(&channel, birth) };
+            let since = self.barren.0.entry((channel.clone(), birth)).or_default();
+            let since_ms = *since.get_or_insert(now_ms);
+            if own.is_empty() {
+                self.barren.0.remove(&(channel, birth));
+            } else if now_ms.saturating_sub(since_ms) >= after_ms {
+                edits.extend(own);
+            }
+        }
+        edits
+    }
+
+    /// Whether anybody is on the channel under that birth, in sight or not.
+    fn is_borne(&self, channel: &Folded, birth: Stamp) -> bool {
+        let first = Key::Member(channel.clone(), UserId::LOWEST);
+        let last = Key::Member(channel.clone(), UserId::HIGHEST);
+        let mut members = self.facts.range(&first, &last);
+        members.any(|(_, fact)| matches!(&fact.value, Value::Member(member) if member.birth == birth))
+    }
+
+    /// The removal of all that this server has set under a birth.
+    fn own_under(&self, channel: &Folded, birth: Stamp) -> Vec<Edit> {
+        let settings = (
+            Key::Setting(channel.clone(), birth, Item::Mode('\0')),
+            Key::Setting(channel.clone(), birth, Item::Topic),
+        );
+        let masks = (
+            Key::Mask(channel.clone(), birth, '\0', String::new()),
+            Key::Mask(channel.clone(), birth, char::MAX, String::new()),
+        );
+        let own = |key: &Key| self.facts.siblings(key).iter().any(|fact| fact.dot.origin.server == self.me);
+        let by = self.server_name(self.me).to_string();
+        let under = [settings, masks].into_iter().flat_map(|(first, last)| {
+            let keys = self.facts.range(&first, &last).map(|(key, _)| key.clone());
+            keys.collect::<Vec<_>>()
+        });
+        let removal = |key: Key| match key {
+            Key::Setting(channel, birth, item) => {
+                Some(Edit::Setting { channel, birth, item, value: None, by: by.clone() })
+            }
+            Key::Mask(channel, birth, list, mask) => {
+                Some(Edit::Mask { channel, birth, list, mask, fact: None, by: by.clone() })
+            }
+            _ => None,
+        };
+        under.filter(|key| own(key)).filter_map(removal).collect()
+    }
+}
+
+/// The first and last key under which somebody's statuses can stand.
+pub(super) fn status_keys(channel: &Folded, birth: Stamp, user: UserId) -> (Key, Key) {
+    (Key::Status(channel.clone(), birth, user, '\0'), Key::Status(channel.clone(), birth, user, char::MAX))
+}
