@@ -20,7 +20,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 /// How many joins, parts, quits and nick changes are made when nobody says.
 const ACTS: u64 = 20_000;
 const PEOPLE: usize = 1_000;
-const CHANNELS: u64 = 300;
+const CHANNELS: u64 = 3_000;
 /// So that the settings of channels that died can be forgotten in between, as on any real day.
 const BETWEEN_ACTS_MS: u64 = 100;
 
@@ -85,7 +85,9 @@ impl Town {
                 self.arrive(gone.conn.0);
             }
         }
-        if let Some(&channel) = self.people[who].channels.first() {
+        if dice.one_in(2)
+            && let Some(&channel) = self.people[who].channels.first()
+        {
             // Statuses that end with the joins they were given to.
             let other = dice.pick(&self.people).map(|other| other.nick.clone()).unwrap_or_default();
             self.pair.say(self.people[who].conn, &format!("MODE #c{channel} +v {other}"));

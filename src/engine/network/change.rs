@@ -80,8 +80,14 @@ pub enum Edit {
         by: String,
     },
     Message(Message),
-    /// Something that this version cannot read: kept as the line it came as and passed on, since
-    /// newer servers beyond this one may.
+    /// A fact of a kind that this version does not know, kept as the line it came as: servers beyond this
+    /// one may know it, and have to find the same facts wherever they ask. Its line names the key.
+    Foreign {
+        key: String,
+        is_gone: bool,
+        line: String,
+    },
+    /// Something that this version cannot read: passed on as the line it came as, and no fact.
     Unknown {
         line: String,
     },
@@ -96,6 +102,8 @@ pub enum Key {
     Setting(Folded, Stamp, Item),
     Status(Folded, Stamp, UserId, char),
     Mask(Folded, Stamp, char, String),
+    /// What this version does not know.
+    Foreign(String),
 }
 
 /// What a fact says.
@@ -107,6 +115,8 @@ pub enum Value {
     Setting(Setting),
     Status(StatusFact),
     Mask(MaskFact),
+    /// The line that said it.
+    Foreign(String),
 }
 
 impl Edit {
@@ -136,6 +146,9 @@ impl Edit {
             Edit::Mask { channel, birth, list, mask, fact, .. } => {
                 (Key::Mask(channel.clone(), *birth, *list, mask.clone()), fact.clone().map(Value::Mask))
             }
+            Edit::Foreign { key, is_gone, line } => {
+                (Key::Foreign(key.clone()), (!is_gone).then(|| Value::Foreign(line.clone())))
+            }
             Edit::Message(_) | Edit::Unknown { .. } => return None,
         })
     }
@@ -154,6 +167,7 @@ impl Edit {
             | Edit::User { .. }
             | Edit::Quit { .. }
             | Edit::Message(_)
+            | Edit::Foreign { .. }
             | Edit::Unknown { .. } => None,
         }
     }
@@ -180,6 +194,7 @@ impl Edit {
             | Edit::Setting { .. }
             | Edit::Status { .. }
             | Edit::Mask { .. }
+            | Edit::Foreign { .. }
             | Edit::Unknown { .. } => None,
         }
     }
@@ -206,6 +221,7 @@ pub fn edit_of(key: &Key, value: &Value) -> Option<Edit> {
         (Key::Mask(channel, birth, list, mask), Value::Mask(fact)) => {
             Edit::Mask { channel, birth, list, mask, fact: Some(fact), by: by() }
         }
+        (Key::Foreign(key), Value::Foreign(line)) => Edit::Foreign { key, is_gone: false, line },
         _ => return None,
     })
 }

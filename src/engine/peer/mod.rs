@@ -27,7 +27,7 @@ use super::Engine;
 use super::effect::Topic;
 use super::event::ConnId;
 use super::links::LinkStage;
-use super::merge::{Dot, Stamp};
+use super::merge::{Dot, Stamp, Stream};
 use super::network::{Change, Edit};
 use crate::wire::base36;
 use crate::wire::line::{LineFault, Lines};
@@ -158,18 +158,26 @@ fn read_change(message: &Message, line: &str) -> Option<Change> {
     let after = message.tags.get("after").and_then(|after| base36::parse(&after)).unwrap_or(0);
     let more = message.tags.get("more").is_some();
     let row = EVENT_MESSAGES.iter().copied().flatten().find(|row| row.name == message.command);
+    let line = || line.to_string();
+    // Later versions say new things in new verbs, and name there what the fact is about.
+    let foreign = || {
+        let key = message.tags.get("key").filter(|_| row.is_none() && dot.stream != Stream::Message)?;
+        let is_gone = message.tags.get("gone").is_some();
+        Some(Edit::Foreign { key: key.into_owned(), is_gone, line: line() })
+    };
     let edit = row
         .filter(|row| message.params.len() >= row.params_min)
         .and_then(|row| (row.read)(message))
         .filter(|edit| edit.stream() == dot.stream)
-        .unwrap_or_else(|| Edit::Unknown { line: line.to_string() });
+        .or_else(foreign)
+        .unwrap_or_else(|| Edit::Unknown { line: line() });
     Some(Change { dot, stamp, over, after, more, edit })
 }
 
 /// A change as the line that carries it.
 pub(super) fn write_change(change: &Change) -> String {
     let draft = match &change.edit {
-        Edit::Unknown { line } => return line.clone(),
+        Edit::Foreign { line, .. } | Edit::Unknown { line } => return line.clone(),
         Edit::Server(fact) => servers::write_server(fact),
         Edit::Goodbye { reason } => Draft::new("GOODBYE").trailing(reason),
         Edit::User { user, fact } => users::write_user(*user, fact),

@@ -1,10 +1,10 @@
 //! Whatever can be written to a peer is read back the same.
 
 use super::*;
-use crate::engine::merge::{Origin, Stream};
+use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
-    Item, MaskFact, MemberFact, Message as Said, ServerFact, Setting, StatusFact, Target, Topic, UserFact,
-    Verb,
+    Item, MaskFact, MemberFact, Message as Said, Network, ServerFact, Setting, StatusFact, Target, Topic,
+    UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -159,4 +159,30 @@ fn a_line_without_a_sensible_dot_is_nothing() {
         let message = Message::parse(line).unwrap();
         assert_eq!(read_change(&message, line), None, "{line}");
     }
+}
+
+fn read(line: &str) -> Change {
+    read_change(&Message::parse(line).unwrap(), line).expect("its dot makes sense")
+}
+
+#[test]
+fn a_fact_of_a_later_version_is_held_for_those_who_know_it_until_it_is_written_over() {
+    let mut network = Network::new(sid(), 0, 0);
+    let snapshot = |network: &Network| {
+        let answer = network.facts().answer(&Vector::default());
+        let lines = answer.facts.iter().filter_map(|(key, fact)| {
+            let edit = edit_of(key, &fact.value)?;
+            let change =
+                Change { dot: fact.dot, stamp: fact.stamp, over: vec![], after: 0, more: false, edit };
+            Some(write_change(&change))
+        });
+        lines.collect::<Vec<String>>()
+    };
+    let said = "@dot=7FA.2.S1.2s1k0ftdg0;key=statue\\shall;x=1 ERECT hall :of stone";
+    let other = "@dot=9BC.1.S1.2s1k0ftdg0;key=statue\\sbarn ERECT barn :of straw";
+    network.apply(&Arc::new(read(said)));
+    network.apply(&Arc::new(read(other)));
+    assert_eq!(snapshot(&network), [other, said]);
+    network.apply(&Arc::new(read("@dot=9BC.1.S2.2s1k0ftdg1;over=7FA.2.S1;key=statue\\shall;gone RAZE hall")));
+    assert_eq!(snapshot(&network), [other]);
 }

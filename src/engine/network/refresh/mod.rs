@@ -43,6 +43,7 @@ impl Touched {
                 Key::Setting(channel, ..) | Key::Status(channel, ..) | Key::Mask(channel, ..) => {
                     touched.items.entry(channel.clone()).or_default().push(key);
                 }
+                Key::Foreign(_) => {}
             }
         }
         touched
