@@ -20,7 +20,8 @@ pub enum Effect {
     Measure { ask: AskId },
     /// Read the config again; answered by `Event::Configured`.
     ReadConfig { ask: AskId },
-    /// No stamp at or below this was ever given out before the next start; to be kept on disk.
+    /// No stamp above this is given out before the next of these; to be kept on disk, so that the next
+    /// run's stamps all lie above this one's.
     KeepClock { ms: u64 },
     /// This server's epoch from now on; to be kept on disk.
     KeepEpoch { epoch: u32 },

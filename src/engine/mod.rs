@@ -100,7 +100,8 @@ pub struct Engine {
     passed: u64,
     route_number: u64,
     route_told_ms: u64,
-    clock_kept_ms: u64,
+    /// What was last put on disk as a bound on all stamps.
+    clock_bound_ms: u64,
     forgot_ms: u64,
     is_stopping: bool,
 }
@@ -147,7 +148,7 @@ impl Engine {
             passed: 0,
             route_number: 0,
             route_told_ms: 0,
-            clock_kept_ms: 0,
+            clock_bound_ms: 0,
             forgot_ms: now.steady_ms,
             is_stopping: false,
             dice,
@@ -226,6 +227,7 @@ impl Engine {
         self.settle_reach();
         self.settle_mending();
         self.flush_outgoing();
+        self.bound_clock();
         std::mem::take(&mut self.effects)
     }
 

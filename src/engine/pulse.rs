@@ -26,8 +26,10 @@ const FORGET_AFTER_MS: u64 = 24 * 3_600_000;
 /// So long where nobody is out of reach.
 const FORGET_AFTER_IN_SIGHT_MS: u64 = 10 * 60_000;
 
-/// How often the highest stamp is put on disk.
-const KEEP_CLOCK_EVERY_MS: u64 = 5_000;
+/// A bound on all stamps is put on disk before they reach it, so that none is given out again after a crash: so
+/// far ahead of them, and anew when they have come so near. Whoever writes nothing writes nothing to disk either.
+const CLOCK_BOUND_AHEAD_MS: u64 = 5_000;
+const CLOCK_BOUND_NEAR_MS: u64 = 2_000;
 
 impl Engine {
     pub(super) fn pulse(&mut self) {
@@ -38,7 +40,6 @@ impl Engine {
         self.expire_pulls();
         self.call_places();
         self.expire_asks();
-        self.keep_clock();
         self.forget_barren();
         self.tally.users_local_max = self.tally.users_local_max.max(self.sessions.registered());
     }
@@ -120,11 +121,11 @@ impl Engine {
         }
     }
 
-    fn keep_clock(&mut self) {
-        let now_ms = self.now.steady_ms;
-        if now_ms >= self.clock_kept_ms + KEEP_CLOCK_EVERY_MS {
-            self.clock_kept_ms = now_ms;
-            self.effects.push(Effect::KeepClock { ms: self.clock.ms() });
+    pub(super) fn bound_clock(&mut self) {
+        let stamped_ms = self.clock.ms();
+        if !self.is_stopping && stamped_ms + CLOCK_BOUND_NEAR_MS > self.clock_bound_ms {
+            self.clock_bound_ms = stamped_ms + CLOCK_BOUND_AHEAD_MS;
+            self.effects.push(Effect::KeepClock { ms: self.clock_bound_ms });
         }
     }
 

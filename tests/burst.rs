@@ -1,0 +1,37 @@
+//! What a new link carries: thousands of people and hundreds of channels, known on the other side once it is up.
+//!
+//! `cargo test --release --test burst -- --nocapture` prints how many bytes that took, and how long.
+
+#[path = "support/pair.rs"]
+mod pair;
+
+use std::time::Instant;
+
+use pair::Pair;
+
+const PEOPLE: usize = 5_000;
+const CHANNELS: usize = 500;
+/// How many channels each is on.
+const EACH: usize = 4;
+
+#[test]
+fn a_new_link_carries_everybody_and_every_channel() {
+    let mut pair = Pair::new();
+    for number in 0..PEOPLE {
+        let person = pair.arrive(0, &format!("n{number}"));
+        for place in 0..EACH {
+            pair.say(person, &format!("JOIN #c{}", (number * EACH + place * 7) % CHANNELS));
+        }
+    }
+    let since = Instant::now();
+    pair.link();
+    let (here, there) = (pair.engine(0).report(), pair.engine(1).report());
+    assert_eq!((there.users_network, there.channels), (PEOPLE, CHANNELS));
+    assert_eq!((there.seen_hash, there.state_hash), (here.seen_hash, here.state_hash));
+    println!(
+        "{PEOPLE} people and {CHANNELS} channels: {} lines, {} bytes, {} ms in both engines",
+        pair.link_lines,
+        pair.link_bytes,
+        since.elapsed().as_millis()
+    );
+}
