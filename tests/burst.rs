@@ -17,11 +17,13 @@ const EACH: usize = 4;
 #[test]
 fn a_new_link_carries_everybody_and_every_channel() {
     let mut pair = Pair::new();
+    let mut people = Vec::new();
     for number in 0..PEOPLE {
         let person = pair.arrive(0, &format!("n{number}"));
         for place in 0..EACH {
             pair.say(person, &format!("JOIN #c{}", (number * EACH + place * 7) % CHANNELS));
         }
+        people.push(person);
     }
     let since = Instant::now();
     pair.link();
@@ -34,4 +36,7 @@ fn a_new_link_carries_everybody_and_every_channel() {
         pair.link_bytes,
         since.elapsed().as_millis()
     );
+    people.into_iter().for_each(|person| pair.hang_up(person));
+    let there = pair.engine(1).report();
+    assert_eq!((there.users_network, there.channels), (0, 0));
 }

@@ -1,5 +1,7 @@
 //! Plays every file of `tests/transcripts` on a simulated network.
 
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/player.rs"]
 mod player;
 #[path = "support/simulated.rs"]

@@ -29,6 +29,7 @@ pub mod serve;
 pub mod settings;
 mod shared;
 mod socket;
+mod store;
 mod suspect;
 mod threads;
 mod tls;
@@ -44,6 +45,7 @@ use self::reload::Reload;
 use self::router::{Clock, Router};
 use self::running::Services;
 use self::shared::Shared;
+use self::store::Store;
 use self::threads::{ROOMY_STACK_BYTES, STACK_BYTES};
 use self::verify::Verifier;
 use crate::config::Config;
@@ -93,8 +95,10 @@ fn start_with(
         "room for clients: clients_max={room} because=\"{because}\""
     );
 
+    let (store, stored) = Store::open(node.data.path(), identity::wall_clock())?;
     let mut clock = Clock::new(Instant::now());
-    let engine = Engine::new(config, node.identity, clock.now(Instant::now()));
+    let engine = Engine::restored(config, node.identity, &stored, clock.now(Instant::now()))
+        .map_err(|why| format!("the store in {}: {why}", node.data.path().display()))?;
     let (shared, events) = Shared::new(engine, limits, capacity.clients_max, client_send_buffer_bytes)?;
     let shared = Arc::new(shared);
     let reload = Arc::new(Reload { source, own: node.own, shown });
@@ -103,13 +107,18 @@ fn start_with(
     let (verifier, checks) = Verifier::new();
     let (tasks, tasks_waiting) = keeper::tasks();
     let keeper = Keeper { reload, data: node.data };
-    let router = Router::new(shared.clone(), events, verifier, tasks, mesh_client, clock);
+    let (batches, batches_waiting) = store::batches();
+    let router = Router::new(shared.clone(), events, verifier, tasks, batches, mesh_client, clock);
     let begun = shared
         .serve("router", ROOMY_STACK_BYTES, |_| router.run())
         .and_then(|()| shared.serve("flusher", STACK_BYTES, |shared| shared.flusher.run(shared)))
         .and_then(|()| shared.serve("verify", STACK_BYTES, move |shared| verify::run(shared, &checks)))
         .and_then(|()| {
             shared.serve("keeper", ROOMY_STACK_BYTES, move |shared| keeper.run(shared, &tasks_waiting))
+        })
+        .and_then(|()| {
+            shared
+                .serve("store", ROOMY_STACK_BYTES, move |shared| store::run(store, shared, &batches_waiting))
         })
         .and_then(|()| {
             running.listeners.iter().cloned().try_for_each(|listener| {

@@ -14,6 +14,7 @@ use super::identity::wall_clock;
 use super::keeper::Task;
 use super::link::{self, Call};
 use super::shared::{Connections, Counters, Shared};
+use super::store::Batch;
 use super::suspect::Suspect;
 use super::threads::{give_up, panic_text};
 use super::verify::{Check, Verifier};
@@ -35,6 +36,7 @@ pub struct Router {
     events: Receiver<Event>,
     verifier: Verifier,
     keeper: Sender<Task>,
+    store: Sender<Batch>,
     mesh: Arc<ClientConfig>,
     clock: Clock,
     next_tick: Instant,
@@ -56,6 +58,7 @@ impl Router {
         events: Receiver<Event>,
         verifier: Verifier,
         keeper: Sender<Task>,
+        store: Sender<Batch>,
         mesh: Arc<ClientConfig>,
         clock: Clock,
     ) -> Router {
@@ -64,6 +67,7 @@ impl Router {
             events,
             verifier,
             keeper,
+            store,
             mesh,
             next_tick: clock.looked + TICK,
             clock,
@@ -198,6 +202,11 @@ impl Router {
             Effect::ReadConfig { ask } => self.keep(Task::ReadConfig { ask }),
             Effect::KeepClock { ms } => self.keep(Task::KeepClock { ms }),
             Effect::KeepEpoch { epoch } => self.keep(Task::KeepEpoch { epoch }),
+            Effect::Keep { number, rows } => {
+                self.store
+                    .send(Batch { number, rows })
+                    .expect("the store is written until the router is gone");
+            }
             Effect::Note { level, topic, text } => log::log!(target: topic.target(), level, "{text}"),
         }
     }
@@ -271,7 +280,7 @@ mod tests {
     use crate::edge::threads::STACK_BYTES;
     use crate::edge::tls::tests::certificate;
     use crate::edge::tls::{LINK_PROTOCOL, mesh_client};
-    use crate::edge::{keeper, verify};
+    use crate::edge::{keeper, store, verify};
     use crate::engine::{AskId, Secret};
 
     fn router() -> (Router, Receiver<Check>, Receiver<Task>) {
@@ -279,7 +288,12 @@ mod tests {
         let (verifier, checks) = Verifier::new();
         let (keeper, tasks) = keeper::tasks();
         let mesh = Arc::new(mesh_client(&certificate(), LINK_PROTOCOL).unwrap());
-        (Router::new(shared, events, verifier, keeper, mesh, Clock::new(Instant::now())), checks, tasks)
+        let (store, _) = store::batches();
+        (
+            Router::new(shared, events, verifier, keeper, store, mesh, Clock::new(Instant::now())),
+            checks,
+            tasks,
+        )
     }
 
     fn guest(router: &Router) -> (ConnId, TcpStream) {

@@ -20,6 +20,7 @@
 //! | `accept irc 127.0.0.1:6667` | one per listening socket | accept |
 //! | `client 41`, `link 42`, `link barn` | one per connection | connect, recv, the event channel |
 //! | `verify`, `keeper` | one each | their own channels |
+//! | `store` | one | its own channel, and the disk |
 //! | `discovery` | one, or none | poll, until the next question or answer is due |
 //! | `signals`, and the one that started all | one each | the next signal, and what it asks for |
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::event::{AskId, ConnId, Pin};
+use super::keep::Row;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -25,6 +26,9 @@ pub enum Effect {
     KeepClock { ms: u64 },
     /// This server's epoch from now on; to be kept on disk.
     KeepEpoch { epoch: u32 },
+    /// Write these to the store, all at once or not at all, after all that was to be written before; answered
+    /// by `Event::Kept` when they are on disk, or those of a later one.
+    Keep { number: u64, rows: Vec<Row> },
     /// For the log.
     Note { level: log::Level, topic: Topic, text: String },
 }

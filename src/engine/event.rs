@@ -62,6 +62,10 @@ pub enum Event {
         file: String,
         outcome: Result<Box<Config>, String>,
     },
+    /// All that an `Effect::Keep` up to this number asked for is on disk.
+    Kept {
+        number: u64,
+    },
     /// The admin wants an end: users and peers are told, then nothing more comes.
     Stop {
         why: String,

@@ -25,8 +25,8 @@ pub struct Link {
     pub peer: Option<PeerGreeting>,
     /// What the peer surely has, or will have once it has read what we sent.
     pub known: Known,
-    /// What the peer is sending us because we asked for it.
-    pub pull: Option<Pull>,
+    /// Facts that the peer is sending us because we asked for them, by their stream.
+    pub pulls: BTreeMap<Stream, Pull>,
     pub opened_ms: u64,
     pub up_ms: Option<u64>,
     pub heard_ms: u64,
@@ -65,21 +65,31 @@ pub struct PeerGreeting {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub session: Vector,
+    pub durable: Vector,
     pub message: Vector,
-    /// Whether the peer has said it at least once.
-    pub told: bool,
+    /// The streams of which the peer has said it at least once.
+    pub told: BTreeSet<Stream>,
 }
 
 impl Known {
-    pub fn of(&mut self, stream: Stream) -> &mut Vector {
+    pub fn of(&self, stream: Stream) -> &Vector {
+        match stream {
+            Stream::Session => &self.session,
+            Stream::Durable => &self.durable,
+            Stream::Message => &self.message,
+        }
+    }
+
+    pub fn of_mut(&mut self, stream: Stream) -> &mut Vector {
         match stream {
             Stream::Session => &mut self.session,
+            Stream::Durable => &mut self.durable,
             Stream::Message => &mut self.message,
         }
     }
 }
 
-/// A pull of session facts under way.
+/// A pull of facts under way.
 #[derive(Debug)]
 pub struct Pull {
     pub since_ms: u64,

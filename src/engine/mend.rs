@@ -36,14 +36,16 @@ impl Engine {
     /// Before a change is applied: tells members what was held back of an act that it does not belong to, and what
     /// a repair has changed if something new happens now; and remembers what they know if it is part of a repair.
     pub(super) fn prepare_for(&mut self, change: &Change, from: Option<ConnId>) {
-        if change.dot.stream == Stream::Message {
+        if change.dot.stream != Stream::Session {
             return;
         }
         if !self.continues_an_act(&change.edit) {
             self.tell_held_modes();
         }
         let link = from.and_then(|conn| self.links.by_conn.get(&conn));
-        let is_pulled = link.is_some_and(|link| link.stage == LinkStage::Syncing || link.pull.is_some());
+        let is_pulled = link.is_some_and(|link| {
+            link.stage == LinkStage::Syncing || link.pulls.contains_key(&Stream::Session)
+        });
         let neighbour = link.and_then(|link| link.sid());
         if is_pulled || !self.is_in_sight(change.dot.origin.server) {
             for name in self.channels_touched_by(&change.edit) {
@@ -67,7 +69,7 @@ impl Engine {
     /// Ends what is whole: nothing is on its way, and whoever brought it is within reach.
     pub(super) fn settle_mending(&mut self) {
         let now_ms = self.now.steady_ms;
-        let is_pulling = self.links.accepted().any(|link| link.pull.is_some());
+        let is_pulling = self.links.accepted().any(|link| link.pulls.contains_key(&Stream::Session));
         let is_whole = |told: &Told| !is_pulling && told.from.iter().all(|server| self.is_in_sight(*server));
         let is_due = |told: &Told| is_whole(told) || now_ms >= told.since_ms + MEND_WITHIN_MS;
         let due = self.mending.iter().filter(|(_, told)| is_due(told)).map(|(name, _)| name.clone());

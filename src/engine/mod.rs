@@ -1,5 +1,6 @@
 //! The rules: events in, effects out. Pure: the same events at the same times have the same effects.
 
+mod banish;
 mod cap;
 mod command;
 mod dice;
@@ -7,6 +8,7 @@ mod effect;
 mod event;
 mod greeting;
 mod isupport;
+mod keep;
 mod links;
 mod mend;
 mod merge;
@@ -32,6 +34,7 @@ mod write;
 
 pub use effect::{Effect, Secret, Topic};
 pub use event::{AskId, Beacon, ConnId, Event, Origin, Pin, Traffic};
+pub use keep::{GENERATION, Row, Stored, Table};
 pub use report::{Figures, Report};
 
 use std::collections::BTreeMap;
@@ -47,8 +50,8 @@ use crate::wire::time::{Now, Timestamp};
 use command::Who;
 use dice::Dice;
 use links::Links;
-use merge::Clock;
-use network::{Network, Routes, ServerFact};
+use merge::{Clock, Origin as Run};
+use network::{Durable, Network, Routes, ServerFact};
 use outgoing::Outgoing;
 use pending::{Asks, Pending};
 use session::{Session, Sessions, Stage};
@@ -76,6 +79,8 @@ pub struct Identity {
 pub struct Engine {
     config: Config,
     identity: Identity,
+    /// Of the store, as the epoch is of the process.
+    generation: u32,
     network: Network,
     routes: Routes,
     sessions: Sessions,
@@ -123,16 +128,29 @@ struct CommandTally {
 }
 
 impl Engine {
+    /// A server that has nothing on disk.
     pub fn new(config: Config, identity: Identity, now: Now) -> Engine {
+        Engine::restored(config, identity, &Stored::default(), now).expect("nothing is always readable")
+    }
+
+    /// A server with what it had on disk, unless that makes no sense to this version.
+    pub fn restored(config: Config, identity: Identity, stored: &Stored, now: Now) -> Result<Engine, String> {
         let mut dice = Dice::new(identity.seed);
+        let facts = stored.facts()?;
+        let mut clock = Clock::new(identity.sid, identity.clock_floor_ms);
+        facts.iter().for_each(|(_, fact)| clock.observe(fact.stamp));
+        let limits = &config.limits;
+        let own = Run { server: identity.sid, epoch: stored.generation };
+        let durable = Durable::new(limits.events_kept, facts, own);
         let mut engine = Engine {
-            network: Network::new(identity.sid, config.limits.events_kept, config.limits.messages_kept),
+            generation: stored.generation,
+            network: Network::new(identity.sid, durable, limits.events_kept, limits.messages_kept),
             routes: Routes::new(identity.sid),
             sessions: Sessions::default(),
             links: Links::default(),
             intake: peer::Intake::default(),
             asks: Asks::default(),
-            clock: Clock::new(identity.sid, identity.clock_floor_ms),
+            clock,
             now,
             started: now,
             outgoing: Vec::new(),
@@ -159,7 +177,7 @@ impl Engine {
         engine.know_fixed_places();
         // Nobody is there yet to hear of it.
         engine.effects.clear();
-        engine
+        Ok(engine)
     }
 
     /// Says what this server is: the first fact of every run.
@@ -168,11 +186,14 @@ impl Engine {
         self.write(network::Edit::Server(fact), false);
     }
 
-    /// Leaves all shared state behind and starts in a run that nobody has heard of.
+    /// Leaves all shared state behind, but for what is on disk, and starts in a run that nobody has heard of.
     fn begin_epoch(&mut self, epoch: u32) {
         self.identity.epoch = epoch;
-        let limits = &self.config.limits;
-        self.network = Network::new(self.identity.sid, limits.events_kept, limits.messages_kept);
+        let (sid, limits) = (self.identity.sid, &self.config.limits);
+        let nothing = Durable::new(0, Default::default(), Run { server: sid, epoch: 0 });
+        let before = std::mem::replace(&mut self.network, Network::new(sid, nothing, 0, 0));
+        let durable = before.into_durable();
+        self.network = Network::new(sid, durable, limits.events_kept, limits.messages_kept);
         self.routes = Routes::new(self.identity.sid);
         self.intake = peer::Intake::default();
         self.mending.clear();
@@ -203,6 +224,7 @@ impl Engine {
                     format!("conn={} opened from={address} tls={how}", conn.0),
                 );
                 self.sessions.open(Session::new(conn, address, secure, now.steady_ms));
+                self.turn_away_address(conn);
             }
             Event::Opened { conn, from: Origin::Peer { address, dialled, pin, exporter } } => {
                 self.link_opened(conn, address, dialled, pin, exporter);
@@ -222,10 +244,12 @@ impl Engine {
             Event::Vanished { server } => self.vanished(server),
             Event::Measured { ask, traffic } => self.measured(ask, &traffic),
             Event::Configured { ask, file, outcome } => self.configured(ask, &file, outcome),
+            Event::Kept { number } => self.kept(number),
             Event::Stop { why } => self.stop(&why),
         }
         self.settle_reach();
         self.settle_mending();
+        self.put_on_disk();
         self.flush_outgoing();
         self.bound_clock();
         std::mem::take(&mut self.effects)

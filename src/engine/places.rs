@@ -207,7 +207,7 @@ impl Engine {
         }
         let was_up = link.stage == LinkStage::Up;
         link.stage = LinkStage::Closing;
-        link.pull = None;
+        link.pulls.clear();
         let place = link.place.clone();
         self.effects.push(Effect::Close { conn, why: why.to_string() });
         self.forget_pulls_of(conn);

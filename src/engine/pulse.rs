@@ -129,13 +129,14 @@ impl Engine {
         }
     }
 
-    /// Removes what this server has set on channels that are no more.
+    /// Removes what this server has set on channels that are no more, and bans that are over.
     fn forget_barren(&mut self) {
         let now_ms = self.now.steady_ms;
         if now_ms < self.forgot_ms + FORGET_EVERY_MS {
             return;
         }
         self.forgot_ms = now_ms;
+        self.remove_expired_bans();
         let all_in_sight = self.network.reaches().all(|(_, reach)| reach == Reach::Reachable);
         let after_ms = if all_in_sight { FORGET_AFTER_IN_SIGHT_MS } else { FORGET_AFTER_MS };
         let edits = self.network.barren_facts(now_ms, after_ms);

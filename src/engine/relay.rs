@@ -18,7 +18,7 @@ impl Engine {
             let Some(sid) = link.sid() else { continue };
             let has_it = Some(link.conn) == from || link.known.of(dot.stream).covers(dot);
             if !has_it && self.routes.is_child(dot.origin.server, sid) {
-                link.known.of(dot.stream).raise(dot.origin, dot.seq);
+                link.known.of_mut(dot.stream).raise(dot.origin, dot.seq);
                 to.push(link.conn);
             }
         }

@@ -133,6 +133,14 @@ impl Engine {
                     self.say(self.members_here(known), spoken);
                 }
                 News::Said(change) => self.tell_message(&change),
+                News::Ban { kind, mask, by, before, after } => {
+                    self.tell_ban(kind, &mask, &by, before.as_ref(), after.as_ref());
+                }
+                News::Bans { set, lifted } => {
+                    let text =
+                        format!("bans set or lifted out of sight are in force set={set} lifted={lifted}");
+                    self.note(log::Level::Info, Topic::Operator, text);
+                }
                 News::ServerCame { server } => {
                     let name = self.network.server_name(server).to_string();
                     self.note(

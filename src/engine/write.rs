@@ -13,13 +13,21 @@ impl Engine {
         Origin { server: self.identity.sid, epoch: self.identity.epoch }
     }
 
+    /// As whom this server writes in a stream: durable facts belong to a generation of its store.
+    pub(super) fn origin_of(&self, stream: Stream) -> Origin {
+        match stream {
+            Stream::Session | Stream::Message => self.origin(),
+            Stream::Durable => Origin { server: self.identity.sid, epoch: self.generation },
+        }
+    }
+
     /// Writes an edit of this server's own.
     pub(super) fn write(&mut self, edit: Edit, more: bool) {
-        let origin = self.origin();
         let stream = edit.stream();
+        let origin = self.origin_of(stream);
         let seq = self.network.seen(stream).tip(origin) + 1;
         let after = match stream {
-            Stream::Session => 0,
+            Stream::Session | Stream::Durable => 0,
             Stream::Message => self.network.seen(Stream::Session).tip(origin),
         };
         let change = Change {
@@ -38,13 +46,16 @@ impl Engine {
         self.clock.observe(change.stamp);
         self.prepare_for(change, from);
         let news = self.network.apply(change);
-        self.forward(change, from);
+        if change.dot.stream != Stream::Durable {
+            self.forward(change, from);
+        }
         self.tell(news);
         self.react();
     }
 
     /// Writes what this server has to write because of what it heard.
     pub(super) fn react(&mut self) {
+        self.enforce_bans();
         loop {
             let edits = self.network.reactions();
             if edits.is_empty() {

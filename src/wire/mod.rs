@@ -1,6 +1,7 @@
 //! Text and values: everything that can be said about a line without knowing who is connected.
 
 pub mod base36;
+pub mod cidr;
 pub mod fold;
 pub mod letters;
 pub mod line;

@@ -123,6 +123,7 @@ numerics! {
     451 not_registered()                                      ":You have not registered"
     462 already_registered()                                  ":You may not reregister"
     464 password_mismatch()                                   ":Password incorrect"
+    465 banned_from_server(reason: &str)                      ":You are banned from this server: {reason}"
     468 invalid_username()                                    ":Your username is not valid"
 }
 
@@ -180,6 +181,12 @@ numerics! {
         "{link} {queue_bytes} {sent_lines} {sent_kilobytes} {received_lines} {received_kilobytes} :{state}"
     212 stats_commands(command: impl OneWord, count: u64, bytes: u64, remote_count: u64)
         "{command} {count} {bytes} :{remote_count}"
+    216 stats_kline(letter: char, host: impl OneWord, user: impl OneWord, reason: &str)
+        "{letter} {host} * {user} :{reason}"
+    225 stats_dline(letter: char, network: impl OneWord, reason: &str)
+        "{letter} {network} :{reason}"
+    247 stats_xline(letter: char, mask: impl OneWord, reason: &str)
+        "{letter} 0 {mask} :{reason}"
     219 end_of_stats(letter: impl OneWord)                    "{letter} :End of /STATS report"
     242 stats_uptime(days: u64, hours: u64, minutes: u64, seconds: u64)
         ":Server Up {days} days, {hours}:{minutes:02}:{seconds:02}"

@@ -11,6 +11,7 @@ use folkmoot::wire::line::{Framer, Limits, Lines};
 use folkmoot::wire::names::{ServerId, ServerName};
 use folkmoot::wire::time::{Now, Timestamp};
 
+use crate::disk::Disk;
 use crate::support::stage::{Door, Heard, Outcome, Stage};
 
 /// As often as the router gives one.
@@ -52,6 +53,7 @@ struct Server {
     /// What the server has put on disk.
     epoch: u32,
     clock_floor_ms: u64,
+    disk: Disk,
 }
 
 struct Person {
@@ -87,7 +89,8 @@ impl Stage for Simulated {
             version: "folkmoot-test".to_string(),
         };
         let now = self.now(name);
-        self.server(name).engine = Some(Engine::new(config, identity, now));
+        let stored = self.server(name).disk.open();
+        self.server(name).engine = Some(Engine::restored(config, identity, &stored, now)?);
         Ok(())
     }
 
@@ -95,6 +98,7 @@ impl Stage for Simulated {
         self.running(server)?;
         self.step(server, Event::Stop { why: "terminated".to_string() });
         self.settle();
+        self.server(server).disk.close();
         self.vanish(server);
         Ok(())
     }
@@ -194,6 +198,7 @@ impl Simulated {
             calls: BTreeSet::new(),
             epoch: 0,
             clock_floor_ms: 0,
+            disk: Disk::default(),
         })
     }
 
@@ -256,6 +261,8 @@ impl Simulated {
         self.server(server).engine = None;
         let people = self.people.iter().filter(|(_, person)| person.end.0 == server);
         let people: Vec<String> = people.map(|(name, _)| name.clone()).collect();
+        // What its disk had yet to say concerns no later run.
+        self.on_the_way.retain(|(to, event)| to != server || !matches!(event, Event::Kept { .. }));
         for name in people {
             self.people.remove(&name);
             self.heard.push((name, Heard::Closed));
@@ -296,7 +303,11 @@ impl Simulated {
     /// One event, and what the edge does about its effects: lines are queued before anything is closed.
     fn step(&mut self, server: &str, event: Event) {
         let now = self.now(server);
-        let Some(engine) = self.server(server).engine.as_mut() else { return };
+        let known = self.server(server);
+        let Some(engine) = known.engine.as_mut() else { return };
+        if let Event::Kept { number } = &event {
+            known.disk.sync(*number);
+        }
         let mut chores = Vec::new();
         for effect in engine.step(now, event) {
             match effect {
@@ -324,6 +335,10 @@ impl Simulated {
             Effect::ReadConfig { ask } => self.reload(server, Some(ask)),
             Effect::KeepClock { ms } => self.server(server).clock_floor_ms = ms,
             Effect::KeepEpoch { epoch } => self.server(server).epoch = epoch,
+            Effect::Keep { number, rows } => {
+                self.server(server).disk.write(number, rows);
+                self.on_the_way.push_back((server.to_string(), Event::Kept { number }));
+            }
             // Shown by the test harness when a test fails.
             Effect::Note { level, text, .. } => println!("{server:<8} {level:<5} {text}"),
         }

@@ -2,6 +2,7 @@
 
 mod about;
 mod admin;
+mod ban;
 mod channel;
 mod look;
 mod mode;
@@ -59,6 +60,7 @@ pub const COMMANDS: &[&[Command]] = &[
     servers::COMMANDS,
     stats::COMMANDS,
     admin::COMMANDS,
+    ban::COMMANDS,
 ];
 
 pub fn all() -> impl Iterator<Item = &'static Command> {

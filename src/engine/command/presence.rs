@@ -39,8 +39,12 @@ fn away(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 fn setname(turn: &mut Turn, params: &[&str]) -> Outcome {
     let (name, most) = (params[0], turn.config().limits.realname_length);
-    if name.trim().is_empty() || name.len() > most {
-        let why = format!("A real name has 1 to {most} bytes");
+    let is_banned = turn.engine.is_banned_realname(turn.user(), name);
+    if name.trim().is_empty() || name.len() > most || is_banned {
+        let why = match is_banned {
+            true => "That real name is banned from this network".to_string(),
+            false => format!("A real name has 1 to {most} bytes"),
+        };
         let refusal = Standard::fail("SETNAME", "INVALID_REALNAME", why);
         if !turn.wants(Cap::Setname) {
             return Err(refusal.into());

@@ -262,6 +262,9 @@ fn complete(turn: &mut Turn) -> Outcome {
         }
     })?;
     let realname = turn.registration().map(|registration| registration.realname.clone()).unwrap_or_default();
+    if turn.engine.turn_away_user(turn.conn, &username, &realname) {
+        return Ok(());
+    }
     register(turn, nick, claimed, username, realname);
     Ok(())
 }

@@ -2,10 +2,12 @@
 
 use super::{Command, Who};
 use crate::engine::Engine;
+use crate::engine::banish::until;
 use crate::engine::effect::Effect;
 use crate::engine::event::Traffic;
+use crate::engine::network::BanKind;
 use crate::engine::pending::Pending;
-use crate::engine::query::Query;
+use crate::engine::query::{ANSWER_LINES_MAX, Query};
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::names::Word;
 use crate::wire::numeric::{self, Numeric};
@@ -16,7 +18,7 @@ pub const COMMANDS: &[Command] = &[Command {
     who: Who::Registered,
     run: stats,
     usage: "<letter> [<server>]",
-    help: "Shows figures of a server. u: how long it is up. p: operators who are here. For operators with the right `stats` also l: this server's connections and their traffic, m: how often each command was given, o: operators of the config.",
+    help: "Shows figures of a server. u: how long it is up. p: operators who are here. For operators with the right `stats` also l: this server's connections and their traffic, m: how often each command was given, o: operators of the config; and with that or `ban`, bans that expire and those for good: k and K by user@host, d and D by address, x and X by real name.",
 }];
 
 pub const QUERIES: &[&Query] = &[&STATS];
@@ -26,9 +28,13 @@ const STATS: Query = Query { name: "STATS", answer };
 /// What everyone may see.
 const FOR_ALL: &[&str] = &["u", "p"];
 
+/// What those who may set bans may see too.
+const BANS: &[&str] = &["k", "K", "d", "D", "x", "X"];
+
 fn stats(turn: &mut Turn, params: &[&str]) -> Outcome {
     let letter = params[0];
-    if !FOR_ALL.contains(&letter) && !turn.has_right("stats") {
+    let is_of_bans = BANS.contains(&letter) && turn.has_right("ban");
+    if !FOR_ALL.contains(&letter) && !turn.has_right("stats") && !is_of_bans {
         let refusal = match turn.user().is_operator() {
             true => numeric::no_operator_right(Word::echo("stats")),
             false => numeric::no_privileges(),
@@ -73,10 +79,35 @@ fn answer(engine: &Engine, letter: &str) -> Vec<Numeric> {
                 })
                 .collect()
         }
+        "k" | "K" | "d" | "D" | "x" | "X" => bans(engine, letter),
         _ => Vec::new(),
     };
     answer.push(numeric::end_of_stats(Word::echo(letter)));
     answer
+}
+
+/// Bans of one kind that are in force: by the small letter those that expire, else those for good.
+fn bans(engine: &Engine, letter: &str) -> Vec<Numeric> {
+    let is_temporary = letter.chars().all(char::is_lowercase);
+    let kind = BanKind::from_letter(&letter.to_ascii_uppercase());
+    let bans = engine.network.bans().iter().filter(|(of, _, ban)| {
+        let fact = &ban.fact;
+        Some(*of) == kind && fact.until.is_some() == is_temporary && fact.is_in_force(engine.now.wall)
+    });
+    let lines = bans.map(|(kind, mask, ban)| {
+        let fact = &ban.fact;
+        let reason = format!("{} [{}, {}]", fact.reason, fact.by, until(fact.until));
+        let letter = letter.chars().next().unwrap_or_default();
+        match kind {
+            BanKind::UserHost => {
+                let (user, host) = mask.split_once('@').unwrap_or(("*", mask));
+                numeric::stats_kline(letter, Word::echo(host), Word::echo(user), &reason)
+            }
+            BanKind::Address => numeric::stats_dline(letter, Word::echo(mask), &reason),
+            BanKind::Realname => numeric::stats_xline(letter, Word::echo(mask), &reason),
+        }
+    });
+    lines.take(ANSWER_LINES_MAX - 1).collect()
 }
 
 fn up_time(seconds: u64) -> Numeric {

@@ -18,20 +18,28 @@ pub struct Origin {
 pub enum Stream {
     /// Facts that live in memory and end with their origin's run.
     Session,
+    /// Facts that are kept on disk. Their origin's epoch is its generation: that of its store.
+    Durable,
     /// What people say to each other.
     Message,
 }
 
 impl Stream {
+    pub const ALL: [Stream; 3] = [Stream::Session, Stream::Durable, Stream::Message];
+
+    /// Those of facts, which supersede each other.
+    pub const OF_FACTS: [Stream; 2] = [Stream::Durable, Stream::Session];
+
     pub fn letter(self) -> char {
         match self {
             Stream::Session => 'S',
+            Stream::Durable => 'D',
             Stream::Message => 'M',
         }
     }
 
     pub fn from_letter(letter: char) -> Option<Stream> {
-        [Stream::Session, Stream::Message].into_iter().find(|stream| stream.letter() == letter)
+        Stream::ALL.into_iter().find(|stream| stream.letter() == letter)
     }
 }
 

@@ -63,6 +63,22 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
         &self.seen
     }
 
+    /// Dots known to be superseded though their events have not come.
+    pub fn early(&self) -> &BTreeSet<Dot> {
+        &self.early
+    }
+
+    /// As it was when it was put on disk.
+    pub fn restored(
+        seen: Vector,
+        facts: impl IntoIterator<Item = (K, Fact<V>)>,
+        early: BTreeSet<Dot>,
+    ) -> Facts<K, V> {
+        let mut restored = Facts { seen, live: BTreeMap::new(), early };
+        facts.into_iter().for_each(|(key, fact)| restored.insert(key, fact));
+        restored
+    }
+
     /// What shows of a key: of several writings that stand side by side, the latest.
     pub fn get(&self, key: &K) -> Option<&Fact<V>> {
         self.live.get(key)?.last()

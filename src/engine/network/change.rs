@@ -1,5 +1,6 @@
 //! One edit of what all servers share, in whatever order it may come.
 
+use super::ban::{BanFact, BanKind};
 use super::channel::{Item, MaskFact, MemberFact, Setting, StatusFact};
 use super::server::ServerFact;
 use super::talk::Message;
@@ -79,6 +80,13 @@ pub enum Edit {
         fact: Option<MaskFact>,
         by: String,
     },
+    /// A ban from the network, or its end.
+    Ban {
+        kind: BanKind,
+        mask: String,
+        fact: Option<BanFact>,
+        by: String,
+    },
     Message(Message),
     /// A fact of a kind that this version does not know, kept as the line it came as: servers beyond this
     /// one may know it, and have to find the same facts wherever they ask. Its line names the key.
@@ -104,6 +112,7 @@ pub enum Key {
     Mask(Folded, Stamp, char, String),
     /// What this version does not know.
     Foreign(String),
+    Ban(BanKind, String),
 }
 
 /// What a fact says.
@@ -117,11 +126,16 @@ pub enum Value {
     Mask(MaskFact),
     /// The line that said it.
     Foreign(String),
+    Ban(BanFact),
 }
 
 impl Edit {
     pub fn stream(&self) -> Stream {
-        if matches!(self, Edit::Message(_)) { Stream::Message } else { Stream::Session }
+        match self {
+            Edit::Message(_) => Stream::Message,
+            Edit::Ban { .. } => Stream::Durable,
+            _ => Stream::Session,
+        }
     }
 
     /// The fact that this writes: its key, and its value unless it is removed. Messages write none.
@@ -149,6 +163,9 @@ impl Edit {
             Edit::Foreign { key, is_gone, line } => {
                 (Key::Foreign(key.clone()), (!is_gone).then(|| Value::Foreign(line.clone())))
             }
+            Edit::Ban { kind, mask, fact, .. } => {
+                (Key::Ban(*kind, mask.clone()), fact.clone().map(Value::Ban))
+            }
             Edit::Message(_) | Edit::Unknown { .. } => return None,
         })
     }
@@ -166,6 +183,7 @@ impl Edit {
             | Edit::Goodbye { .. }
             | Edit::User { .. }
             | Edit::Quit { .. }
+            | Edit::Ban { .. }
             | Edit::Message(_)
             | Edit::Foreign { .. }
             | Edit::Unknown { .. } => None,
@@ -195,6 +213,7 @@ impl Edit {
             | Edit::Status { .. }
             | Edit::Mask { .. }
             | Edit::Foreign { .. }
+            | Edit::Ban { .. }
             | Edit::Unknown { .. } => None,
         }
     }
@@ -222,6 +241,10 @@ pub fn edit_of(key: &Key, value: &Value) -> Option<Edit> {
             Edit::Mask { channel, birth, list, mask, fact: Some(fact), by: by() }
         }
         (Key::Foreign(key), Value::Foreign(line)) => Edit::Foreign { key, is_gone: false, line },
+        (Key::Ban(kind, mask), Value::Ban(fact)) => {
+            let by = fact.by.clone();
+            Edit::Ban { kind, mask, fact: Some(fact), by }
+        }
         _ => return None,
     })
 }

@@ -1,9 +1,11 @@
 //! What all servers agree on. There is one way in, `apply` (and `merge`, for what was missed), and
 //! what comes out is news: the difference between what users saw and what they see now.
 
+mod ban;
 mod change;
 mod channel;
 mod difference;
+mod durable;
 mod forget;
 mod log;
 mod news;
@@ -16,9 +18,11 @@ mod user;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use ban::{BanFact, BanKind, Bans, Suspect};
 pub use change::{Change, Edit, Key, Value, edit_of};
 pub use channel::{Channel, Item, MaskFact, MemberFact, Setting, Settings, StatusFact, Topic};
 pub use difference::Difference;
+pub use durable::{Durable, Kept, Writing};
 pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};
 pub use routes::{Route, Routes};
 pub use server::{Reach, Server, ServerFact, Standing};
@@ -37,6 +41,7 @@ use refresh::{Cause, Touched};
 pub struct Network {
     me: ServerId,
     facts: Facts<Key, Value>,
+    durable: Durable,
     talk: Talk,
     /// The latest events of the session stream, for servers that missed only those.
     recent: Log,
@@ -50,6 +55,9 @@ pub struct Network {
     /// Where each user has a member fact, whether or not it counts.
     memberships: BTreeMap<UserId, BTreeSet<Folded>>,
     channels: BTreeMap<Folded, Channel>,
+    bans: Bans,
+    /// Bans that nobody here has been held against yet.
+    new_bans: BTreeSet<(BanKind, String)>,
     /// What this server still has to write because of what it heard.
     lost_nicks: BTreeSet<UserId>,
     late_births: BTreeSet<(Folded, UserId)>,
@@ -60,10 +68,13 @@ pub struct Network {
 
 impl Network {
     /// `events_kept` and `messages_kept` say how many of each origin can be given to those who missed them.
-    pub fn new(me: ServerId, events_kept: usize, messages_kept: usize) -> Network {
+    pub fn new(me: ServerId, durable: Durable, events_kept: usize, messages_kept: usize) -> Network {
         Network {
             me,
             facts: Facts::default(),
+            bans: Bans::of(durable.facts()),
+            new_bans: BTreeSet::new(),
+            durable,
             talk: Talk::new(messages_kept),
             recent: Log::new(events_kept),
             reach: BTreeMap::from([(me, Reach::Reachable)]),
@@ -88,6 +99,10 @@ impl Network {
             self.talk.take(change.clone());
             return if is_rightful { vec![News::Said(change.clone())] } else { Vec::new() };
         }
+        if change.dot.stream == Stream::Durable {
+            let keys = self.durable.apply(change);
+            return self.refresh(Touched::from_keys(keys), &Cause::Change(change));
+        }
         self.recent.push(change.clone());
         self.hear(change.stamp);
         let Some((key, value)) = change.edit.fact(writer).filter(|_| is_rightful) else {
@@ -101,26 +116,65 @@ impl Network {
         self.refresh(Touched::from_keys(keys), &Cause::Change(change))
     }
 
-    /// The events that somebody who has seen `asked` is missing, in the order of their stamps, if all
-    /// of them are still here; otherwise only an answer of `facts` will do.
-    pub fn missed_since(&self, asked: &Vector) -> Option<Vec<Arc<Change>>> {
+    /// The events of facts that somebody who has seen `asked` is missing, in the order of their stamps, if
+    /// all of them are still here; otherwise only an answer of `facts` will do.
+    pub fn missed_since(&self, stream: Stream, asked: &Vector) -> Option<Vec<Arc<Change>>> {
+        let recent = if stream == Stream::Durable { self.durable.recent() } else { &self.recent };
         let mut missed = Vec::new();
-        for (origin, tip) in self.facts.seen().beyond(asked).iter() {
+        for (origin, tip) in self.said(stream).beyond(asked).iter() {
             let first = asked.tip(origin) + 1;
-            if !self.recent.holds(origin, first, tip) {
+            if !recent.holds(origin, first, tip) {
                 return None;
             }
-            missed.extend(self.recent.range(origin, first, tip).cloned());
+            missed.extend(recent.range(origin, first, tip).cloned());
         }
         missed.sort_by_key(|change| change.stamp);
         Some(missed)
     }
 
-    /// Takes all that was missed in one step.
-    pub fn merge(&mut self, answer: Answer<Key, Value>) -> Vec<News> {
-        answer.facts.iter().for_each(|(_, fact)| self.hear(fact.stamp));
-        let keys = self.facts.merge(answer);
+    /// Takes all that was missed of a stream of facts in one step.
+    pub fn merge(&mut self, stream: Stream, answer: Answer<Key, Value>) -> Vec<News> {
+        let keys = if stream == Stream::Durable {
+            self.durable.merge(answer)
+        } else {
+            answer.facts.iter().for_each(|(_, fact)| self.hear(fact.stamp));
+            self.facts.merge(answer)
+        };
         self.refresh(Touched::from_keys(keys), &Cause::Merged)
+    }
+
+    /// Has another generation of this server's put on disk, along with what else is to be.
+    pub fn write_generation(&mut self, generation: u32) {
+        self.durable.write_generation(generation);
+    }
+
+    /// What has to be put on disk next, with the number under which it will be said to be there.
+    pub fn next_batch(&mut self) -> Option<(u64, Writing)> {
+        self.durable.next_batch()
+    }
+
+    /// Every batch up to this one is on disk.
+    pub fn keep(&mut self, number: u64) -> Kept {
+        self.durable.keep(number)
+    }
+
+    /// Forgets all durable facts, to hear them anew from others; what this run of the server had written of
+    /// them comes back as edits, to be written once more.
+    pub fn begin_durable_anew(&mut self, own: Origin) -> Vec<Edit> {
+        let edits = self.durable.begin_anew(own);
+        self.bans = Bans::of(self.durable.facts());
+        self.new_bans.clear();
+        edits
+    }
+
+    /// Everything that must not end with a run of this server.
+    pub fn into_durable(self) -> Durable {
+        self.durable
+    }
+
+    /// Bans that nobody here has been held against yet.
+    pub fn take_new_bans(&mut self) -> BTreeSet<(BanKind, String)> {
+        std::mem::take(&mut self.new_bans)
     }
 
     /// Learns which servers there is a path to.
@@ -174,7 +228,8 @@ impl Network {
     /// The writings by other origins that an edit by this server replaces.
     pub fn replaced_by(&self, edit: &Edit, writer: Origin) -> Vec<Dot> {
         let Some((key, _)) = edit.fact(self.me) else { return Vec::new() };
-        let siblings = self.facts.siblings(&key).iter();
+        let facts = if edit.stream() == Stream::Durable { self.durable.facts() } else { &self.facts };
+        let siblings = facts.siblings(&key).iter();
         siblings.map(|fact| fact.dot).filter(|dot| dot.origin != writer).collect()
     }
 
@@ -207,8 +262,13 @@ impl Network {
 
     // What may be asked.
 
-    pub fn facts(&self) -> &Facts<Key, Value> {
-        &self.facts
+    /// The facts of a stream, as far as others may be told of them; messages are none.
+    pub fn facts(&self, stream: Stream) -> &Facts<Key, Value> {
+        if stream == Stream::Durable { self.durable.kept() } else { &self.facts }
+    }
+
+    pub fn bans(&self) -> &Bans {
+        &self.bans
     }
 
     pub fn talk(&self) -> &Talk {
@@ -218,8 +278,14 @@ impl Network {
     pub fn seen(&self, stream: Stream) -> &Vector {
         match stream {
             Stream::Session => self.facts.seen(),
+            Stream::Durable => self.durable.facts().seen(),
             Stream::Message => self.talk.seen(),
         }
+    }
+
+    /// How far a stream has been heard and may be spoken of: durable facts only once they are on disk.
+    pub fn said(&self, stream: Stream) -> &Vector {
+        if stream == Stream::Durable { self.durable.kept().seen() } else { self.seen(stream) }
     }
 
     pub fn reach(&self, server: ServerId) -> Option<Reach> {
@@ -312,7 +378,7 @@ impl Network {
     /// A digest of how far every origin has been heard.
     pub fn seen_hash(&self) -> u64 {
         let mut digest = Digest(0xcbf2_9ce4_8422_2325);
-        digest.add(&(self.facts.seen(), self.talk.seen()));
+        digest.add(&(self.facts.seen(), self.durable.facts().seen(), self.talk.seen()));
         digest.0
     }
 
@@ -330,6 +396,9 @@ impl Network {
             for (user, member) in channel.members() {
                 digest.add(&(user, member.fact.joined, member.status));
             }
+        }
+        for (kind, mask, ban) in self.bans.iter() {
+            digest.add(&(kind, mask, &ban.fact));
         }
         digest.0
     }

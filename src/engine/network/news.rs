@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ban::{BanFact, BanKind};
 use super::change::Change;
 use super::channel::Topic;
 use crate::wire::fold::Folded;
@@ -65,6 +66,19 @@ pub enum News {
         topic: Option<Topic>,
     },
     Said(Arc<Change>),
+    /// Somebody has set, changed or lifted a ban.
+    Ban {
+        kind: BanKind,
+        mask: String,
+        by: String,
+        before: Option<BanFact>,
+        after: Option<BanFact>,
+    },
+    /// So many bans came to be, or to be others, and so many went, while this server heard of nothing.
+    Bans {
+        set: usize,
+        lifted: usize,
+    },
     /// A server is, or is no longer, part of what users see.
     ServerCame {
         server: ServerId,

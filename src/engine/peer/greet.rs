@@ -4,6 +4,7 @@
 //! Whoever was called speaks first, so that the caller can hang up without a word where it finds
 //! itself, or a server that it has a link to already.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use base64::Engine as _;
@@ -31,10 +32,10 @@ pub const MESSAGES: &[PeerMessage] = &[
     },
     PeerMessage {
         name: "PROOF",
-        params_min: 2,
+        params_min: 3,
         when: When::Greeting,
         run: proof,
-        shape: "<proof, base64> <highest epoch seen of you, 0 for none>",
+        shape: "<proof, base64> <highest epoch seen of you, 0 for none> <highest generation of your store>",
     },
     PeerMessage {
         name: "CONNECTED",
@@ -83,7 +84,7 @@ impl Engine {
             nonce,
             peer: None,
             known: Known::default(),
-            pull: None,
+            pulls: BTreeMap::new(),
             opened_ms: now_ms,
             up_ms: None,
             heard_ms: now_ms,
@@ -130,8 +131,10 @@ impl Engine {
     fn send_proof(&mut self, conn: ConnId) {
         let Some(link) = self.links.by_conn.get(&conn) else { return };
         let Some(proof) = self.proof_of(link, true) else { return };
-        let seen = link.sid().and_then(|sid| self.network.seen(Stream::Session).epoch(sid)).unwrap_or(0);
-        self.send_peer(conn, Draft::new("PROOF").param(proof).param(base36::encode(u64::from(seen))));
+        let seen = |stream| link.sid().and_then(|sid| self.network.said(stream).epoch(sid)).unwrap_or(0);
+        let (epoch, generation) = (seen(Stream::Session), seen(Stream::Durable));
+        let draft = Draft::new("PROOF").param(proof).param(base36::encode(u64::from(epoch)));
+        self.send_peer(conn, draft.param(base36::encode(u64::from(generation))));
         if let Some(link) = self.links.by_conn.get_mut(&conn) {
             link.stage = LinkStage::Proving;
         }
@@ -343,9 +346,13 @@ fn proof(engine: &mut Engine, conn: ConnId, message: &Message) {
     if hmac::verify(&key, expected.as_bytes(), hmac::sign(&key, given.as_bytes()).as_ref()).is_err() {
         return engine.refuse_peer(conn, "proof", "the two servers do not hold the same network secret");
     }
-    let seen = base36::parse(message.params[1]).and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
-    if seen > engine.identity.epoch {
-        return engine.renew_epoch(seen);
+    let seen = |param| base36::parse(param).and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
+    let (epoch, generation) = (seen(message.params[1]), seen(message.params[2]));
+    if generation > engine.generation {
+        engine.renew_generation(generation, false);
+    }
+    if epoch > engine.identity.epoch {
+        return engine.renew_epoch(epoch);
     }
     engine.send_peer(conn, Draft::new("CONNECTED").param("ok"));
     if let Some(link) = engine.links.by_conn.get_mut(&conn) {

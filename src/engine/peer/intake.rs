@@ -53,15 +53,13 @@ impl Engine {
     pub(super) fn receive(&mut self, conn: ConnId, change: Change) {
         let dot = change.dot;
         let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
-        if let Some(staged) = link.pull.as_mut().and_then(|pull| pull.staged.as_mut())
-            && dot.stream == Stream::Session
-        {
+        if let Some(staged) = link.pulls.get_mut(&dot.stream).and_then(|pull| pull.staged.as_mut()) {
             return super::stage(staged, &change);
         }
-        link.known.of(dot.stream).raise(dot.origin, dot.seq);
+        link.known.of_mut(dot.stream).raise(dot.origin, dot.seq);
         // Whoever has a message has what its writer had said before.
         link.known.session.raise(dot.origin, change.after);
-        if dot.origin == self.origin() || self.network.seen(dot.stream).covers(dot) {
+        if dot.origin == self.origin_of(dot.stream) || self.network.seen(dot.stream).covers(dot) {
             if is_planted(Defect::ToldTwice) {
                 self.tell(vec![News::Said(Arc::new(change))]);
             }
@@ -90,7 +88,14 @@ impl Engine {
             }
             self.take(&change, from);
         }
-        for stream in [Stream::Session, Stream::Message] {
+        // Durable facts have an order of their own; the same number may be somebody's epoch or generation.
+        while let Some(change) = self.next_waiting(origin, Stream::Durable) {
+            if let Some(waiting) = self.intake.waiting.get_mut(&(origin, Stream::Durable)) {
+                waiting.remove(&change.dot.seq);
+            }
+            self.take(&change, from);
+        }
+        for stream in Stream::ALL {
             let tip = self.network.seen(stream).tip(origin);
             if let Some(waiting) = self.intake.waiting.get_mut(&(origin, stream)) {
                 *waiting = waiting.split_off(&(tip + 1));

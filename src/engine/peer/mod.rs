@@ -2,6 +2,7 @@
 //! for each its reading and writing.
 
 mod ask;
+mod bans;
 mod channels;
 mod greet;
 mod intake;
@@ -66,7 +67,7 @@ const PEER_MESSAGES: &[&[PeerMessage]] =
     &[greet::MESSAGES, routes::MESSAGES, repair::MESSAGES, ask::MESSAGES, passing::MESSAGES];
 
 const EVENT_MESSAGES: &[&[EventMessage]] =
-    &[servers::MESSAGES, users::MESSAGES, channels::MESSAGES, talk::MESSAGES];
+    &[servers::MESSAGES, users::MESSAGES, channels::MESSAGES, bans::MESSAGES, talk::MESSAGES];
 
 impl Engine {
     /// Takes what a peer says, line by line; one that makes no sense costs only itself.
@@ -174,6 +175,11 @@ fn read_change(message: &Message, line: &str) -> Option<Change> {
     Some(Change { dot, stamp, over, after, more, edit })
 }
 
+/// Reads a line that this server once put on disk.
+pub(super) fn read_stored(line: &str) -> Option<Change> {
+    read_change(&Message::parse(line)?, line)
+}
+
 /// A change as the line that carries it.
 pub(super) fn write_change(change: &Change) -> String {
     let draft = match &change.edit {
@@ -196,6 +202,7 @@ pub(super) fn write_change(change: &Change) -> String {
         Edit::Mask { channel, birth, list, mask, fact, by } => {
             channels::write_mask(channel, *birth, *list, mask, fact.as_ref(), by)
         }
+        Edit::Ban { kind, mask, fact, by } => bans::write_ban(*kind, mask, fact.as_ref(), by),
         Edit::Message(message) => talk::write_message(message),
     };
     let mut draft = draft.tag("dot", &format!("{}.{}", change.dot, base36::encode(change.stamp.number())));

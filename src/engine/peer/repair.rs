@@ -1,9 +1,9 @@
 //! HAVE, WANT, SNAPSHOT, ALIVE, DEAD, GAP and DONE: whoever misses something pulls it from a
 //! neighbour that has it.
 //!
-//! Live events are taken only in the order of their origin; what comes too early waits. Session
-//! facts that were missed come as the events themselves where the neighbour still has them all, and
-//! else as a snapshot, merged in one step. Messages come as ranges.
+//! Live events are taken only in the order of their origin; what comes too early waits. Facts, of the
+//! session or durable, that were missed come as the events themselves where the neighbour still has them
+//! all, and else as a snapshot, merged in one step. Messages come as ranges.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
 use crate::engine::effect::Topic;
 use crate::engine::event::ConnId;
-use crate::engine::links::{LinkStage, Pull};
+use crate::engine::links::{Link, LinkStage, Pull};
 use crate::engine::merge::{Answer, Dot, Fact, Origin, Stream, Vector};
 use crate::engine::network::{Change, Key, Value, edit_of};
 use crate::wire::base36;
@@ -24,24 +24,24 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 2,
         when: When::Accepted,
         run: have,
-        shape: "S :<sid.epoch=tip> … | M :<sid.epoch=tip> …",
+        shape: "S|D|M :<sid.epoch=tip> …",
     },
     PeerMessage {
         name: "WANT",
         params_min: 2,
         when: When::Accepted,
         run: want,
-        shape: "S :<sid.epoch=tip> … | M <sid.epoch> <from> <to>",
+        shape: "S|D :<sid.epoch=tip> … | M <sid.epoch> <from> <to>",
     },
-    PeerMessage { name: "SNAPSHOT", params_min: 1, when: When::Accepted, run: snapshot, shape: "S" },
+    PeerMessage { name: "SNAPSHOT", params_min: 1, when: When::Accepted, run: snapshot, shape: "S|D" },
     PeerMessage {
         name: "ALIVE",
         params_min: 3,
         when: When::Accepted,
         run: alive,
-        shape: "S <sid.epoch> :<seq|seq-seq> …",
+        shape: "S|D <sid.epoch> :<seq|seq-seq> …",
     },
-    PeerMessage { name: "DEAD", params_min: 2, when: When::Accepted, run: dead, shape: "S :<dot> …" },
+    PeerMessage { name: "DEAD", params_min: 2, when: When::Accepted, run: dead, shape: "S|D :<dot> …" },
     PeerMessage {
         name: "GAP",
         params_min: 3,
@@ -54,7 +54,7 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 2,
         when: When::Accepted,
         run: done,
-        shape: "S :<sid.epoch=tip> … | M <sid.epoch>",
+        shape: "S|D :<sid.epoch=tip> … | M <sid.epoch>",
     },
 ];
 
@@ -77,7 +77,7 @@ impl Engine {
             return;
         }
         self.pull_messages();
-        self.pull_facts();
+        Stream::OF_FACTS.into_iter().for_each(|stream| self.pull_facts(stream));
         self.raise_links();
     }
 
@@ -104,24 +104,28 @@ impl Engine {
         }
     }
 
-    fn pull_facts(&mut self) {
-        if self.links.accepted().any(|link| link.pull.is_some()) {
+    fn pull_facts(&mut self, stream: Stream) {
+        if self.links.accepted().any(|link| link.pulls.contains_key(&stream)) {
             return;
         }
-        let missing = self.links.accepted().find(|link| self.lacks_facts_of(&link.known.session));
+        let missing = self.links.accepted().find(|link| self.lacks_facts_of(stream, link));
         if let Some(conn) = missing.map(|link| link.conn) {
-            let since_ms = self.now.steady_ms;
-            self.links.by_conn.get_mut(&conn).expect("found above").pull =
-                Some(Pull { since_ms, staged: None });
-            let draft =
-                Draft::new("WANT").param("S").trailing(write_vector(self.network.seen(Stream::Session)));
-            self.send_peer(conn, draft);
+            let pull = Pull { since_ms: self.now.steady_ms, staged: None };
+            self.links.by_conn.get_mut(&conn).expect("found above").pulls.insert(stream, pull);
+            // What is not on disk yet is asked for once more, lest it be taken for what can be had from here.
+            let said = write_vector(self.network.said(stream));
+            self.send_peer(conn, Draft::new("WANT").param(stream.letter()).trailing(said));
         }
     }
 
-    fn lacks_facts_of(&self, known: &Vector) -> bool {
-        let own = self.origin();
-        known.beyond(self.network.seen(Stream::Session)).iter().any(|(origin, _)| origin != own)
+    /// Whether the other end of a link has facts that are not here.
+    fn lacks_facts_of(&self, stream: Stream, link: &Link) -> bool {
+        let own = self.origin_of(stream);
+        link.known.of(stream).beyond(self.network.seen(stream)).iter().any(|(origin, _)| origin != own)
+    }
+
+    fn lacks_any_facts_of(&self, link: &Link) -> bool {
+        Stream::OF_FACTS.into_iter().any(|stream| self.lacks_facts_of(stream, link))
     }
 
     /// A link whose other end has nothing that is missing here becomes part of the map.
@@ -130,8 +134,9 @@ impl Engine {
             .links
             .by_conn
             .values()
-            .filter(|link| link.stage == LinkStage::Syncing && link.known.told && link.pull.is_none())
-            .filter(|link| !self.lacks_facts_of(&link.known.session))
+            .filter(|link| link.stage == LinkStage::Syncing && link.pulls.is_empty())
+            .filter(|link| Stream::OF_FACTS.iter().all(|stream| link.known.told.contains(stream)))
+            .filter(|link| !self.lacks_any_facts_of(link))
             .map(|link| link.conn)
             .collect();
         for conn in ready {
@@ -161,7 +166,7 @@ impl Engine {
             .links
             .by_conn
             .values()
-            .filter(|link| link.pull.as_ref().is_some_and(|pull| is_late(pull.since_ms)))
+            .filter(|link| link.pulls.values().any(|pull| is_late(pull.since_ms)))
             .map(|link| link.conn)
             .collect();
         for conn in late {
@@ -184,11 +189,9 @@ impl Engine {
         let Some(link) = self.links.by_conn.get(&conn) else { return };
         // Facts last: whoever hears of both asks for messages first.
         let mut drafts = Vec::new();
-        for (stream, known) in
-            [(Stream::Message, &link.known.message), (Stream::Session, &link.known.session)]
-        {
-            let seen = self.network.seen(stream);
-            let news = if in_full { seen.clone() } else { seen.beyond(known) };
+        for stream in [Stream::Message, Stream::Durable, Stream::Session] {
+            let said = self.network.said(stream);
+            let news = if in_full { said.clone() } else { said.beyond(link.known.of(stream)) };
             if in_full || !news.is_empty() {
                 drafts.push(Draft::new("HAVE").param(stream.letter()).trailing(write_vector(&news)));
             }
@@ -203,26 +206,28 @@ impl Engine {
 
     // Answering.
 
-    fn answer_facts(&mut self, conn: ConnId, asked: &Vector) {
-        let seen = self.network.seen(Stream::Session).clone();
-        match self.network.missed_since(asked) {
+    fn answer_facts(&mut self, conn: ConnId, stream: Stream, asked: &Vector) {
+        let said = self.network.said(stream).clone();
+        match self.network.missed_since(stream, asked) {
             Some(missed) => {
                 for change in missed {
                     self.send_line(conn, write_change(&change));
                 }
             }
-            None => self.send_snapshot(conn, asked),
+            None => self.send_snapshot(conn, stream, asked),
         }
-        self.send_peer(conn, Draft::new("DONE").param("S").trailing(write_vector(&seen)));
+        self.send_peer(conn, Draft::new("DONE").param(stream.letter()).trailing(write_vector(&said)));
         if let Some(link) = self.links.by_conn.get_mut(&conn) {
-            link.known.session.join(&seen);
-            link.known.session.join(asked);
+            let known = link.known.of_mut(stream);
+            known.join(&said);
+            known.join(asked);
         }
     }
 
-    fn send_snapshot(&mut self, conn: ConnId, asked: &Vector) {
-        let answer = self.network.facts().answer(asked);
-        self.send_peer(conn, Draft::new("SNAPSHOT").param("S"));
+    fn send_snapshot(&mut self, conn: ConnId, stream: Stream, asked: &Vector) {
+        let answer = self.network.facts(stream).answer(asked);
+        let letter = stream.letter();
+        self.send_peer(conn, Draft::new("SNAPSHOT").param(letter));
         for (key, fact) in answer.facts {
             let Some(edit) = edit_of(&key, &fact.value) else { continue };
             let change =
@@ -235,12 +240,15 @@ impl Engine {
         }
         for (origin, seqs) in alive {
             for ranges in ranges(&seqs).chunks(WORDS_PER_LINE) {
-                self.send_peer(conn, Draft::new("ALIVE").param("S").param(origin).trailing(ranges.join(" ")));
+                self.send_peer(
+                    conn,
+                    Draft::new("ALIVE").param(letter).param(origin).trailing(ranges.join(" ")),
+                );
             }
         }
         let early: Vec<String> = answer.early.iter().map(Dot::to_string).collect();
         for dots in early.chunks(WORDS_PER_LINE) {
-            self.send_peer(conn, Draft::new("DEAD").param("S").trailing(dots.join(" ")));
+            self.send_peer(conn, Draft::new("DEAD").param(letter).trailing(dots.join(" ")));
         }
     }
 
@@ -270,24 +278,27 @@ fn have(engine: &mut Engine, conn: ConnId, message: &Message) {
     let (Some(stream), Some(vector)) = (read_stream(message.params[0]), vector) else {
         return engine.note_senseless(conn, "HAVE");
     };
-    let own = engine.origin();
+    let own = engine.origin_of(stream);
     if vector.tip(own) > engine.network.seen(stream).tip(own) {
         // More than this run has ever said: it was another run of the same number.
-        return engine.renew_epoch(own.epoch);
+        match stream {
+            Stream::Session | Stream::Message => return engine.renew_epoch(own.epoch),
+            Stream::Durable => engine.renew_generation(own.epoch, true),
+        }
     }
     let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
-    link.known.of(stream).join(&vector);
-    link.known.told |= stream == Stream::Session;
+    link.known.of_mut(stream).join(&vector);
+    link.known.told.insert(stream);
     engine.pull();
 }
 
 fn want(engine: &mut Engine, conn: ConnId, message: &Message) {
-    match (message.params[0], &message.params[1..]) {
-        ("S", [vector, ..]) => match read_vector(vector) {
-            Some(asked) => engine.answer_facts(conn, &asked),
+    match (read_stream(message.params[0]), &message.params[1..]) {
+        (Some(stream @ (Stream::Session | Stream::Durable)), [vector, ..]) => match read_vector(vector) {
+            Some(asked) => engine.answer_facts(conn, stream, &asked),
             None => engine.note_senseless(conn, "WANT"),
         },
-        ("M", [origin, first, last, ..]) => {
+        (Some(Stream::Message), [origin, first, last, ..]) => {
             match (Origin::parse(origin), base36::parse(first), base36::parse(last)) {
                 (Some(origin), Some(first), Some(last)) => engine.answer_messages(conn, origin, first, last),
                 _ => engine.note_senseless(conn, "WANT"),
@@ -297,13 +308,15 @@ fn want(engine: &mut Engine, conn: ConnId, message: &Message) {
     }
 }
 
-fn staged(engine: &mut Engine, conn: ConnId) -> Option<&mut Answer<Key, Value>> {
-    engine.links.by_conn.get_mut(&conn)?.pull.as_mut()?.staged.as_mut()
+/// What is under way of the stream that a line names first.
+fn pull_of<'e>(engine: &'e mut Engine, conn: ConnId, message: &Message) -> Option<(Stream, &'e mut Pull)> {
+    let stream = read_stream(message.params[0])?;
+    Some((stream, engine.links.by_conn.get_mut(&conn)?.pulls.get_mut(&stream)?))
 }
 
-fn snapshot(engine: &mut Engine, conn: ConnId, _: &Message) {
-    match engine.links.by_conn.get_mut(&conn).and_then(|link| link.pull.as_mut()) {
-        Some(pull) => {
+fn snapshot(engine: &mut Engine, conn: ConnId, message: &Message) {
+    match pull_of(engine, conn, message) {
+        Some((_, pull)) => {
             let (facts, seen) = (Vec::new(), Vector::default());
             pull.staged = Some(Answer { facts, alive: BTreeSet::new(), early: BTreeSet::new(), seen });
         }
@@ -323,9 +336,9 @@ pub(super) fn stage(staged: &mut Answer<Key, Value>, change: &Change) {
 
 fn alive(engine: &mut Engine, conn: ConnId, message: &Message) {
     let (origin, seqs) = (Origin::parse(message.params[1]), read_ranges(message.params[2]));
-    match (staged(engine, conn), origin, seqs) {
-        (Some(staged), Some(origin), Some(seqs)) => {
-            staged.alive.extend(seqs.into_iter().map(|seq| Dot { origin, stream: Stream::Session, seq }));
+    match (pull_of(engine, conn, message), origin, seqs) {
+        (Some((stream, Pull { staged: Some(staged), .. })), Some(origin), Some(seqs)) => {
+            staged.alive.extend(seqs.into_iter().map(|seq| Dot { origin, stream, seq }));
         }
         _ => engine.note_senseless(conn, "ALIVE"),
     }
@@ -333,8 +346,8 @@ fn alive(engine: &mut Engine, conn: ConnId, message: &Message) {
 
 fn dead(engine: &mut Engine, conn: ConnId, message: &Message) {
     let dots = message.params[1].split_ascii_whitespace().map(Dot::parse).collect::<Option<Vec<Dot>>>();
-    match (staged(engine, conn), dots) {
-        (Some(staged), Some(dots)) => staged.early.extend(dots),
+    match (pull_of(engine, conn, message), dots) {
+        (Some((_, Pull { staged: Some(staged), .. })), Some(dots)) => staged.early.extend(dots),
         _ => engine.note_senseless(conn, "DEAD"),
     }
 }
@@ -371,33 +384,35 @@ impl Engine {
 }
 
 fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
-    match message.params[0] {
-        "M" => {
+    match read_stream(message.params[0]) {
+        Some(Stream::Message) => {
             if let Some(origin) = Origin::parse(message.params[1])
                 && engine.intake.wanted.get(&origin).is_some_and(|(asked, _)| *asked == conn)
             {
                 engine.intake.wanted.remove(&origin);
             }
         }
-        "S" => {
+        Some(stream @ (Stream::Session | Stream::Durable)) => {
             let Some(seen) = read_vector(message.params[1]) else {
                 return engine.note_senseless(conn, "DONE");
             };
             let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
-            link.known.session.join(&seen);
-            let Some(pull) = link.pull.take() else { return engine.note_senseless(conn, "DONE") };
+            link.known.of_mut(stream).join(&seen);
+            let Some(pull) = link.pulls.remove(&stream) else { return engine.note_senseless(conn, "DONE") };
             if let Some(mut answer) = pull.staged {
                 answer.seen = seen;
                 answer.facts.iter().for_each(|(_, fact)| engine.clock.observe(fact.stamp));
-                engine.prepare_for_merge(conn);
-                let news = engine.network.merge(answer);
+                if stream == Stream::Session {
+                    engine.prepare_for_merge(conn);
+                }
+                let news = engine.network.merge(stream, answer);
                 engine.tell(news);
                 engine.react();
                 engine.take_all_waiting();
                 engine.tell_all_have();
             }
         }
-        _ => return engine.note_senseless(conn, "DONE"),
+        None => return engine.note_senseless(conn, "DONE"),
     }
     engine.pull();
 }

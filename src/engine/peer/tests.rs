@@ -3,8 +3,8 @@
 use super::*;
 use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
-    Item, MaskFact, MemberFact, Message as Said, Network, ServerFact, Setting, StatusFact, Target, Topic,
-    UserFact, Verb, edit_of,
+    BanFact, BanKind, Durable, Item, MaskFact, MemberFact, Message as Said, Network, ServerFact, Setting,
+    StatusFact, Target, Topic, UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -112,6 +112,24 @@ fn edits() -> Vec<Edit> {
             by: by.clone(),
         },
         Edit::Mask { channel, birth, list: 'e', mask: "x!*@*".into(), fact: None, by: by.clone() },
+        Edit::Ban {
+            kind: BanKind::UserHost,
+            mask: "*bad*@10.0.0.0/8".into(),
+            fact: Some(BanFact {
+                until: Some(Timestamp(9)),
+                set: Timestamp(8),
+                by: by.clone(),
+                reason: "go".into(),
+            }),
+            by: by.clone(),
+        },
+        Edit::Ban {
+            kind: BanKind::Realname,
+            mask: "*free\\smoney*".into(),
+            fact: Some(BanFact { until: None, set: Timestamp(8), by: by.clone(), reason: "".into() }),
+            by: by.clone(),
+        },
+        Edit::Ban { kind: BanKind::Address, mask: "fe80::/10".into(), fact: None, by: "hall.lan".into() },
         said(Verb::Privmsg, to_channel(None), ":) hello  there"),
         said(Verb::Notice, to_channel(Some('o')), ""),
         said(Verb::Tagmsg, to_channel(None), ""),
@@ -167,9 +185,10 @@ fn read(line: &str) -> Change {
 
 #[test]
 fn a_fact_of_a_later_version_is_held_for_those_who_know_it_until_it_is_written_over() {
-    let mut network = Network::new(sid(), 0, 0);
+    let durable = Durable::new(0, Default::default(), Origin { server: sid(), epoch: 1 });
+    let mut network = Network::new(sid(), durable, 0, 0);
     let snapshot = |network: &Network| {
-        let answer = network.facts().answer(&Vector::default());
+        let answer = network.facts(Stream::Session).answer(&Vector::default());
         let lines = answer.facts.iter().filter_map(|(key, fact)| {
             let edit = edit_of(key, &fact.value)?;
             let change =

@@ -149,9 +149,11 @@ impl Stage for Processes {
         let mut words = line.split(|byte| *byte == b' ').skip_while(|word| word.starts_with(b"@"));
         let said = words.next().unwrap_or_default();
         let is_slow = |command: &str| said.eq_ignore_ascii_case(command.as_bytes());
-        // Passwords are checked, files are read and servers are called beside everything else.
+        // Passwords are checked, files are read and servers are called beside everything else, and bans are
+        // put on disk before others hear of them.
+        let is_of_bans = said.to_ascii_uppercase().ends_with(b"LINE");
         let is_checked = !known.is_registered && self.servers[&known.server].has_password();
-        if is_checked || ["OPER", "REHASH", "CONNECT", "SQUIT"].into_iter().any(is_slow) {
+        if is_checked || is_of_bans || ["OPER", "REHASH", "CONNECT", "SQUIT"].into_iter().any(is_slow) {
             self.unsettle();
         }
         Ok(())

@@ -3,6 +3,8 @@
 
 #[path = "../dice.rs"]
 mod dice;
+#[path = "../disk.rs"]
+mod disk;
 mod shadow;
 mod world;
 

@@ -12,6 +12,7 @@ use folkmoot::wire::names::{ServerId, ServerName};
 use folkmoot::wire::time::{Now, Timestamp};
 
 use super::dice::Dice;
+use super::disk::Disk;
 use super::shadow::Shadow;
 
 const TICK_MS: u64 = 250;
@@ -49,6 +50,7 @@ pub struct Machine {
     pub runs: u32,
     identity: Identity,
     config: Config,
+    disk: Disk,
     wall_ahead_ms: i64,
     started_ms: u64,
 }
@@ -76,6 +78,8 @@ enum Due {
     Arrive((usize, ConnId)),
     Closed((usize, ConnId), String),
     Failed(usize, AskId),
+    /// A batch of that run is on disk.
+    Kept(usize, u32, u64),
     Opened(usize, Event),
 }
 
@@ -123,6 +127,7 @@ impl World {
                 runs: 0,
                 identity: identity(number),
                 config,
+                disk: Disk::default(),
                 wall_ahead_ms: dice.below(6_000) as i64 - 3_000,
                 started_ms: 0,
             }
@@ -164,7 +169,9 @@ impl World {
         machine.identity.epoch += 1;
         machine.identity.seed = std::array::from_fn(|place| (seed >> (place % 8 * 8)) as u8);
         let now = machine.now(self.now_ms);
-        machine.engine = Some(Engine::new(machine.config.clone(), machine.identity.clone(), now));
+        let stored = machine.disk.open();
+        let engine = Engine::restored(machine.config.clone(), machine.identity.clone(), &stored, now);
+        machine.engine = Some(engine.expect("a server reads what it wrote"));
         self.say(format_args!("s{server} starts"));
         self.plan(TICK_MS, Due::Tick(server));
     }
@@ -173,6 +180,7 @@ impl World {
     pub fn stop(&mut self, server: usize) {
         self.say(format_args!("s{server} stops"));
         self.step(server, Event::Stop { why: "Stopped".into() });
+        self.servers[server].disk.close();
         self.servers[server].engine = None;
         self.clients.retain(|(at, _), _| *at != server);
     }
@@ -324,6 +332,13 @@ impl World {
                 self.step(server, Event::DialFailed { ask, why: "no way there".into() });
             }
             Due::Opened(server, event) => self.step(server, event),
+            Due::Kept(server, run, number) => {
+                let machine = &mut self.servers[server];
+                if machine.runs == run && machine.engine.is_some() {
+                    machine.disk.sync(number);
+                    self.step(server, Event::Kept { number });
+                }
+            }
         }
     }
 
@@ -361,6 +376,14 @@ impl World {
             Effect::KeepClock { ms } => self.servers[server].identity.clock_floor_ms = ms,
             Effect::KeepEpoch { epoch } => self.servers[server].identity.epoch = epoch,
             Effect::Verify { ask, .. } => self.step(server, Event::Verified { ask, right: true }),
+            Effect::Keep { number, rows } => {
+                self.servers[server].disk.write(number, rows);
+                let run = self.servers[server].runs;
+                // Mostly at once; some disks are slow at times.
+                let within_ms = if self.dice.one_in(8) { 5_000 } else { 30 };
+                let after_ms = 1 + self.dice.below(within_ms);
+                self.plan(after_ms, Due::Kept(server, run, number));
+            }
             Effect::Note { level, text, .. } => self.say(format_args!("s{server} {level} {text}")),
             _ => {}
         }

@@ -8,6 +8,7 @@ mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ban::BanKind;
 use super::change::{Change, Edit, Key};
 use super::news::{Leaving, News, Split};
 use super::server::Standing;
@@ -30,6 +31,7 @@ pub(super) struct Touched {
     pub users: BTreeSet<UserId>,
     pub members: BTreeSet<(Folded, UserId)>,
     pub items: BTreeMap<Folded, Vec<Key>>,
+    pub bans: Vec<(BanKind, String)>,
 }
 
 impl Touched {
@@ -44,6 +46,7 @@ impl Touched {
                     touched.items.entry(channel.clone()).or_default().push(key);
                 }
                 Key::Foreign(_) => {}
+                Key::Ban(kind, mask) => touched.bans.push((*kind, mask.clone())),
             }
         }
         touched
@@ -55,6 +58,7 @@ type Before = BTreeMap<UserId, Option<User>>;
 
 impl Network {
     pub(super) fn refresh(&mut self, mut touched: Touched, cause: &Cause) -> Vec<News> {
+        let bans = self.refresh_bans(std::mem::take(&mut touched.bans), cause);
         let names_before = self.refresh_servers(&mut touched);
         let before = self.refresh_users(&mut touched);
         let (leaving, joining, settings) = self.refresh_channels(touched, &before, cause);
@@ -66,6 +70,7 @@ impl Network {
         news.extend(self.other_changes(&before));
         news.extend(joining);
         news.extend(settings);
+        news.extend(bans);
         for (server, name_before) in names_before {
             if self.shows_server(server) {
                 if self.shown.insert(server) {
@@ -76,6 +81,32 @@ impl Network {
             {
                 news.push(News::ServerWent { server, name });
             }
+        }
+        news
+    }
+
+    fn refresh_bans(&mut self, touched: Vec<(BanKind, String)>, cause: &Cause) -> Vec<News> {
+        let (mut news, mut set, mut lifted) = (Vec::new(), 0, 0);
+        for (kind, mask) in touched {
+            let shows = self.durable.facts().get(&Key::Ban(kind, mask.clone()));
+            let before = self.bans.take(kind, &mask, shows);
+            let after = self.bans.get(kind, &mask).map(|ban| ban.fact.clone());
+            if before == after {
+                continue;
+            }
+            match &after {
+                Some(_) => {
+                    set += 1;
+                    self.new_bans.insert((kind, mask.clone()));
+                }
+                None => lifted += 1,
+            }
+            if let Cause::Change(Change { edit: Edit::Ban { by, .. }, .. }) = cause {
+                news.push(News::Ban { kind, mask, by: by.clone(), before, after });
+            }
+        }
+        if matches!(cause, Cause::Merged) && set + lifted > 0 {
+            news.push(News::Bans { set, lifted });
         }
         news
     }
