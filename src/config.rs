@@ -81,6 +81,7 @@ pub const RIGHTS: &[(&str, &str)] = &[
     ("all", "everything below, and whatever later versions add"),
     ("kill", "KILL: end another user's connection"),
     ("ban", "KLINE, DLINE, XLINE and their ends: keep people off the whole network"),
+    ("force", "SANICK, SAJOIN and SAPART: rename people, and have them join and leave channels"),
     ("rehash", "REHASH: have the settings read again"),
     ("link", "CONNECT and SQUIT: make and cut links to other servers"),
     ("wallops", "WALLOPS: speak to everyone who asked to hear operators"),

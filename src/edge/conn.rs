@@ -112,6 +112,7 @@ impl Conn {
             sent_bytes: io.queued_bytes - io.waiting_bytes() as u64,
             received_lines: self.received_lines.load(Ordering::Relaxed),
             received_bytes: self.received_bytes.load(Ordering::Relaxed),
+            compression: None,
         }
     }
 

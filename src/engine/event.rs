@@ -114,4 +114,6 @@ pub struct Traffic {
     pub sent_bytes: u64,
     pub received_lines: u64,
     pub received_bytes: u64,
+    /// How what is sent is compressed, where it is.
+    pub compression: Option<&'static str>,
 }

@@ -16,41 +16,43 @@ impl Turn<'_> {
         self.reply(numeric::created(&started));
         self.reply(isupport::my_info(&server, &version));
         self.reply_all(isupport::replies(self.config()));
-        self.lusers();
-        self.motd();
-    }
-
-    /// How many are here, as LUSERS counts them.
-    pub fn lusers(&mut self) {
         self.engine.count_users();
-        let network = self.network();
-        let all = network.users().count();
-        let invisible = network.users().filter(|user| user.has_mode('i')).count();
-        let operators = network.users().filter(|user| user.is_operator()).count();
-        let servers = network.servers().count();
-        let channels = network.channels().count();
-        let unknown = self.engine.sessions.unknown();
-        let (here, links) = (self.engine.sessions.registered(), self.engine.links.up().count());
-        let (here_max, all_max) = (self.engine.tally.users_local_max, self.engine.tally.users_network_max);
-        self.reply(numeric::luser_client(all - invisible, invisible, servers));
-        if operators > 0 {
-            self.reply(numeric::luser_op(operators));
-        }
-        if unknown > 0 {
-            self.reply(numeric::luser_unknown(unknown));
-        }
-        if channels > 0 {
-            self.reply(numeric::luser_channels(channels));
-        }
-        self.reply(numeric::luser_me(here, links));
-        self.reply(numeric::local_users(here, here_max));
-        self.reply(numeric::global_users(all, all_max));
+        let counts = lusers(self.engine);
+        self.reply_all(counts);
+        self.motd();
     }
 
     fn motd(&mut self) {
         let lines = motd(self.engine);
         self.reply_all(lines);
     }
+}
+
+/// How many are here, as LUSERS counts them.
+pub fn lusers(engine: &Engine) -> Vec<Numeric> {
+    let network = &engine.network;
+    let all = network.users().count();
+    let invisible = network.users().filter(|user| user.has_mode('i')).count();
+    let operators = network.users().filter(|user| user.is_operator()).count();
+    let servers = network.servers().count();
+    let channels = network.channels().count();
+    let unknown = engine.sessions.unknown();
+    let (here, links) = (engine.sessions.registered(), engine.links.up().count());
+    let (here_max, all_max) = (engine.tally.users_local_max, engine.tally.users_network_max);
+    let mut lines = vec![numeric::luser_client(all - invisible, invisible, servers)];
+    if operators > 0 {
+        lines.push(numeric::luser_op(operators));
+    }
+    if unknown > 0 {
+        lines.push(numeric::luser_unknown(unknown));
+    }
+    if channels > 0 {
+        lines.push(numeric::luser_channels(channels));
+    }
+    lines.push(numeric::luser_me(here, links));
+    lines.push(numeric::local_users(here, here.max(here_max)));
+    lines.push(numeric::global_users(all, all.max(all_max)));
+    lines
 }
 
 /// The message of the day.

@@ -7,7 +7,7 @@ use super::event::{AskId, ConnId, Pin};
 use super::merge::{Answer, Stream, Vector};
 use super::network::{Key, Value};
 use crate::config;
-use crate::wire::names::ServerId;
+use crate::wire::names::{ServerId, UserId};
 
 /// One connection to a peer.
 #[derive(Debug)]
@@ -130,6 +130,8 @@ pub struct Place {
     pub failures: u32,
     pub next_ms: u64,
     pub dialling: Option<AskId>,
+    /// The operator who wants to know what comes of the next call.
+    pub wanted_by: Option<UserId>,
     /// When a found server last announced itself.
     pub announced_ms: Option<u64>,
 }
@@ -146,8 +148,24 @@ impl Place {
             failures: 0,
             next_ms,
             dialling: None,
+            wanted_by: None,
             announced_ms: None,
         }
+    }
+}
+
+/// A server that an operator cut the link to, and until when it is not called again.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    pub sid: ServerId,
+    pub name: String,
+    pub until_ms: u64,
+}
+
+impl Apart {
+    /// Whether this is who would answer at a place.
+    pub fn is_at(&self, place: &Place) -> bool {
+        place.sid == Some(self.sid) || place.name.eq_ignore_ascii_case(&self.name)
     }
 }
 
@@ -157,6 +175,7 @@ pub struct Links {
     pub by_conn: BTreeMap<ConnId, Link>,
     /// By address.
     pub places: BTreeMap<String, Place>,
+    pub apart: BTreeMap<ServerId, Apart>,
     /// Servers of other networks that have been named in the log.
     pub strangers: BTreeSet<Pin>,
 }

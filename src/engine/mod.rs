@@ -5,6 +5,7 @@ mod cap;
 mod command;
 mod dice;
 mod effect;
+mod elsewhere;
 mod event;
 mod greeting;
 mod isupport;
@@ -29,6 +30,7 @@ mod session;
 mod sight;
 mod tell;
 mod turn;
+mod wanted;
 mod whowas;
 mod write;
 
@@ -87,6 +89,7 @@ pub struct Engine {
     links: Links,
     intake: peer::Intake,
     asks: Asks,
+    acted: peer::Acted,
     clock: Clock,
     dice: Dice,
     now: Now,
@@ -151,6 +154,7 @@ impl Engine {
             intake: peer::Intake::default(),
             asks: Asks::default(),
             clock,
+            acted: peer::Acted::default(),
             now,
             started: now,
             outgoing: Vec::new(),
@@ -310,14 +314,7 @@ impl Engine {
 
     /// One reply carries the label itself, several stand in a batch that does, and none is an ACK.
     fn label_replies(&mut self, conn: ConnId, label: &str) {
-        let mut replies = Vec::new();
-        for outgoing in self.outgoing.iter_mut().filter(|outgoing| !outgoing.spoken.is_delivery()) {
-            if let Some(place) = outgoing.to.iter().position(|to| *to == conn) {
-                outgoing.to.remove(place);
-                replies.push(outgoing.spoken.clone());
-            }
-        }
-        self.outgoing.retain(|outgoing| !outgoing.to.is_empty());
+        let replies = self.take_replies(conn, false);
         let server = self.identity.name.to_string();
         let line = |body: String| outgoing::Spoken::new(self.now.wall, body);
         let labeled = match replies.len() {
@@ -393,8 +390,9 @@ impl Engine {
     }
 
     fn measured(&mut self, ask: AskId, traffic: &[Traffic]) {
-        if let Some(Pending::Traffic { reply }) = self.asks.take(ask) {
-            self.resume(reply, |turn| command::traffic_measured(turn, traffic));
+        if let Some(Pending::Traffic { asker, read }) = self.asks.take(ask) {
+            let lines = read(self, traffic);
+            self.give_answer(asker, lines);
         }
     }
 
@@ -499,7 +497,7 @@ impl Engine {
 impl<'e> Turn<'e> {
     fn new(engine: &'e mut Engine, conn: ConnId) -> Turn<'e> {
         let now = engine.now;
-        Turn { now, conn, engine, label: None, client_tags: Vec::new() }
+        Turn { now, conn, engine, label: None, line: None, client_tags: Vec::new() }
     }
 
     /// Handles one line, and answers with its label where there is one that still needs a reply.
@@ -513,7 +511,8 @@ impl<'e> Turn<'e> {
         if let Err(refusal) = self.dispatch(&message, line.len()) {
             self.refuse(refusal);
         }
-        self.label.take()
+        let label = self.label.take();
+        self.hold_for_acts(label)
     }
 
     fn label_of(&self, message: &Message) -> Option<String> {

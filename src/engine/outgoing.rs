@@ -35,6 +35,12 @@ impl Spoken {
         self.is_delivery
     }
 
+    /// Whether a server says it in its own name.
+    pub fn is_from(&self, server: &str) -> bool {
+        let source = self.body.strip_prefix(':').and_then(|body| body.strip_prefix(server));
+        source.is_some_and(|rest| rest.starts_with(' '))
+    }
+
     #[must_use]
     pub fn tagged(mut self, tag: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Spoken {
         self.tags.push((tag.into(), value.into()));

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{AskId, ConnId};
+use super::Engine;
+use super::event::{AskId, ConnId, Traffic};
+use super::merge::Origin;
+use super::outgoing::Spoken;
+use super::peer::Request;
 use super::turn::Deferred;
-use crate::wire::names::{ServerId, UserId};
+use crate::wire::names::{ServerId, UserId, Word};
 use crate::wire::numeric::Numeric;
 
 /// A question under way.
@@ -16,35 +20,76 @@ pub enum Pending {
     Oper { reply: Deferred, name: String, class: Option<String> },
     /// A reread of the config by command.
     Rehash { reply: Deferred },
-    /// How long a user has been idle, asked from their own server for a WHOIS; and the nick as it was asked for.
-    Idle { reply: Deferred, asked: String, user: UserId, of: ServerId, until_ms: u64 },
-    /// A PING of a client's through this server to another.
-    Pong { reply: Deferred, token: String, of: ServerId, until_ms: u64 },
-    /// A query of another server, and how much of its answer has come.
-    Query { reply: Deferred, of: ServerId, answer: Vec<Numeric>, until_ms: u64 },
-    /// What went over each connection, asked of the edge.
-    Traffic { reply: Deferred },
+    /// Something that only another server knows, or may do.
+    Elsewhere(Elsewhere),
+    /// What went over each connection, asked of the edge, and how that reads.
+    Traffic { asker: Asker, read: fn(&Engine, &[Traffic]) -> Vec<Numeric> },
     /// A call to a peer.
     Dial { place: String },
 }
 
-impl Pending {
-    /// The server whose answer this waits for, and until when.
-    pub fn waits_for(&self) -> Option<(ServerId, u64)> {
-        match self {
-            Pending::Idle { of, until_ms, .. }
-            | Pending::Pong { of, until_ms, .. }
-            | Pending::Query { of, until_ms, .. } => Some((*of, *until_ms)),
-            _ => None,
-        }
-    }
+/// A request to another server, until that has answered or can no longer be expected to.
+#[derive(Debug)]
+pub struct Elsewhere {
+    pub of: ServerId,
+    /// Kept, so that it can be said again where it or its answer was lost on the way.
+    pub request: Request,
+    pub until_ms: u64,
+    /// When it is said again, and how long that wait is.
+    pub again_ms: u64,
+    pub wait_ms: u64,
+    pub then: Then,
+}
+
+/// What is done with another server's answer.
+#[derive(Debug)]
+pub enum Then {
+    /// It was all the same to whoever asked.
+    Nothing,
+    /// A WHOIS goes on with how long a user has been idle; `asked` is the nick as it was asked for.
+    Whois { reply: Deferred, asked: String, user: UserId },
+    /// A PING of a client's has come through.
+    Pong { reply: Deferred, token: String },
+    /// A query is answered, line by line.
+    Query { reply: Deferred, command: &'static str, answer: Vec<Numeric> },
+    /// An act is done; what is then said to the person who asked for it, and what they called whom it was about.
+    Act { line: LineId, command: &'static str, named: Word, done: Vec<Reply> },
+}
+
+/// Whom an answer is for: somebody here, or another server for somebody there.
+#[derive(Clone, Debug)]
+pub enum Asker {
+    Here(Deferred),
+    There { origin: Origin, ask: AskId },
+}
+
+/// Something to be said to the person who gave a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    Numeric(Numeric),
+    Notice(String),
+}
+
+/// A line of a client's with acts that other servers have yet to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LineId(u64);
+
+/// One label has one response, so whatever answers a line waits until all of it is there.
+#[derive(Debug)]
+pub struct OpenLine {
+    pub reply: Deferred,
+    pub replies: Vec<Spoken>,
+    /// How many acts are yet to be answered.
+    pub acts: usize,
 }
 
 /// All questions under way.
 #[derive(Debug, Default)]
 pub struct Asks {
     last: u64,
+    last_line: u64,
     open: BTreeMap<AskId, Pending>,
+    lines: BTreeMap<LineId, OpenLine>,
 }
 
 impl Asks {
@@ -59,15 +104,38 @@ impl Asks {
         self.open.remove(&ask)
     }
 
-    pub fn get(&self, ask: AskId) -> Option<&Pending> {
-        self.open.get(&ask)
+    /// A request to this server, and to no other.
+    pub fn elsewhere(&mut self, ask: AskId, of: ServerId) -> Option<&mut Elsewhere> {
+        match self.open.get_mut(&ask) {
+            Some(Pending::Elsewhere(elsewhere)) if elsewhere.of == of => Some(elsewhere),
+            _ => None,
+        }
     }
 
-    pub fn get_mut(&mut self, ask: AskId) -> Option<&mut Pending> {
-        self.open.get_mut(&ask)
+    pub fn all_elsewhere(&mut self) -> impl Iterator<Item = (AskId, &mut Elsewhere)> {
+        self.open.iter_mut().filter_map(|(ask, pending)| match pending {
+            Pending::Elsewhere(elsewhere) => Some((*ask, elsewhere)),
+            _ => None,
+        })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (AskId, &Pending)> {
         self.open.iter().map(|(ask, pending)| (*ask, pending))
+    }
+
+    pub fn open_line(&mut self, conn: ConnId) -> LineId {
+        self.last_line += 1;
+        let line = LineId(self.last_line);
+        let reply = Deferred { conn, label: None };
+        self.lines.insert(line, OpenLine { reply, replies: Vec::new(), acts: 0 });
+        line
+    }
+
+    pub fn line(&mut self, line: LineId) -> Option<&mut OpenLine> {
+        self.lines.get_mut(&line)
+    }
+
+    pub fn close_line(&mut self, line: LineId) -> Option<OpenLine> {
+        self.lines.remove(&line)
     }
 }

@@ -3,15 +3,19 @@
 use super::Engine;
 use super::effect::{Effect, Topic};
 use super::event::{AskId, Beacon, ConnId};
-use super::links::{LinkStage, Place};
+use super::links::{Apart, LinkStage, PeerGreeting, Place};
 use super::pending::Pending;
-use crate::wire::names::ServerId;
+use crate::wire::names::{ServerId, ServerName, UserId, Word};
+use crate::wire::numeric::{self, Numeric};
 
 /// The longest wait before a place is called again.
 const WAIT_MAX_MS: u64 = 60_000;
 
 /// The first wait after a refusal: it takes a human act to change anything.
 const WAIT_REFUSED_MS: u64 = 30_000;
+
+/// What the other end of a link is told when an operator cuts it.
+pub const OPERATOR_CUT: &str = "squit";
 
 /// A link that was up for so long wipes out the failures before it.
 const STEADY_AFTER_MS: u64 = 60_000;
@@ -33,6 +37,20 @@ pub enum CallFault {
     NoAddress,
 }
 
+impl CallFault {
+    /// As the operator is told who wanted it called.
+    pub fn refusal(self, name: &ServerName) -> Numeric {
+        let why = match self {
+            CallFault::Unknown => return numeric::no_such_server(name),
+            CallFault::Linked => format!("There is a link to {name} already"),
+            CallFault::NoAddress => {
+                format!("The config has no address for {name}, which is to call this server")
+            }
+        };
+        numeric::unknown_error(Word::echo("CONNECT"), &why)
+    }
+}
+
 impl Engine {
     /// Takes the places from the config.
     pub(super) fn know_fixed_places(&mut self) {
@@ -40,7 +58,9 @@ impl Engine {
         for link in self.config.link.iter().filter(|link| link.connect) {
             let mut place = Place::of_link(link, self.now.steady_ms, true);
             // Whoever is being called already is not called a second time.
-            place.dialling = before.remove(&link.address).and_then(|known| known.dialling);
+            if let Some(known) = before.remove(&link.address) {
+                (place.dialling, place.wanted_by) = (known.dialling, known.wanted_by);
+            }
             self.links.places.insert(link.address.clone(), place);
         }
         before.retain(|_, place| !place.is_fixed);
@@ -80,6 +100,7 @@ impl Engine {
             failures: 0,
             next_ms: now_ms + head_start_ms,
             dialling: None,
+            wanted_by: None,
             announced_ms: Some(now_ms),
         };
         self.links.places.insert(address, place);
@@ -112,7 +133,9 @@ impl Engine {
             let is_silent = place.announced_ms.is_none_or(|ms| now_ms.saturating_sub(ms) > SILENT_AFTER_MS);
             place.is_fixed || place.dialling.is_some() || !(is_silent && place.failures > 0)
         });
-        let is_due = |place: &&Place| place.dialling.is_none() && place.next_ms <= now_ms;
+        self.links.apart.retain(|_, apart| now_ms < apart.until_ms);
+        let is_apart = |place: &Place| self.links.apart.values().any(|apart| apart.is_at(place));
+        let is_due = |place: &&Place| place.dialling.is_none() && place.next_ms <= now_ms && !is_apart(place);
         let due: Vec<String> = self
             .links
             .places
@@ -150,6 +173,7 @@ impl Engine {
             let level = if known.failures == 0 { log::Level::Warn } else { log::Level::Debug };
             self.note(level, Topic::Link, format!("{name} cannot be reached at={place} why=\"{why}\""));
             self.wait_before_next(&place, 0);
+            self.tell_who_wanted(&place, &format!("cannot be reached: {why}"));
         }
     }
 
@@ -182,6 +206,9 @@ impl Engine {
         let Some(link) = self.links.by_conn.remove(&conn) else { return };
         let label = link.label();
         let was_refused = link.stage == LinkStage::Closing;
+        if let Some(place) = &link.place {
+            self.tell_who_wanted(place, &format!("is not linked: {why}"));
+        }
         let level = if link.up_ms.is_some() { log::Level::Warn } else { log::Level::Debug };
         self.note(level, Topic::Link, format!("{label} closed conn={} why=\"{why}\"", conn.0));
         self.forget_pulls_of(conn);
@@ -219,9 +246,13 @@ impl Engine {
         }
     }
 
-    /// Calls a server that an operator names, now.
-    pub(super) fn call_now(&mut self, name: &str) -> Result<(), CallFault> {
+    /// Calls a server that an operator names, now, and says where.
+    pub(super) fn call_now(&mut self, name: &str, by: UserId) -> Result<String, CallFault> {
         let now_ms = self.now.steady_ms;
+        let is_named = |peer: &PeerGreeting| peer.name.eq_ignore_ascii_case(name);
+        if self.links.accepted().any(|link| link.peer.as_ref().is_some_and(is_named)) {
+            return Err(CallFault::Linked);
+        }
         let known = self.links.places.values().find(|place| place.name.eq_ignore_ascii_case(name));
         let mut place = match known {
             Some(place) => place.clone(),
@@ -234,9 +265,12 @@ impl Engine {
             return Err(CallFault::NoAddress);
         }
         place.next_ms = now_ms;
-        self.links.places.insert(place.address.clone(), place);
+        place.wanted_by = Some(by);
+        let address = place.address.clone();
+        self.links.apart.retain(|_, apart| !apart.is_at(&place));
+        self.links.places.insert(address.clone(), place);
         self.call_places();
-        Ok(())
+        Ok(address)
     }
 
     /// Where a server is that the config only waits for. It is given up as soon as a call to it fails or
@@ -247,16 +281,18 @@ impl Engine {
         Ok(Place::of_link(link, self.now.steady_ms, false))
     }
 
-    /// Ends the link to a neighbour that an operator names; `false` where there is none.
-    pub(super) fn drop_link(&mut self, name: &str, why: &str) -> bool {
-        let link = self.links.accepted().find(|link| link.label().eq_ignore_ascii_case(name));
-        let Some((conn, place)) = link.map(|link| (link.conn, link.place.clone())) else { return false };
-        self.close_link(conn, why);
-        if let Some(place) = place {
-            // Not at once again, or the operator would have done nothing.
-            self.place_refused(&place);
-        }
+    /// Ends the link to a neighbour, as an operator wants it; `false` where there is none.
+    pub(super) fn drop_link(&mut self, peer: ServerId, why: &str) -> bool {
+        let Some(conn) = self.links.to(peer).map(|link| link.conn) else { return false };
+        self.refuse_peer(conn, OPERATOR_CUT, why);
         true
+    }
+
+    /// An operator cut a link: neither end calls the other at once again, or that would have been for nothing.
+    pub(super) fn keep_apart(&mut self, conn: ConnId) {
+        let Some(peer) = self.links.by_conn.get(&conn).and_then(|link| link.peer.as_ref()) else { return };
+        let until_ms = self.now.steady_ms + WAIT_REFUSED_MS;
+        self.links.apart.insert(peer.sid, Apart { sid: peer.sid, name: peer.name.clone(), until_ms });
     }
 }
 
@@ -332,7 +368,8 @@ mod tests {
     fn a_server_that_is_only_awaited_is_called_when_asked_to_and_once() {
         let mut engine = engine(vec![link(false)]);
         assert_eq!(calls_until(&mut engine, 0, 120_000), 0);
-        assert_eq!(engine.call_now("BARN.lan"), Ok(()));
+        let nobody = UserId::numbered(ServerId::LOWEST, 1);
+        assert_eq!(engine.call_now("BARN.lan", nobody), Ok("10.0.0.2:6900".to_string()));
         let called = engine.effects.drain(..).find_map(|effect| match effect {
             Effect::Dial { ask, address, .. } => Some((ask, address)),
             _ => None,
@@ -341,6 +378,6 @@ mod tests {
         assert_eq!(address, "10.0.0.2:6900");
         engine.step(at(120_000), Event::DialFailed { ask, why: "nobody there".to_string() });
         assert_eq!(calls_until(&mut engine, 120_250, 600_000), 0);
-        assert_eq!(engine.call_now("mill.lan"), Err(CallFault::Unknown));
+        assert_eq!(engine.call_now("mill.lan", nobody), Err(CallFault::Unknown));
     }
 }

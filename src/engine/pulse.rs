@@ -2,12 +2,10 @@
 
 use super::Engine;
 use super::effect::Effect;
-use super::event::{AskId, ConnId};
+use super::event::ConnId;
 use super::links::LinkStage;
 use super::network::Reach;
-use super::pending::Pending;
 use super::session::Stage;
-use crate::wire::names::ServerId;
 
 /// How long a link may be silent before it is asked for a sign of life, and before it counts as dead.
 const LINK_PING_AFTER_MS: u64 = 5_000;
@@ -39,7 +37,7 @@ impl Engine {
         self.check_links();
         self.expire_pulls();
         self.call_places();
-        self.expire_asks();
+        self.chase_asks();
         self.forget_barren();
         self.tally.users_local_max = self.tally.users_local_max.max(self.sessions.registered());
     }
@@ -103,21 +101,6 @@ impl Engine {
             self.route_told_ms = now_ms;
             self.publish_route();
             self.tell_all_have();
-        }
-    }
-
-    fn expire_asks(&mut self) {
-        let now_ms = self.now.steady_ms;
-        // A server out of reach got no question, or has no way for its answer.
-        let is_late = |(of, until_ms): (ServerId, u64)| now_ms >= until_ms || !self.routes.is_reachable(of);
-        let late = self.asks.iter().filter(|(_, pending)| pending.waits_for().is_some_and(is_late));
-        let late = late.map(|(ask, _)| ask);
-        for ask in late.collect::<Vec<AskId>>() {
-            match self.asks.get(ask) {
-                Some(Pending::Pong { .. }) => self.pong_known(ask, false),
-                Some(Pending::Query { .. }) => self.query_ended(ask),
-                _ => self.idle_known(ask, None),
-            }
         }
     }
 

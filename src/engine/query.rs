@@ -1,8 +1,11 @@
 //! What people may ask of any server on the network: answered here, or there and carried back.
 
 use super::Engine;
+use super::effect::Effect;
+use super::elsewhere::ANSWER_WITHIN_MS;
+use super::event::Traffic;
 use super::peer::Request;
-use super::pending::Pending;
+use super::pending::{Asker, Pending, Then};
 use super::turn::{Outcome, Refusal, Turn};
 use crate::wire::mask::glob_matches;
 use crate::wire::names::{ServerId, Word};
@@ -11,11 +14,20 @@ use crate::wire::numeric::{self, Numeric};
 /// One question and how any server answers it; `subject` is what it is about, where it needs one.
 pub struct Query {
     pub name: &'static str,
-    pub answer: fn(&Engine, subject: &str) -> Vec<Numeric>,
+    pub answer: fn(&Engine, subject: &str) -> Answer,
 }
 
-/// How long another server may take.
-const ANSWER_WITHIN_MS: u64 = 10_000;
+/// What a server knows, or how it puts what it has to measure first.
+pub enum Answer {
+    Known(Vec<Numeric>),
+    Measured(fn(&Engine, &[Traffic]) -> Vec<Numeric>),
+}
+
+impl From<Vec<Numeric>> for Answer {
+    fn from(lines: Vec<Numeric>) -> Answer {
+        Answer::Known(lines)
+    }
+}
 
 /// No answer is longer.
 pub const ANSWER_LINES_MAX: usize = 1_000;
@@ -26,14 +38,19 @@ impl Turn<'_> {
     pub fn query(&mut self, query: &Query, subject: &str, at: Option<&str>) -> Outcome {
         let of = self.server_meant(at)?;
         if of == self.server_id() {
-            let answer = (query.answer)(self.engine, subject);
-            self.reply_all(answer);
+            match (query.answer)(self.engine, subject) {
+                Answer::Known(answer) => self.reply_all(answer),
+                Answer::Measured(read) => {
+                    let reply = self.defer();
+                    self.engine.measure(Asker::Here(reply), read);
+                }
+            }
             return Ok(());
         }
-        let until_ms = self.now.steady_ms + ANSWER_WITHIN_MS;
         let reply = self.defer();
-        let ask = self.ask(Pending::Query { reply, of, answer: Vec::new(), until_ms });
-        self.request(of, Request::Query { ask, name: query.name.to_string(), subject: subject.to_string() });
+        let request = Request::Query { name: query.name.to_string(), subject: subject.to_string() };
+        let then = Then::Query { reply, command: query.name, answer: Vec::new() };
+        self.engine.ask_server(of, ANSWER_WITHIN_MS, request, then);
         Ok(())
     }
 
@@ -54,11 +71,37 @@ impl Turn<'_> {
     }
 
     /// What another server answered, in its name.
-    pub fn query_answered(&mut self, of: ServerId, answer: Vec<Numeric>) {
+    pub fn answered_by(&mut self, of: ServerId, answer: Vec<Numeric>) {
         let server = self.network().server_name(of).to_string();
         let nick = self.user().nick.to_string();
         for numeric in answer {
             self.say(numeric.line(&server, &nick));
+        }
+    }
+}
+
+impl Engine {
+    /// Answers what another server asks for one of its users.
+    pub(super) fn answer_query(&mut self, query: &Query, subject: &str, asker: Asker) {
+        match (query.answer)(self, subject) {
+            Answer::Known(lines) => self.give_answer(asker, lines),
+            Answer::Measured(read) => self.measure(asker, read),
+        }
+    }
+
+    fn measure(&mut self, asker: Asker, read: fn(&Engine, &[Traffic]) -> Vec<Numeric>) {
+        let ask = self.ask(Pending::Traffic { asker, read });
+        self.effects.push(Effect::Measure { ask });
+    }
+
+    /// Says what was asked for to whom it was that asked.
+    pub(super) fn give_answer(&mut self, asker: Asker, lines: Vec<Numeric>) {
+        match asker {
+            Asker::Here(reply) => self.resume(reply, |turn| {
+                turn.reply_all(lines);
+                Ok(())
+            }),
+            Asker::There { origin, ask } => self.send_answer(origin, ask, &lines),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What the engine knows of a client's connection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::cap::{Cap, Caps};
 use super::event::ConnId;
+use super::merge::Stamp;
+use super::network::Channel;
 use crate::wire::fold::Folded;
 use crate::wire::names::{Nick, UserId};
 use crate::wire::time::Now;
@@ -27,8 +29,8 @@ pub struct Session {
     pub spoke_ms: u64,
     /// When a PING went out that has not been answered.
     pub pinged_ms: Option<u64>,
-    /// Channels that the person was invited to.
-    pub invited: BTreeSet<Folded>,
+    /// Channels that the person was invited to, each by its birth: who makes one anew has invited nobody.
+    pub invited: BTreeMap<Folded, Stamp>,
 }
 
 /// How far a connection has come.
@@ -73,7 +75,7 @@ impl Session {
             heard_ms: now_ms,
             spoke_ms: now_ms,
             pinged_ms: None,
-            invited: BTreeSet::new(),
+            invited: BTreeMap::new(),
         }
     }
 
@@ -89,6 +91,11 @@ impl Session {
             Stage::Registering(registration) => Some(registration),
             _ => None,
         }
+    }
+
+    /// Whether the person was invited to a channel, or to one that it has since turned out to be a part of.
+    pub fn is_invited(&self, channel: &Channel) -> bool {
+        self.invited.get(&channel.name.folded()).is_some_and(|birth| channel.birth <= *birth)
     }
 
     /// For how long the person has said nothing.

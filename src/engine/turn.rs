@@ -6,7 +6,7 @@ use super::event::{AskId, ConnId};
 use super::merge::Stamp;
 use super::network::{Channel, Edit, Network, User};
 use super::outgoing::{Outgoing, Spoken};
-use super::pending::Pending;
+use super::pending::{LineId, Pending};
 use super::session::{Registration, Session};
 use super::{Engine, peer};
 use crate::config::Config;
@@ -24,6 +24,18 @@ pub type Outcome = Result<(), Refusal>;
 pub enum Refusal {
     Numeric(Numeric),
     Standard(Standard),
+}
+
+impl Refusal {
+    /// As it can be carried to another server, and said by that one.
+    pub fn into_numeric(self) -> Numeric {
+        match self {
+            Refusal::Numeric(numeric) => numeric,
+            Refusal::Standard(standard) => {
+                numeric::unknown_error(Word::echo(standard.command), &standard.text)
+            }
+        }
+    }
 }
 
 impl From<Numeric> for Refusal {
@@ -45,6 +57,8 @@ pub struct Turn<'e> {
     pub(super) engine: &'e mut Engine,
     /// What the client called this command, to be said with every reply to it.
     pub(super) label: Option<String>,
+    /// Where other servers have yet to answer what this line asks of them.
+    pub(super) line: Option<LineId>,
     /// Tags for other clients, with their `+`.
     pub client_tags: Vec<(String, String)>,
 }
@@ -192,6 +206,12 @@ impl Turn<'_> {
         self.say(format!(":{} NOTICE {} :{text}", self.server_name(), self.called()));
     }
 
+    /// What another server has to say to the speaker.
+    pub fn notice_from(&mut self, server: ServerId, text: &str) {
+        let name = self.network().server_name(server).to_string();
+        self.say(format!(":{name} NOTICE {} :{text}", self.called()));
+    }
+
     /// A whole line to the speaker, without tags.
     pub fn say(&mut self, line: String) {
         let spoken = Spoken::new(self.now.wall, line);
@@ -243,11 +263,6 @@ impl Turn<'_> {
         let (id, mut fact) = (user.id, user.fact.clone());
         how(&mut fact);
         self.change(Edit::User { user: id, fact });
-    }
-
-    /// Asks the server of a user to do something that only it may do; at once where that is this one.
-    pub fn request(&mut self, of: ServerId, request: peer::Request) {
-        self.engine.request(of, request);
     }
 
     /// Says something on every server that is never stored.

@@ -130,6 +130,10 @@ numerics! {
 // Lines and commands in general.
 numerics! {
     263 try_again(command: impl OneWord)                      "{command} :Please wait a while and try again."
+    400 no_answer(command: impl OneWord, server: impl OneWord)
+        "{command} :No answer from {server}"
+    400 perhaps_not_done(command: impl OneWord, named: impl OneWord, server: impl OneWord)
+        "{command} {named} :No answer from {server}, so perhaps it was not done"
     400 unknown_error(command: impl OneWord, why: &str)       "{command} :{why}"
     417 input_too_long()                                      ":Input line was too long"
     421 unknown_command(command: impl OneWord)                "{command} :Unknown command"

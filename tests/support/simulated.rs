@@ -357,6 +357,7 @@ impl Simulated {
             sent_bytes: 0,
             received_lines: 0,
             received_bytes: 0,
+            compression: None,
         };
         conns.into_iter().map(nothing).collect()
     }

@@ -64,13 +64,13 @@ pub const COMMANDS: &[Command] = &[
 
 pub const QUERIES: &[&Query] = &[&MOTD, &VERSION, &TIME, &ADMIN, &INFO];
 
-const MOTD: Query = Query { name: "MOTD", answer: |engine, _| greeting::motd(engine) };
-const VERSION: Query = Query { name: "VERSION", answer: version };
-const TIME: Query = Query { name: "TIME", answer: time };
-const ADMIN: Query = Query { name: "ADMIN", answer: admin };
-const INFO: Query = Query { name: "INFO", answer: info };
+const MOTD: Query = Query { name: "MOTD", answer: |engine, _| greeting::motd(engine).into() };
+const VERSION: Query = Query { name: "VERSION", answer: |engine, _| version(engine).into() };
+const TIME: Query = Query { name: "TIME", answer: |engine, _| time(engine).into() };
+const ADMIN: Query = Query { name: "ADMIN", answer: |engine, _| admin(engine).into() };
+const INFO: Query = Query { name: "INFO", answer: |engine, _| info(engine).into() };
 
-fn version(engine: &Engine, _: &str) -> Vec<Numeric> {
+fn version(engine: &Engine) -> Vec<Numeric> {
     let identity = &engine.identity;
     let (version, server) = (Word::echo(&identity.version), &identity.name);
     let mut answer = vec![numeric::version(version, server, &engine.config.server.description)];
@@ -78,12 +78,12 @@ fn version(engine: &Engine, _: &str) -> Vec<Numeric> {
     answer
 }
 
-fn time(engine: &Engine, _: &str) -> Vec<Numeric> {
+fn time(engine: &Engine) -> Vec<Numeric> {
     let now = engine.now.wall;
     vec![numeric::time(&engine.identity.name, now.seconds(), &readable(now))]
 }
 
-fn admin(engine: &Engine, _: &str) -> Vec<Numeric> {
+fn admin(engine: &Engine) -> Vec<Numeric> {
     let (server, lines) = (&engine.identity.name, &engine.config.server.admin);
     if lines.is_empty() {
         return vec![numeric::no_admin_info(server)];
@@ -93,7 +93,7 @@ fn admin(engine: &Engine, _: &str) -> Vec<Numeric> {
     std::iter::once(numeric::admin_me(server)).chain(lines).collect()
 }
 
-fn info(engine: &Engine, _: &str) -> Vec<Numeric> {
+fn info(engine: &Engine) -> Vec<Numeric> {
     let lines = [
         format!("Folkmoot, a federated chat server: {}", engine.identity.version),
         "Free software under the MIT licence".to_string(),

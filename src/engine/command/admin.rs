@@ -3,7 +3,7 @@
 use super::{Command, Who};
 use crate::config::Operator;
 use crate::engine::effect::{Effect, Topic};
-use crate::engine::peer::{Passing, Request};
+use crate::engine::peer::{Act, Passing};
 use crate::engine::pending::Pending;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::message::{BODY_BYTES_MAX, cut};
@@ -97,10 +97,9 @@ fn kill(turn: &mut Turn, params: &[&str]) -> Outcome {
     let reason = params.get(1).filter(|reason| !reason.is_empty()).copied().unwrap_or("no reason given");
     let reason = cut(reason, turn.config().limits.kick_length).to_string();
     let (user, prefix, by) = (user.id, user.prefix(), turn.prefix());
-    let text = format!("{by} killed {prefix} why=\"{reason}\"");
+    let text = format!("{by} wants {prefix} killed why=\"{reason}\"");
     turn.note(log::Level::Info, Topic::Operator, text);
-    turn.request(user.server(), Request::Kill { user, by, reason });
-    Ok(())
+    turn.have_done(user.server(), Act::Kill { user, by, reason }, "KILL", Word::echo(params[0]), Vec::new())
 }
 
 fn wallops(turn: &mut Turn, params: &[&str]) -> Outcome {

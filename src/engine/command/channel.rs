@@ -3,7 +3,8 @@
 use super::{Command, Who};
 use crate::engine::mode::{Attempt, CHANNEL_MODES_AT_BIRTH};
 use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic};
-use crate::engine::peer::{Passing, Request};
+use crate::engine::peer::Act;
+use crate::engine::pending::Reply;
 use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::engine::{policy, sight};
 use crate::wire::fold::fold;
@@ -83,19 +84,37 @@ fn join(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
     let name = turn.parse_channel_name(name)?;
-    let (id, user) = (name.folded(), turn.me());
+    let id = name.folded();
     if turn.user().channels.contains(&id) {
         return Ok(());
     }
     if turn.user().channels.len() >= turn.config().limits.channels_per_user {
         return Err(numeric::too_many_channels(&name).into());
     }
-    let is_invited = turn.session().invited.contains(&id);
-    let joined = turn.stamp();
+    if let Some(channel) = turn.network().channel_or_shadow(&id) {
+        let is_invited = turn.session().is_invited(channel);
+        policy::allows(channel, Attempt::Join { user: turn.user(), key, is_invited })?;
+    }
+    enter(turn, name);
+    Ok(())
+}
+
+/// Brings the speaker to a channel, by an operator's wish and whatever bars them from it.
+pub fn bring(turn: &mut Turn, channel: &str) -> Outcome {
+    let name = turn.parse_channel_name(channel)?;
+    if turn.user().channels.contains(&name.folded()) {
+        return Err(numeric::user_on_channel(&turn.user().nick, &name).into());
+    }
+    enter(turn, name);
+    Ok(())
+}
+
+/// Takes the speaker in on a channel that nothing bars them from.
+fn enter(turn: &mut Turn, name: ChannelName) {
+    let (id, user, joined) = (name.folded(), turn.me(), turn.stamp());
     // A channel of people who are out of reach is still theirs: nobody gains it by a split.
     match turn.network().channel_or_shadow(&id) {
         Some(channel) => {
-            policy::allows(channel, Attempt::Join { user: turn.user(), key, is_invited })?;
             let (name, birth) = (channel.name.clone(), channel.birth);
             let fact = MemberFact { name, birth, joined, status: Letters::NONE };
             turn.change(Edit::Join { user, channel: id.clone(), fact });
@@ -120,7 +139,6 @@ fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
         tell_topic(turn, &channel);
     }
     turn.names_of(&channel);
-    Ok(())
 }
 
 fn part(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -216,15 +234,15 @@ fn kick_one(turn: &mut Turn, name: &ChannelName, nick: &str, reason: &str) -> Ou
     // Only their own server takes people off channels, and only from the join that was meant.
     let (user, joined) = (user.id, member.fact.joined);
     let (channel, by, reason) = (name.folded(), turn.prefix(), reason.to_string());
-    turn.request(user.server(), Request::Kick { channel, user, joined, by, reason });
-    Ok(())
+    let act = Act::Kick { channel, user, joined, by, reason };
+    turn.have_done(user.server(), act, "KICK", Word::echo(nick), Vec::new())
 }
 
 fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
     if params.is_empty() {
-        let invited = turn.session().invited.iter();
-        let invited: Vec<_> =
-            invited.filter_map(|id| turn.network().channel(id)).map(|channel| channel.name.clone()).collect();
+        let invited = turn.session().invited.keys().filter_map(|id| turn.network().channel(id));
+        let invited = invited.filter(|channel| turn.session().is_invited(channel));
+        let invited: Vec<_> = invited.map(|channel| channel.name.clone()).collect();
         turn.reply_all(invited.iter().map(numeric::invite_list));
         turn.reply(numeric::end_of_invite_list());
         return Ok(());
@@ -238,13 +256,14 @@ fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Err(numeric::user_on_channel(&user.nick, &channel.name).into());
     }
     policy::allows(channel, Attempt::Invite { user: turn.user() })?;
-    let channel = channel.name.clone();
-    turn.reply(numeric::inviting(&user.nick, &channel));
+    let (channel, birth) = (channel.name.clone(), channel.birth);
+    let mut done = vec![Reply::Numeric(numeric::inviting(&user.nick, &channel))];
     if let Some(away) = &user.fact.away {
-        turn.reply(numeric::away(&user.nick, away));
+        done.push(Reply::Numeric(numeric::away(&user.nick, away)));
     }
-    turn.pass(Passing::Invite { by: turn.prefix(), user: user.id, channel });
-    Ok(())
+    // Their own server knows the invitation when they come with it.
+    let act = Act::Invite { user: user.id, channel, birth, by: turn.prefix() };
+    turn.have_done(user.server(), act, "INVITE", Word::echo(nick), done)
 }
 
 fn names(turn: &mut Turn, params: &[&str]) -> Outcome {

@@ -4,7 +4,9 @@ mod about;
 mod admin;
 mod ban;
 mod channel;
+mod force;
 mod look;
+mod map;
 mod mode;
 mod presence;
 mod register;
@@ -15,14 +17,12 @@ mod who;
 mod whois;
 
 pub use admin::oper_checked;
-pub use register::pong_answered;
-pub use stats::traffic_measured;
+pub use channel::bring;
+pub use register::{pong_answered, rename};
 pub use whois::whois_answered;
 
-use super::Engine;
 use super::query::Query;
 use super::turn::{Outcome, Turn};
-use crate::wire::numeric::Numeric;
 
 /// One command of clients.
 pub struct Command {
@@ -57,10 +57,12 @@ pub const COMMANDS: &[&[Command]] = &[
     who::COMMANDS,
     whois::COMMANDS,
     about::COMMANDS,
+    map::COMMANDS,
     servers::COMMANDS,
     stats::COMMANDS,
     admin::COMMANDS,
     ban::COMMANDS,
+    force::COMMANDS,
 ];
 
 pub fn all() -> impl Iterator<Item = &'static Command> {
@@ -73,10 +75,9 @@ pub fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// What any server may be asked, whoever asks.
-const QUERIES: &[&[&Query]] = &[about::QUERIES, stats::QUERIES];
+const QUERIES: &[&[&Query]] = &[about::QUERIES, servers::QUERIES, stats::QUERIES];
 
-/// Answers what another server asks for one of its users; nothing to what this version does not know.
-pub fn answer(engine: &Engine, name: &str, subject: &str) -> Vec<Numeric> {
-    let mut queries = QUERIES.iter().copied().flatten();
-    queries.find(|query| query.name == name).map_or(Vec::new(), |query| (query.answer)(engine, subject))
+/// Finds what another server asks for one of its users.
+pub fn query(name: &str) -> Option<&'static Query> {
+    QUERIES.iter().copied().flatten().copied().find(|query| query.name == name)
 }

@@ -3,11 +3,12 @@
 use super::{Command, Who};
 use crate::engine::cap::{Cap, Caps};
 use crate::engine::effect::Topic;
+use crate::engine::elsewhere::ANSWER_WITHIN_MS;
 use crate::engine::event::ConnId;
 use crate::engine::merge::Stamp;
 use crate::engine::network::{Edit, UserFact};
 use crate::engine::peer::Request;
-use crate::engine::pending::Pending;
+use crate::engine::pending::{Pending, Then};
 use crate::engine::policy;
 use crate::engine::session::PasswordState;
 use crate::engine::turn::{Outcome, Refusal, Turn};
@@ -191,6 +192,16 @@ fn nick(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Ok(());
     }
     policy::may_rename(turn.network(), turn.user(), &nick)?;
+    take_nick(turn, nick)
+}
+
+/// Renames somebody, by an operator's wish and whatever bans there are.
+pub fn rename(turn: &mut Turn, nick: &str) -> Outcome {
+    let nick = turn.parse_nick(nick)?;
+    take_nick(turn, nick)
+}
+
+fn take_nick(turn: &mut Turn, nick: Nick) -> Outcome {
     let is_same_name = turn.user().nick.folded() == nick.folded();
     let claimed = match is_same_name {
         true => turn.user().fact.claimed,
@@ -349,15 +360,11 @@ fn ping(turn: &mut Turn, params: &[&str]) -> Outcome {
     let known = turn.network().server_called(name);
     let server = known.filter(|server| turn.engine.routes.is_reachable(server.id));
     let server = server.ok_or_else(|| numeric::no_such_server(Word::echo(name)))?;
-    let (of, token, until_ms) = (server.id, token.to_string(), turn.now.steady_ms + PONG_WITHIN_MS);
-    let reply = turn.defer();
-    let ask = turn.ask(Pending::Pong { reply, token, of, until_ms });
-    turn.request(of, Request::Ping { ask });
+    let (of, token) = (server.id, token.to_string());
+    let then = Then::Pong { reply: turn.defer(), token };
+    turn.engine.ask_server(of, ANSWER_WITHIN_MS, Request::Ping, then);
     Ok(())
 }
-
-/// How long another server may take to answer a client's PING.
-const PONG_WITHIN_MS: u64 = 10_000;
 
 /// Another server has answered a PING, or was not there to.
 pub fn pong_answered(turn: &mut Turn, of: ServerId, token: &str, has_come: bool) -> Outcome {

@@ -3,13 +3,12 @@
 use super::{Command, Who};
 use crate::engine::Engine;
 use crate::engine::banish::until;
-use crate::engine::effect::Effect;
 use crate::engine::event::Traffic;
+use crate::engine::links::Link;
 use crate::engine::network::BanKind;
-use crate::engine::pending::Pending;
-use crate::engine::query::{ANSWER_LINES_MAX, Query};
+use crate::engine::query::{ANSWER_LINES_MAX, Answer, Query};
 use crate::engine::turn::{Outcome, Turn};
-use crate::wire::names::Word;
+use crate::wire::names::{ServerId, Word};
 use crate::wire::numeric::{self, Numeric};
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -18,7 +17,7 @@ pub const COMMANDS: &[Command] = &[Command {
     who: Who::Registered,
     run: stats,
     usage: "<letter> [<server>]",
-    help: "Shows figures of a server. u: how long it is up. p: operators who are here. For operators with the right `stats` also l: this server's connections and their traffic, m: how often each command was given, o: operators of the config; and with that or `ban`, bans that expire and those for good: k and K by user@host, d and D by address, x and X by real name.",
+    help: "Shows figures of a server. u: how long it is up. p: operators who are here. For operators with the right `stats` also l: connections and their traffic, and the state of each link, m: how often each command was given, o: operators of the config; and with that or `ban`, bans that expire and those for good: k and K by user@host, d and D by address, x and X by real name.",
 }];
 
 pub const QUERIES: &[&Query] = &[&STATS];
@@ -43,25 +42,13 @@ fn stats(turn: &mut Turn, params: &[&str]) -> Outcome {
         turn.reply(numeric::end_of_stats(Word::echo(letter)));
         return Ok(());
     }
-    if letter == "l" {
-        let at = params.get(1).copied();
-        if turn.server_meant(at)? != turn.server_id() {
-            let why = "Connections are shown by their own server only: ask it from there";
-            turn.reply(numeric::unknown_error(Word::echo("STATS"), why));
-            turn.reply(numeric::end_of_stats(Word::echo(letter)));
-            return Ok(());
-        }
-        // Only the edge knows how much waits in each queue.
-        let reply = turn.defer();
-        let ask = turn.ask(Pending::Traffic { reply });
-        turn.effect(Effect::Measure { ask });
-        return Ok(());
-    }
     turn.query(&STATS, letter, params.get(1).copied())
 }
 
-fn answer(engine: &Engine, letter: &str) -> Vec<Numeric> {
+fn answer(engine: &Engine, letter: &str) -> Answer {
     let mut answer = match letter {
+        // Only the edge knows how much waits in each queue.
+        "l" => return Answer::Measured(connections),
         "u" => vec![up_time((engine.now.steady_ms - engine.started.steady_ms) / 1000)],
         "p" => operators_here(engine),
         "m" => {
@@ -83,7 +70,7 @@ fn answer(engine: &Engine, letter: &str) -> Vec<Numeric> {
         _ => Vec::new(),
     };
     answer.push(numeric::end_of_stats(Word::echo(letter)));
-    answer
+    answer.into()
 }
 
 /// Bans of one kind that are in force: by the small letter those that expire, else those for good.
@@ -125,19 +112,21 @@ fn operators_here(engine: &Engine) -> Vec<Numeric> {
     lines
 }
 
-/// The edge has measured its connections.
-pub fn traffic_measured(turn: &mut Turn, measured: &[Traffic]) -> Outcome {
-    let lines = measured.iter().filter_map(|traffic| {
-        let (name, opened_ms) = match turn.engine.links.by_conn.get(&traffic.conn) {
+/// Each connection and what went over it, and below each link how it is.
+fn connections(engine: &Engine, measured: &[Traffic]) -> Vec<Numeric> {
+    let mut lines = Vec::new();
+    for traffic in measured {
+        let link = engine.links.by_conn.get(&traffic.conn);
+        let (name, opened_ms) = match link {
             Some(link) => (link.label(), link.opened_ms),
             None => {
-                let session = turn.engine.sessions.get(traffic.conn)?;
-                let user = session.user().and_then(|user| turn.network().user(user));
+                let Some(session) = engine.sessions.get(traffic.conn) else { continue };
+                let user = session.user().and_then(|user| engine.network.user(user));
                 (user.map_or_else(|| session.address.to_string(), |user| user.prefix()), session.opened_ms)
             }
         };
-        let open_s = turn.now.steady_ms.saturating_sub(opened_ms) / 1000;
-        Some(numeric::stats_link_info(
+        let open_s = engine.now.steady_ms.saturating_sub(opened_ms) / 1000;
+        lines.push(numeric::stats_link_info(
             Word::echo(&name),
             traffic.queued_bytes,
             traffic.sent_lines,
@@ -145,10 +134,43 @@ pub fn traffic_measured(turn: &mut Turn, measured: &[Traffic]) -> Outcome {
             traffic.received_lines,
             traffic.received_bytes / 1024,
             &open_s.to_string(),
-        ))
-    });
-    let lines: Vec<Numeric> = lines.collect();
-    turn.reply_all(lines);
-    turn.reply(numeric::end_of_stats(Word::from('l')));
-    Ok(())
+        ));
+        let states = link.map_or(Vec::new(), |link| vec![route(engine, link), transport(link, traffic)]);
+        lines.extend(states.iter().map(|state| numeric::stats_text(Word::from('l'), state)));
+    }
+    lines.push(numeric::end_of_stats(Word::from('l')));
+    lines
+}
+
+/// How a link serves the network. Both these lines are for people, and can be read by programs.
+fn route(engine: &Engine, link: &Link) -> String {
+    let known = |number: Option<String>| number.unwrap_or("?".to_string());
+    let cost = link.sid().and_then(|sid| engine.routes.cost(engine.identity.sid, sid));
+    let is_behind = |server: &ServerId| engine.routes.next_hop(*server) == link.sid();
+    let servers = engine.routes.reachable().filter(is_behind).count();
+    let up_s = link.up_ms.map(|up_ms| engine.now.steady_ms.saturating_sub(up_ms) / 1000);
+    format!(
+        "{} sid={} up_s={} called_by={} at={} cost={} servers={servers} round_trip_ms={} clock_ahead_ms={}",
+        link.label(),
+        known(link.sid().map(|sid| sid.to_string())),
+        known(up_s.map(|up_s| up_s.to_string())),
+        if link.place.is_some() { "us" } else { "them" },
+        link.address,
+        known(cost.map(|cost| cost.to_string())),
+        known(link.round_trip_ms.map(|ms| ms.to_string())),
+        known(link.round_trip_ms.map(|_| link.clock_ahead_ms.to_string())),
+    )
+}
+
+/// What carries a link. Peers talk in TLS 1.3 only.
+fn transport(link: &Link, traffic: &Traffic) -> String {
+    format!(
+        "{} queued_bytes={} sent_bytes={} received_bytes={} tls=1.3 compression={} pin={}",
+        link.label(),
+        traffic.queued_bytes,
+        traffic.sent_bytes,
+        traffic.received_bytes,
+        traffic.compression.unwrap_or("none"),
+        link.pin,
+    )
 }

@@ -3,7 +3,7 @@
 use super::{Command, Who};
 use crate::engine::network::User;
 use crate::engine::peer::Request;
-use crate::engine::pending::Pending;
+use crate::engine::pending::Then;
 use crate::engine::sight;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::message::fill;
@@ -39,15 +39,14 @@ fn whois(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Ok(());
     };
     let (user, of) = (user.id, user.server());
-    let until_ms = turn.now.steady_ms + ANSWER_WITHIN_MS;
     if of == turn.server_id() {
         let idle_s = turn.session_of(user).map_or(0, |session| session.idle_s(turn.now));
         let signed_on_s = turn.network().user(user).map_or(0, |user| user.fact.signed_on.seconds());
         return whois_answered(turn, nicks, user, Some((idle_s, signed_on_s)));
     }
     let reply = turn.defer();
-    let ask = turn.ask(Pending::Idle { reply, asked: nicks.to_string(), user, of, until_ms });
-    turn.request(of, Request::Idle { ask, user });
+    let then = Then::Whois { reply, asked: nicks.to_string(), user };
+    turn.engine.ask_server(of, ANSWER_WITHIN_MS, Request::Idle { user }, then);
     Ok(())
 }
 

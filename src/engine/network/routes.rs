@@ -86,6 +86,16 @@ impl Routes {
         self.parent(self.me, server)
     }
 
+    /// What the way to a server costs.
+    pub fn distance(&self, server: ServerId) -> Option<u32> {
+        self.towards.get(&server).map(|(distance, _)| *distance)
+    }
+
+    /// What the link between two servers costs.
+    pub fn cost(&self, one: ServerId, other: ServerId) -> Option<u32> {
+        self.edges(one).find(|(peer, _)| *peer == other).map(|(_, cost)| cost)
+    }
+
     /// Whether events of this origin go from here to that neighbour.
     pub fn is_child(&self, origin: ServerId, neighbour: ServerId) -> bool {
         self.children.get(&origin).is_some_and(|children| children.contains(&neighbour))

@@ -1,70 +1,129 @@
 //! ASK and ANSWER: what one server wants of another, carried through however many hops.
 
-use super::{PeerMessage, When};
+use std::collections::BTreeMap;
+
+use super::{Act, PeerMessage, When};
 use crate::engine::event::{AskId, ConnId};
-use crate::engine::merge::Stamp;
-use crate::engine::network::Edit;
-use crate::engine::outgoing::Outgoing;
-use crate::engine::pending::Pending;
+use crate::engine::merge::Origin;
+use crate::engine::pending::{Asker, Then};
 use crate::engine::query::ANSWER_LINES_MAX;
+use crate::engine::turn::Refusal;
 use crate::engine::{Engine, command};
 use crate::wire::base36;
-use crate::wire::fold::Folded;
 use crate::wire::message::{Draft, Message};
-use crate::wire::names::{ChannelName, ServerId, UserId, Word};
+use crate::wire::names::{ServerId, UserId, Word};
 use crate::wire::numeric::{self, Numeric};
 
 pub const MESSAGES: &[PeerMessage] = &[
     PeerMessage {
         name: "ASK",
-        params_min: 3,
+        params_min: 4,
         when: When::Accepted,
         run: ask,
-        shape: "<to sid> <from sid> KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | IDLE <id> <uid> | PING <id> | QUERY <id> <name> :<subject>",
+        shape: "<to sid> <from sid.epoch> <id> PING | IDLE <uid> | QUERY <name> :<subject> | KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | INVITE <uid> <channel> <birth> <by> | NICK <uid> <claimed> <nick> <by> | JOIN <uid> <channel> <by> | PART <uid> <channel> <joined> <by> [:<reason>] | CALL <server> <uid> <by> | CUT <sid> <by> :<reason> | TELL <uid> :<text>",
     },
     PeerMessage {
         name: "ANSWER",
-        params_min: 3,
+        params_min: 4,
         when: When::Accepted,
         run: answer,
-        shape: "<to sid> <from sid> IDLE <id> <idle, s> <signed on, s> | PONG <id> | REPLY <id> <numeric> :<rest> | END <id>",
+        shape: "<to sid.epoch> <from sid> <id> DONE | REFUSED <numeric> :<rest> | IDLE <idle, s> <signed on, s> | REPLY <number> <numeric> :<rest> | END <replies>",
     },
 ];
 
-/// What only a user's own server may do, so that it is asked to.
+/// How many acts of one server are remembered, so that none is done twice.
+const ACTS_WINDOW: usize = 1024;
+
+/// While maps differ a line may go in a circle; so many hops are on no way.
+const HOPS_MAX: u64 = 64;
+
+/// What one server wants of another.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Take somebody off a channel: the very join that is named, and no later one.
-    Kick { channel: Folded, user: UserId, joined: Stamp, by: String, reason: String },
-    /// End a user's connection.
-    Kill { user: UserId, by: String, reason: String },
-    /// Tell how long a user has been idle; the answer comes back under this id.
-    Idle { ask: AskId, user: UserId },
-    /// Give a sign of life under this id.
-    Ping { ask: AskId },
-    /// Answer what one of our users asks; the answer comes back line by line.
-    Query { ask: AskId, name: String, subject: String },
+    /// Do something.
+    Act(Act),
+    /// Tell how long a user has been idle.
+    Idle { user: UserId },
+    /// Give a sign of life.
+    Ping,
+    /// Answer what one of our users asks, line by line.
+    Query { name: String, subject: String },
+}
+
+impl Request {
+    fn write(&self, draft: Draft) -> Draft {
+        match self {
+            Request::Act(act) => act.write(draft),
+            Request::Idle { user } => draft.param("IDLE").param(user),
+            Request::Ping => draft.param("PING"),
+            Request::Query { name, subject } => draft.param("QUERY").param(name).trailing(subject),
+        }
+    }
+
+    fn read(params: &[&str]) -> Option<Request> {
+        Some(match *params {
+            ["PING", ..] => Request::Ping,
+            ["IDLE", user, ..] => Request::Idle { user: UserId::parse(user)? },
+            ["QUERY", name, subject, ..] => {
+                Request::Query { name: name.to_string(), subject: subject.to_string() }
+            }
+            _ => Request::Act(Act::read(params)?),
+        })
+    }
+}
+
+/// What became of the acts that each server asked for: one that is asked for again is answered again, and not done again.
+#[derive(Debug, Default)]
+pub struct Acted {
+    by_server: BTreeMap<ServerId, Outcomes>,
+}
+
+#[derive(Debug, Default)]
+struct Outcomes {
+    epoch: u32,
+    by_ask: BTreeMap<u64, Option<Numeric>>,
+}
+
+/// Whether an act is to be done.
+enum Due {
+    Now,
+    /// It has been; with the refusal, if it was refused.
+    Done(Option<Numeric>),
+    /// It is from so long ago that nobody waits for an answer.
+    TooOld,
+}
+
+impl Acted {
+    fn is_due(&self, asker: Origin, ask: AskId) -> Due {
+        let Some(outcomes) = self.by_server.get(&asker.server) else { return Due::Now };
+        if asker.epoch != outcomes.epoch {
+            return if asker.epoch > outcomes.epoch { Due::Now } else { Due::TooOld };
+        }
+        if let Some(outcome) = outcomes.by_ask.get(&ask.0) {
+            return Due::Done(outcome.clone());
+        }
+        let is_full = outcomes.by_ask.len() >= ACTS_WINDOW;
+        let is_old = outcomes.by_ask.keys().next().is_some_and(|oldest| ask.0 < *oldest);
+        if is_full && is_old { Due::TooOld } else { Due::Now }
+    }
+
+    fn remember(&mut self, asker: Origin, ask: AskId, refusal: Option<Numeric>) {
+        let outcomes = self.by_server.entry(asker.server).or_default();
+        if asker.epoch != outcomes.epoch {
+            *outcomes = Outcomes { epoch: asker.epoch, by_ask: BTreeMap::new() };
+        }
+        outcomes.by_ask.insert(ask.0, refusal);
+        if outcomes.by_ask.len() > ACTS_WINDOW {
+            outcomes.by_ask.pop_first();
+        }
+    }
 }
 
 impl Engine {
-    /// Asks the server of a user to do something; at once where that is this one.
-    pub(in crate::engine) fn request(&mut self, of: ServerId, request: Request) {
-        if of == self.identity.sid {
-            return self.fulfil(of, request);
-        }
-        let draft = Draft::new("ASK").param(of).param(self.identity.sid);
-        let draft = match request {
-            Request::Kick { channel, user, joined, by, reason } => {
-                draft.param("KICK").param(channel).param(user).param(joined).param(by).trailing(reason)
-            }
-            Request::Kill { user, by, reason } => draft.param("KILL").param(user).param(by).trailing(reason),
-            Request::Idle { ask, user } => draft.param("IDLE").param(base36::encode(ask.0)).param(user),
-            Request::Ping { ask } => draft.param("PING").param(base36::encode(ask.0)),
-            Request::Query { ask, name, subject } => {
-                draft.param("QUERY").param(base36::encode(ask.0)).param(name).trailing(subject)
-            }
-        };
-        self.send_towards(of, draft);
+    /// Says a request, for the first time or again.
+    pub(in crate::engine) fn send_request(&mut self, of: ServerId, ask: AskId, request: &Request) {
+        let draft = Draft::new("ASK").param(of).param(self.origin()).param(base36::encode(ask.0));
+        self.send_towards(of, request.write(draft));
     }
 
     fn send_towards(&mut self, server: ServerId, draft: Draft) {
@@ -74,173 +133,213 @@ impl Engine {
         }
     }
 
-    /// Does what another server, or this one, asked of the owner of a user.
-    fn fulfil(&mut self, from: ServerId, request: Request) {
+    /// Does what another server asked for, and tells it what came of it.
+    fn fulfil(&mut self, asker: Origin, ask: AskId, request: Request) {
+        // There is no way for an answer yet; it will be asked again.
+        if !self.routes.is_reachable(asker.server) {
+            return;
+        }
         match request {
-            Request::Kick { channel, user, joined, by, reason } => {
-                let member = self.network.channel(&channel).and_then(|channel| channel.member(user));
-                if member.is_some_and(|member| member.fact.joined == joined) {
-                    self.write(Edit::Kick { user, channel, by, reason }, false);
-                }
-            }
-            Request::Kill { user, by, reason } => {
-                if let Some(conn) = self.sessions.of_user(user).map(|session| session.conn) {
-                    let killer = by.split('!').next().unwrap_or_default();
-                    if let Some(killed) = self.network.user(user) {
-                        let body = format!(":{by} KILL {} :{reason}", killed.nick);
-                        let spoken = self.spoken_from(&by, body);
-                        self.outgoing.push(Outgoing { to: vec![conn], spoken });
+            Request::Act(act) => {
+                let refusal = match self.acted.is_due(asker, ask) {
+                    Due::TooOld => return,
+                    Due::Done(refusal) => refusal,
+                    Due::Now => {
+                        let refusal = self.act(asker.server, act).err().map(Refusal::into_numeric);
+                        self.acted.remember(asker, ask, refusal.clone());
+                        refusal
                     }
-                    self.close_client(conn, &format!("Killed ({killer} ({reason}))"));
+                };
+                match refusal {
+                    None => self.answer(asker, ask, |draft| draft.param("DONE")),
+                    Some(refusal) => self.refuse_request(asker, ask, &refusal),
                 }
             }
-            Request::Idle { ask, user } => {
-                let Some(session) = self.sessions.of_user(user) else { return };
-                let idle_s = self.now.steady_ms.saturating_sub(session.spoke_ms) / 1000;
-                let signed_on_s = self.network.user(user).map_or(0, |user| user.fact.signed_on.seconds());
-                if from == self.identity.sid {
-                    return self.idle_known(ask, Some((idle_s, signed_on_s)));
+            Request::Ping => self.answer(asker, ask, |draft| draft.param("DONE")),
+            Request::Idle { user } => match self.sessions.of_user(user) {
+                Some(session) => {
+                    let idle_s = session.idle_s(self.now);
+                    let signed_on_s = self.network.user(user).map_or(0, |user| user.fact.signed_on.seconds());
+                    self.answer(asker, ask, |draft| draft.param("IDLE").param(idle_s).param(signed_on_s));
                 }
-                let draft = Draft::new("ANSWER").param(from).param(self.identity.sid).param("IDLE");
-                let draft = draft.param(base36::encode(ask.0)).param(idle_s).param(signed_on_s);
-                self.send_towards(from, draft);
-            }
-            Request::Ping { ask } => {
-                let draft = Draft::new("ANSWER").param(from).param(self.identity.sid).param("PONG");
-                self.send_towards(from, draft.param(base36::encode(ask.0)));
-            }
-            Request::Query { ask, name, subject } => {
-                let id = base36::encode(ask.0);
-                let start = Draft::new("ANSWER").param(from).param(self.identity.sid);
-                for numeric in command::answer(self, &name, &subject) {
-                    let draft = start.clone().param("REPLY").param(&id).param(numeric.code);
-                    self.send_towards(from, draft.trailing(numeric.text));
+                None => self.refuse_request(asker, ask, &numeric::no_such_nick(user)),
+            },
+            Request::Query { name, subject } => match command::query(&name) {
+                Some(query) => self.answer_query(query, &subject, Asker::There { origin: asker, ask }),
+                None => {
+                    let refusal = numeric::unknown_command(Word::echo(&name));
+                    self.refuse_request(asker, ask, &refusal);
                 }
-                self.send_towards(from, start.param("END").param(id));
-            }
+            },
         }
     }
 
-    /// Ends a WHOIS that waited for a user's own server, with or without its answer.
-    pub(in crate::engine) fn idle_known(&mut self, ask: AskId, idle: Option<(u64, u64)>) {
-        if let Some(Pending::Idle { reply, asked, user, .. }) = self.asks.take(ask) {
-            self.resume(reply, |turn| command::whois_answered(turn, &asked, user, idle));
-        }
+    fn answer(&mut self, asker: Origin, ask: AskId, how: impl FnOnce(Draft) -> Draft) {
+        let draft = Draft::new("ANSWER").param(asker).param(self.identity.sid).param(base36::encode(ask.0));
+        self.send_towards(asker.server, how(draft));
     }
-}
 
-impl Engine {
-    /// Ends a client's PING to another server, with or without its sign of life.
-    pub(in crate::engine) fn pong_known(&mut self, ask: AskId, has_come: bool) {
-        if let Some(Pending::Pong { reply, token, of, .. }) = self.asks.take(ask) {
-            self.resume(reply, |turn| command::pong_answered(turn, of, &token, has_come));
-        }
+    fn refuse_request(&mut self, asker: Origin, ask: AskId, refusal: &Numeric) {
+        self.answer(asker, ask, |draft| draft.param("REFUSED").param(refusal.code).trailing(&refusal.text));
     }
-}
 
-impl Engine {
-    /// Ends a query of another server, with as much of an answer as has come.
-    pub(in crate::engine) fn query_ended(&mut self, ask: AskId) {
-        if let Some(Pending::Query { reply, of, answer, .. }) = self.asks.take(ask) {
-            self.resume(reply, |turn| {
-                if answer.is_empty() {
-                    let name = turn.network().server_name(of).to_string();
-                    return Err(numeric::no_such_server(Word::echo(&name)).into());
-                }
-                turn.query_answered(of, answer);
-                Ok(())
-            });
+    /// Sends the answer to a query. Its lines are numbered: where it is asked again, each counts once.
+    pub(in crate::engine) fn send_answer(&mut self, asker: Origin, ask: AskId, lines: &[Numeric]) {
+        let lines = &lines[..lines.len().min(ANSWER_LINES_MAX)];
+        for (number, line) in lines.iter().enumerate() {
+            let reply = |draft: Draft| draft.param("REPLY").param(number).param(line.code);
+            self.answer(asker, ask, |draft| reply(draft).trailing(&line.text));
         }
+        self.answer(asker, ask, |draft| draft.param("END").param(lines.len()));
     }
-}
 
-fn ask(engine: &mut Engine, conn: ConnId, message: &Message) {
-    let ids = (ServerId::parse(message.params[0]), ServerId::parse(message.params[1]));
-    let (Some(to), Some(from)) = ids else { return engine.note_senseless(conn, "ASK") };
-    if to != engine.identity.sid {
-        return engine.pass_on(conn, to, message);
-    }
-    match read_request(&message.params[2..]) {
-        Some(request) => engine.fulfil(from, request),
-        None => engine.note_senseless(conn, "ASK"),
-    }
-}
-
-fn answer(engine: &mut Engine, conn: ConnId, message: &Message) {
-    let Some(to) = ServerId::parse(message.params[0]) else { return engine.note_senseless(conn, "ANSWER") };
-    if to != engine.identity.sid {
-        return engine.pass_on(conn, to, message);
-    }
-    let from = message.params[1];
-    match message.params[2..] {
-        ["IDLE", ask, idle, signed_on, ..] => {
-            let Some(ask) = base36::parse(ask).map(AskId) else { return };
-            if let (Ok(idle), Ok(signed_on)) = (idle.parse(), signed_on.parse())
-                && matches!(engine.asks.get(ask), Some(Pending::Idle { of, .. }) if of.as_str() == from)
-            {
-                engine.idle_known(ask, Some((idle, signed_on)));
-            }
-        }
-        ["PONG", ask, ..] => {
-            let Some(ask) = base36::parse(ask).map(AskId) else { return };
-            if matches!(engine.asks.get(ask), Some(Pending::Pong { of, .. }) if of.as_str() == from) {
-                engine.pong_known(ask, true);
-            }
-        }
-        ["REPLY", ask, code, text, ..] => {
-            let Some(ask) = base36::parse(ask).map(AskId) else { return };
-            if let (Ok(code), Some(Pending::Query { of, answer, .. })) =
-                (code.parse(), engine.asks.get_mut(ask))
-                && of.as_str() == from
-                && answer.len() < ANSWER_LINES_MAX
-            {
-                answer.push(Numeric::from_peer(code, text));
-            }
-        }
-        ["END", ask, ..] => {
-            let Some(ask) = base36::parse(ask).map(AskId) else { return };
-            if matches!(engine.asks.get(ask), Some(Pending::Query { of, .. }) if of.as_str() == from) {
-                engine.query_ended(ask);
-            }
-        }
-        _ => engine.note_senseless(conn, "ANSWER"),
-    }
-}
-
-impl Engine {
     /// Passes a question or an answer on to where it is going.
     fn pass_on(&mut self, conn: ConnId, to: ServerId, message: &Message) {
-        // Back where it came from would be a circle: then the map has just changed, and it is lost.
+        // Back where it came from would be a circle: then the map has just changed, and it is lost until it is said
+        // again.
         let back = self.links.by_conn.get(&conn).and_then(|link| link.sid());
-        if self.routes.next_hop(to) != back {
-            let draft = Draft::new(message.command);
+        let hops = message.tags.get("hops").and_then(|hops| base36::parse(&hops)).unwrap_or(0) + 1;
+        if self.routes.next_hop(to) != back && hops <= HOPS_MAX {
+            let draft = Draft::new(message.command).tag("hops", &base36::encode(hops));
             let draft = message.params.iter().fold(draft, |draft, param| draft.param(param));
             self.send_towards(to, draft);
         }
     }
 }
 
-fn read_request(params: &[&str]) -> Option<Request> {
-    Some(match *params {
-        ["KICK", channel, user, joined, by, reason, ..] => Request::Kick {
-            channel: ChannelName::from_peer(channel)?.folded(),
-            user: UserId::parse(user)?,
-            joined: Stamp::parse(joined)?,
-            by: by.to_string(),
-            reason: reason.to_string(),
-        },
-        ["KILL", user, by, reason, ..] => {
-            Request::Kill { user: UserId::parse(user)?, by: by.to_string(), reason: reason.to_string() }
+fn ask(engine: &mut Engine, conn: ConnId, message: &Message) {
+    let ids = (
+        ServerId::parse(message.params[0]),
+        Origin::parse(message.params[1]),
+        base36::parse(message.params[2]).map(AskId),
+    );
+    let (Some(to), Some(asker), Some(ask)) = ids else { return engine.note_senseless(conn, "ASK") };
+    if to != engine.identity.sid {
+        return engine.pass_on(conn, to, message);
+    }
+    match Request::read(&message.params[3..]) {
+        Some(request) => engine.fulfil(asker, ask, request),
+        None => {
+            // Perhaps of a newer version: whoever asked is not left waiting.
+            engine.note_senseless(conn, "ASK");
+            let refusal = numeric::unknown_command(Word::echo(message.params[3]));
+            engine.refuse_request(asker, ask, &refusal);
         }
-        ["PING", ask, ..] => Request::Ping { ask: AskId(base36::parse(ask)?) },
-        ["QUERY", ask, name, subject, ..] => Request::Query {
-            ask: AskId(base36::parse(ask)?),
-            name: name.to_string(),
-            subject: subject.to_string(),
-        },
-        ["IDLE", ask, user, ..] => {
-            Request::Idle { ask: AskId(base36::parse(ask)?), user: UserId::parse(user)? }
+    }
+}
+
+fn answer(engine: &mut Engine, conn: ConnId, message: &Message) {
+    let ids = (
+        Origin::parse(message.params[0]),
+        ServerId::parse(message.params[1]),
+        base36::parse(message.params[2]).map(AskId),
+    );
+    let (Some(to), Some(from), Some(ask)) = ids else { return engine.note_senseless(conn, "ANSWER") };
+    if to.server != engine.identity.sid {
+        return engine.pass_on(conn, to.server, message);
+    }
+    // What an earlier run asked is nobody's question any more, nor is what has been answered already.
+    if to != engine.origin() {
+        return;
+    }
+    let Some(asked) = engine.asks.elsewhere(ask, from) else { return };
+    match message.params[3..] {
+        ["DONE", ..] => engine.ask_done(ask),
+        ["REFUSED", code, text, ..] => {
+            if let Ok(code) = code.parse() {
+                engine.ask_refused(ask, Numeric::from_peer(code, text));
+            }
         }
-        _ => return None,
-    })
+        ["IDLE", idle_s, signed_on_s, ..] => {
+            if let (Ok(idle_s), Ok(signed_on_s)) = (idle_s.parse(), signed_on_s.parse()) {
+                engine.idle_known(ask, (idle_s, signed_on_s));
+            }
+        }
+        ["REPLY", number, code, text, ..] => {
+            if let (Ok(number), Ok(code), Then::Query { answer, .. }) =
+                (number.parse::<usize>(), code.parse(), &mut asked.then)
+                && number == answer.len()
+                && number < ANSWER_LINES_MAX
+            {
+                answer.push(Numeric::from_peer(code, text));
+            }
+        }
+        ["END", count, ..] => {
+            // Where lines were lost on the way, all is asked for again.
+            if let (Ok(count), Then::Query { answer, .. }) = (count.parse::<usize>(), &asked.then)
+                && count == answer.len()
+            {
+                engine.query_answered(ask);
+            }
+        }
+        _ => engine.note_senseless(conn, "ANSWER"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::merge::Stamp;
+    use crate::wire::fold::fold;
+    use crate::wire::names::{ChannelName, Nick, ServerName};
+
+    #[test]
+    fn every_request_survives_the_wire() {
+        let server = ServerId::LOWEST;
+        let user = UserId::numbered(server, 5);
+        let stamp = Stamp { ms: 7, count: 3, server };
+        let (channel, name) = (fold("#Green"), ChannelName::parse("#Green", 64).unwrap());
+        let by = || "ann!a@host".to_string();
+        let part = |reason: Option<&str>| {
+            let reason = reason.map(str::to_string);
+            Act::Part { user, channel: channel.clone(), joined: stamp, by: by(), reason }
+        };
+        let acts = [
+            Act::Kick {
+                channel: channel.clone(),
+                user,
+                joined: stamp,
+                by: by(),
+                reason: "out you go".into(),
+            },
+            Act::Kill { user, by: by(), reason: "".into() },
+            Act::Invite { user, channel: name.clone(), birth: stamp, by: by() },
+            Act::Nick { user, claimed: stamp, nick: Nick::parse("bob", 9).unwrap(), by: by() },
+            Act::Join { user, channel: name, by: by() },
+            part(None),
+            part(Some("")),
+            part(Some("now: go")),
+            Act::Call { server: ServerName::parse("hall.lan").unwrap(), user, by: by() },
+            Act::Tell { user, text: "barn.lan is linked".into() },
+            Act::Cut { peer: server, by: by(), reason: ":)".into() },
+        ];
+        let others = [
+            Request::Idle { user },
+            Request::Ping,
+            Request::Query { name: "STATS".into(), subject: "".into() },
+        ];
+        for request in acts.map(Request::Act).into_iter().chain(others) {
+            let line = request.write(Draft::new("ASK").param("1AA").param("2BB.1").param("1")).line();
+            let message = Message::parse(&line).expect("a written request is a message");
+            assert_eq!(Request::read(&message.params[3..]), Some(request), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_was_done_is_known_by_its_number_and_run() {
+        let mut acted = Acted::default();
+        let run = |epoch| Origin { server: ServerId::LOWEST, epoch };
+        let no = numeric::no_such_server(Word::echo("x"));
+        acted.remember(run(2), AskId(7), Some(no.clone()));
+        assert!(matches!(acted.is_due(run(2), AskId(7)), Due::Done(Some(known)) if known == no));
+        assert!(matches!(acted.is_due(run(2), AskId(6)), Due::Now), "it may have been overtaken");
+        assert!(matches!(acted.is_due(run(1), AskId(8)), Due::TooOld));
+        assert!(matches!(acted.is_due(run(3), AskId(7)), Due::Now), "another run counts anew");
+        for ask in 8..2000 {
+            acted.remember(run(2), AskId(ask), None);
+        }
+        assert!(matches!(acted.is_due(run(2), AskId(7)), Due::TooOld));
+        assert!(matches!(acted.is_due(run(2), AskId(1999)), Due::Done(None)));
+        assert_eq!(acted.by_server[&ServerId::LOWEST].by_ask.len(), ACTS_WINDOW);
+    }
 }

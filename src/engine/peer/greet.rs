@@ -18,6 +18,7 @@ use crate::engine::event::{AskId, ConnId, Pin};
 use crate::engine::links::{Known, Link, LinkStage, PeerGreeting};
 use crate::engine::merge::Stream;
 use crate::engine::pending::Pending;
+use crate::engine::places::OPERATOR_CUT;
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::{ServerId, ServerName};
@@ -40,7 +41,8 @@ pub const MESSAGES: &[PeerMessage] = &[
     PeerMessage {
         name: "CONNECTED",
         params_min: 1,
-        when: When::Greeting,
+        // A link that both wanted may still be given up.
+        when: When::Always,
         run: connected,
         shape: "ok | refused <reason> :<text>",
     },
@@ -141,17 +143,23 @@ impl Engine {
     }
 
     /// Says no to a peer, and why; its own log will show it.
-    pub(super) fn refuse_peer(&mut self, conn: ConnId, reason: &str, text: &str) {
+    pub(in crate::engine) fn refuse_peer(&mut self, conn: ConnId, reason: &str, text: &str) {
         self.send_peer(conn, Draft::new("CONNECTED").param("refused").param(reason).trailing(text));
         self.link_refused(conn, reason, text);
     }
 
     fn link_refused(&mut self, conn: ConnId, reason: &str, text: &str) {
         let Some(link) = self.links.by_conn.get(&conn) else { return };
-        let text = format!("{} refused conn={} reason={reason} why=\"{text}\"", link.label(), conn.0);
+        let note = format!("{} refused conn={} reason={reason} why=\"{text}\"", link.label(), conn.0);
         let level = if reason == "duplicate" { log::Level::Debug } else { log::Level::Warn };
         let place = link.place.clone();
-        self.note(level, Topic::Link, text);
+        self.note(level, Topic::Link, note);
+        if reason == OPERATOR_CUT {
+            self.keep_apart(conn);
+        }
+        if let Some(place) = &place {
+            self.tell_who_wanted(place, &format!("is not linked: {text}"));
+        }
         self.close_link(conn, reason);
         if let Some(place) = place.filter(|_| reason != "duplicate") {
             self.place_refused(&place);
@@ -259,9 +267,16 @@ impl Engine {
     fn accept(&mut self, conn: ConnId) {
         let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
         link.stage = LinkStage::Syncing;
+        // Whatever an operator cut, an operator has linked again.
+        if let Some(sid) = link.sid() {
+            self.links.apart.remove(&sid);
+        }
         let (sid, place) = (link.sid(), link.place.clone());
-        if let Some(place) = place.and_then(|place| self.links.places.get_mut(&place)) {
-            place.sid = sid;
+        if let Some(place) = place {
+            if let Some(place) = self.links.places.get_mut(&place) {
+                place.sid = sid;
+            }
+            self.tell_who_wanted(&place, "is linked");
         }
         self.send_routes(conn);
         self.tell_have(conn, true);

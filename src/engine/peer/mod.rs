@@ -1,6 +1,7 @@
 //! What mesh servers say: rows for what is said on a link, rows for what is said to the network, and
 //! for each its reading and writing.
 
+mod act;
 mod ask;
 mod bans;
 mod channels;
@@ -16,7 +17,8 @@ mod vectors;
 
 use std::sync::Arc;
 
-pub use ask::Request;
+pub use act::Act;
+pub use ask::{Acted, Request};
 use intake::Gap;
 pub use intake::Intake;
 pub use passing::Passing;
@@ -51,6 +53,7 @@ pub enum When {
     Greeting,
     /// Once they have.
     Accepted,
+    Always,
 }
 
 /// What is said to the whole network: a fact or a message, with its dot.
@@ -111,6 +114,7 @@ impl Engine {
         let in_time = match row.when {
             When::Greeting => !accepted,
             When::Accepted => accepted,
+            When::Always => true,
         };
         if !in_time {
             let text = format!("{} comes out of turn", row.name);
@@ -228,6 +232,8 @@ fn unless_star(text: &str) -> &str {
     if text == "*" { "" } else { text }
 }
 
+#[cfg(test)]
+mod ask_tests;
 #[cfg(test)]
 mod link_tests;
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub const MESSAGES: &[PeerMessage] = &[PeerMessage {
 pub enum Passing {
     /// To everyone with user mode `w`.
     Wallops { by: String, text: String },
-    /// To the person invited, whose server remembers it, and to members who asked to be told.
+    /// To the person invited, and to members who asked to be told.
     Invite { by: String, user: UserId, channel: ChannelName },
     /// To everyone on servers whose name matches; `verb` is PRIVMSG or NOTICE.
     Broadcast { by: String, mask: String, verb: String, text: String },
@@ -87,10 +87,7 @@ impl Engine {
         let Some(nick) = self.network.user(user).map(|user| user.nick.clone()) else { return };
         let body = format!(":{by} INVITE {nick} {channel}");
         let mut hears = Vec::new();
-        if let Some(session) = self.sessions.of_user_mut(user) {
-            session.invited.insert(channel.folded());
-            hears.push(session.conn);
-        }
+        hears.extend(self.sessions.of_user(user).map(|session| session.conn));
         let inviter =
             by.split('!').next().and_then(|nick| self.network.user_called(nick)).map(|user| user.id);
         if let Some(known) = self.network.channel(&channel.folded()) {
