@@ -16,6 +16,11 @@ fn main() {
         println!("cargo::rustc-cfg=has_namespaces");
     }
 
+    println!("cargo::rustc-check-cfg=cfg(has_faketime)");
+    if may_fake_time() {
+        println!("cargo::rustc-cfg=has_faketime");
+    }
+
     println!("cargo::rerun-if-changed=tests/transcripts");
     let root = Path::new("tests/transcripts");
     let (mut simulated, mut processes) = (String::new(), String::new());
@@ -72,6 +77,16 @@ fn may_make_namespaces() -> bool {
     capabilities & NET_ADMIN != 0
         && capabilities & SYS_ADMIN != 0
         && places.into_iter().any(|ip| Path::new(ip).exists())
+}
+
+/// Whether a process can be given another clock: that takes a library to be loaded before it, where it loads any.
+fn may_fake_time() -> bool {
+    let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    let is_static = features.split(',').any(|feature| feature == "crt-static");
+    let arch = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    let library = format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketime.so.1");
+    println!("cargo::rustc-env=FAKETIME_LIBRARY={library}");
+    !is_static && Path::new(&library).exists()
 }
 
 fn revision() -> String {

@@ -1,15 +1,27 @@
 //! Machines on a LAN, each a network namespace on one bridge: servers without settings find each other, and a cable is
 //! pulled out and put back.
 
+#[path = "support/dice.rs"]
+// Each test takes what it needs of it.
+#[allow(dead_code)]
+mod dice;
+#[path = "support/machines/mod.rs"]
+mod machines;
+#[path = "support/mesh/mod.rs"]
+mod mesh;
 #[path = "support/process/mod.rs"]
 mod process;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use machines::cable::Fault;
+use machines::havoc::Havoc;
+use machines::network::Network;
+use machines::{Lan, ip};
+
+use mesh::restless::Restless;
 use process::client::Client;
+use process::figures;
 use process::log::Mark;
 use process::run::run_by;
 use process::{SECRET, Server, until};
@@ -21,97 +33,6 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 const HEALED_WITHIN: Duration = Duration::from_secs(90);
 /// How long users of a server out of reach are held where its settings do not say.
 const HOLD: Duration = Duration::from_secs(5);
-
-/// A bridge that this machine is on too, at the last address.
-struct Lan {
-    number: u32,
-    machines: Vec<String>,
-}
-
-fn ip(words: &str) {
-    let output = Command::new("ip").args(words.split(' ')).output().expect("`ip` is there");
-    assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-impl Lan {
-    fn new() -> Lan {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = (std::process::id() + MADE.fetch_add(1, Ordering::Relaxed)) % 250;
-        let lan = Lan { number, machines: Vec::new() };
-        let bridge = lan.bridge();
-        ip(&format!("link add {bridge} type bridge"));
-        ip(&format!("addr add {}/24 dev {bridge}", lan.address(254)));
-        ip(&format!("link set {bridge} up"));
-        lan
-    }
-
-    fn bridge(&self) -> String {
-        format!("folkmoot{}", self.number)
-    }
-
-    fn address(&self, machine: u8) -> Ipv4Addr {
-        Ipv4Addr::new(10, 213, self.number as u8, machine)
-    }
-
-    /// The bridge's end of a machine's cable.
-    fn socket(&self, word: &str) -> String {
-        format!("fm{}{word}", self.number)
-    }
-
-    fn namespace(&self, word: &str) -> String {
-        format!("folkmoot-{}-{word}", self.number)
-    }
-
-    /// One more machine, with a name of its own.
-    fn add(&mut self, word: &str) {
-        let (namespace, socket) = (self.namespace(word), self.socket(word));
-        ip(&format!("netns add {namespace}"));
-        self.machines.push(word.to_string());
-        let address = self.address(self.machines.len() as u8);
-        ip(&format!("link add {socket} type veth peer name eth0 netns {namespace}"));
-        ip(&format!("link set {socket} master {} up", self.bridge()));
-        ip(&format!("-n {namespace} addr add {address}/24 dev eth0"));
-        ip(&format!("-n {namespace} link set eth0 up"));
-        ip(&format!("-n {namespace} link set lo up"));
-    }
-
-    /// A server on such a machine, with no settings at all.
-    fn server(&self, word: &str, secret: &str) -> Server {
-        let namespace = self.namespace(word);
-        let name_itself = format!("hostname {word} && exec \"$@\"");
-        let starter = ["ip", "netns", "exec", &namespace, "unshare", "--uts", "sh", "-c", &name_itself, "sh"];
-        Server::bare(word, &starter, secret)
-    }
-
-    fn address_of(&self, word: &str) -> Ipv4Addr {
-        let machine = self.machines.iter().position(|known| known == word).expect("it was added") + 1;
-        self.address(machine as u8)
-    }
-
-    /// Has two machines hear nothing more of each other, and not know why; or has them hear of each other again.
-    fn silence(&self, a: &str, b: &str, is_silent: bool) {
-        let verb = if is_silent { "add" } else { "del" };
-        for (here, there) in [(a, b), (b, a)] {
-            ip(&format!("-n {} route {verb} blackhole {}", self.namespace(here), self.address_of(there)));
-        }
-    }
-
-    fn client(&self, word: &str, nick: &str) -> Client {
-        let mut client = Client::connect(SocketAddr::new(self.address_of(word).into(), 6667));
-        client.register(nick);
-        client
-    }
-}
-
-impl Drop for Lan {
-    fn drop(&mut self) {
-        for word in &self.machines {
-            // Its cable goes with it.
-            let _ = Command::new("ip").args(["netns", "del", &self.namespace(word)]).status();
-        }
-        let _ = Command::new("ip").args(["link", "del", &self.bridge()]).status();
-    }
-}
 
 #[test]
 #[cfg_attr(not(has_namespaces), ignore = "needs root, network namespaces and the program `ip`")]
@@ -293,4 +214,85 @@ fn a_server_that_stops_is_gone_for_all_others_at_once_and_found_again() {
 
     shed.start();
     hall.is_linked_with(mark, shed);
+}
+
+/// Spoils every cable in turn while everyone talks: nobody may notice anything.
+fn nobody_notices_a_fault(mut network: Network, fault: Fault) {
+    for cable in 0..network.cables.len() {
+        network.spoil(cable, fault);
+        network.mesh.hears_everything();
+        network.mend(cable);
+        network.mesh.hears_everything();
+        network.mesh.agrees();
+    }
+    network.mesh.notices_nothing();
+}
+
+#[test]
+#[cfg_attr(not(has_namespaces), ignore = "needs root, network namespaces and the program `ip`")]
+fn while_there_is_a_way_left_nobody_notices_what_becomes_of_a_cable() {
+    // Nearly all of this is waiting until a fault is noticed, so all of it is done at once.
+    std::thread::scope(|scope| {
+        for fault in Fault::ALL {
+            scope.spawn(move || nobody_notices_a_fault(Network::triangle(), fault));
+            scope.spawn(move || nobody_notices_a_fault(Network::ring_of_five(), fault));
+        }
+    });
+}
+
+/// How long, where the environment does not say.
+const CUTS_FOR: Duration = Duration::from_secs(60);
+
+/// For how long cables are cut at random, by `FOLKMOOT_CUTS_FOR`, such as 90s or 30m.
+fn cuts_for() -> Duration {
+    let Ok(text) = std::env::var("FOLKMOOT_CUTS_FOR") else { return CUTS_FOR };
+    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let seconds = number.parse::<u64>().ok().zip(["s", "m", "h"].iter().position(|known| *known == unit));
+    let (number, power) = seconds.unwrap_or_else(|| panic!("FOLKMOOT_CUTS_FOR={text}: try 90s or 30m"));
+    Duration::from_secs(number * 60_u64.pow(power as u32))
+}
+
+/// The memory of each process, in MiB.
+fn memory_of(network: &Network) -> Vec<usize> {
+    network.mesh.servers.iter().map(|server| figures::memory_bytes(server.pid()) >> 20).collect()
+}
+
+#[test]
+#[ignore = "takes as long as FOLKMOOT_CUTS_FOR says; needs root, network namespaces and the programs `ip` and `nft`"]
+fn random_cuts() {
+    let time = cuts_for();
+    let seed = std::env::var("FOLKMOOT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let mut network = Network::ring_of_five_with_chords();
+    let restless = (0..network.mesh.servers.len() as u64)
+        .map(|number| Restless::begin(network.door(number as usize), seed + number, Duration::from_millis(100)));
+    let restless: Vec<Restless> = restless.collect();
+    let mut havoc = Havoc::new(&network, seed);
+    let mut dice = dice::Dice::new(seed);
+    let (started, mut memory) = (Instant::now(), vec![memory_of(&network)]);
+    println!("memory at the start, MiB: {:?}", memory[0]);
+    while started.elapsed() < time {
+        std::thread::sleep(Duration::from_millis(500 + dice.below(8000)));
+        havoc.go_on(&network);
+        network.mesh.hears_in_order();
+        memory.push(memory_of(&network));
+        println!("{:?}: {} faults, memory {:?}", started.elapsed(), havoc.faults, memory.last().unwrap());
+    }
+    havoc.end(&network);
+    drop(restless);
+    network.mesh.agrees_within(Duration::from_secs(240));
+    network.mesh.hears_the_latest();
+    network.mesh.hears_in_order();
+    network.mesh.hears_who_comes_and_goes();
+    let lost = network.mesh.lost();
+    let unexcused: Vec<_> =
+        lost.iter().filter(|(a, b, at)| havoc.were_joined(&network, *a, *b, *at)).collect();
+    let (middle, end) = (&memory[memory.len() / 2], memory_of(&network));
+    println!("memory at the start, in the middle, at the end, MiB: {:?} {middle:?} {end:?}", memory[0]);
+    let due = network.mesh.said();
+    let held_to = due.iter().filter(|(a, b, at)| havoc.were_joined(&network, *a, *b, *at)).count();
+    println!("{} faults, {} lines, {held_to} with a way all the time, {} lost", havoc.faults, due.len(), lost.len());
+    assert!(unexcused.is_empty(), "lost though there was a way, {}: {:?}", unexcused.len(), unexcused.first());
+    for (middle, end) in middle.iter().zip(&end) {
+        assert!(*end <= middle + middle / 4 + 4, "{middle} MiB in the middle, {end} MiB at the end");
+    }
 }

@@ -151,7 +151,31 @@ impl Turn<'_> {
     /// A user who can be seen, by nick.
     pub fn user_called(&self, nick: &str) -> Result<&User, Refusal> {
         let found = self.engine.network.user_called(nick);
-        found.ok_or_else(|| numeric::no_such_nick(Word::echo(nick)).into())
+        found.ok_or_else(|| self.nobody_called(nick).into())
+    }
+
+    /// A user whose server can be asked for something right now: of one that is lost for a moment, users are shown
+    /// still, but a question to it would be lost.
+    pub fn user_within_reach(&self, nick: &str) -> Result<&User, Refusal> {
+        let user = self.user_called(nick)?;
+        match self.engine.routes.is_reachable(user.server()) {
+            true => Ok(user),
+            false => Err(self.out_of_reach(nick, user).into()),
+        }
+    }
+
+    /// Why nobody can be seen by this nick: there is nobody, or whoever has it is out of reach.
+    pub fn nobody_called(&self, nick: &str) -> Numeric {
+        let holder = self.engine.network.holder(&fold(nick));
+        let unseen = holder.and_then(|user| self.engine.network.user_even_unseen(user));
+        match unseen.filter(|user| !user.is_visible()) {
+            Some(user) => self.out_of_reach(nick, user),
+            None => numeric::no_such_nick(Word::echo(nick)),
+        }
+    }
+
+    fn out_of_reach(&self, nick: &str, user: &User) -> Numeric {
+        numeric::nick_out_of_reach(Word::echo(nick), self.engine.network.server_name(user.server()))
     }
 
     pub fn parse_channel_name(&self, text: &str) -> Result<ChannelName, Refusal> {

@@ -236,6 +236,7 @@ numerics! {
     354 whox_reply_with_realname(fields: &Words, realname: &str)
         "{fields} :{realname}"
     401 no_such_nick(name: impl OneWord)                      "{name} :No such nick/channel"
+    401 nick_out_of_reach(name: impl OneWord, server: &str)   "{name} :Out of reach for now: there is no path to {server}"
     407 too_many_targets(target: impl OneWord)                "{target} :Too many recipients"
     411 no_recipient(command: &str)                           ":No recipient given ({command})"
     412 no_text_to_send()                                     ":No text to send"

@@ -93,7 +93,7 @@ fn kill(turn: &mut Turn, params: &[&str]) -> Outcome {
     if turn.network().server_called(params[0]).is_some() || ServerName::parse(params[0]).is_some() {
         return Err(numeric::cannot_kill_server().into());
     }
-    let user = turn.user_called(params[0])?;
+    let user = turn.user_within_reach(params[0])?;
     let reason = params.get(1).filter(|reason| !reason.is_empty()).copied().unwrap_or("no reason given");
     let reason = cut(reason, turn.config().limits.kick_length).to_string();
     let (user, prefix, by) = (user.id, user.prefix(), turn.prefix());

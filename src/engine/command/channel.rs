@@ -225,7 +225,7 @@ fn may_kick_from(turn: &Turn, name: &str) -> Result<ChannelName, Refusal> {
 }
 
 fn kick_one(turn: &mut Turn, name: &ChannelName, nick: &str, reason: &str) -> Outcome {
-    let user = turn.user_called(nick)?;
+    let user = turn.user_within_reach(nick)?;
     let channel = turn.channel(name.as_str())?;
     let Some(member) = channel.member(user.id) else {
         return Err(numeric::user_not_in_channel(&user.nick, name).into());
@@ -250,7 +250,7 @@ fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
     let [nick, channel, ..] = params[..] else {
         return Err(numeric::need_more_params(Word::echo("INVITE")).into());
     };
-    let user = turn.user_called(nick)?.clone();
+    let user = turn.user_within_reach(nick)?.clone();
     let channel = turn.own_channel(channel)?;
     if channel.has(user.id) {
         return Err(numeric::user_on_channel(&user.nick, &channel.name).into());

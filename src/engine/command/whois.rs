@@ -34,7 +34,7 @@ fn whois(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Err(numeric::no_such_server(Word::echo(server)).into());
     }
     let Some(user) = turn.network().user_called(nick) else {
-        turn.reply(numeric::no_such_nick(Word::echo(nick)));
+        turn.reply(turn.nobody_called(nick));
         turn.reply(numeric::end_of_whois(Word::echo(nicks)));
         return Ok(());
     };
@@ -55,7 +55,7 @@ fn whois(turn: &mut Turn, params: &[&str]) -> Outcome {
 pub fn whois_answered(turn: &mut Turn, asked: &str, user: UserId, idle: Option<(u64, u64)>) -> Outcome {
     let Some(user) = turn.network().user(user).cloned() else {
         // Gone while we asked.
-        turn.reply(numeric::no_such_nick(Word::echo(asked)));
+        turn.reply(turn.nobody_called(asked));
         turn.reply(numeric::end_of_whois(Word::echo(asked)));
         return Ok(());
     };

@@ -280,6 +280,8 @@ impl Engine {
         }
         self.send_routes(conn);
         self.tell_have(conn, true);
+        // A link that is busy is not asked for signs of life; this one tells how far the clocks are apart.
+        self.send_ping(conn);
     }
 
     /// Somebody remembers this server in a later run than this one: its data was lost or put back.

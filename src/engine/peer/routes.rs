@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use super::{PeerMessage, When};
 use crate::engine::Engine;
+use crate::engine::effect::Topic;
 use crate::engine::event::ConnId;
 use crate::engine::links::Link;
 use crate::engine::network::Route;
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::ServerId;
+
+/// From here on the difference between two clocks is told in the log; from `greet::CLOCK_APART_MS` on they do not link.
+const CLOCK_WARN_MS: u64 = 500;
 
 pub const MESSAGES: &[PeerMessage] = &[
     PeerMessage {
@@ -85,7 +89,22 @@ fn pong(engine: &mut Engine, conn: ConnId, message: &Message) {
     let round_trip = now.steady_ms.saturating_sub(sent);
     link.round_trip_ms = Some(round_trip);
     // Their clock was read about half a round trip ago.
-    link.clock_ahead_ms = theirs + (round_trip / 2) as i64 - now.wall.0 as i64;
+    let before_ms = std::mem::replace(
+        &mut link.clock_ahead_ms,
+        theirs.saturating_add((round_trip / 2) as i64).saturating_sub(now.wall.0 as i64),
+    );
+    let (label, ahead_ms) = (link.label(), link.clock_ahead_ms);
+    if is_noticeable(ahead_ms) && !is_noticeable(before_ms) {
+        let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
+        let apart_ms = ahead_ms.unsigned_abs();
+        let text = format!("the clock of {label} is {apart_ms} ms {way} ours: set them by the same time source");
+        engine.note(log::Level::Warn, Topic::Link, text);
+    }
+}
+
+/// Whether two clocks are so far apart that an admin should know, though what is said still has its right order.
+fn is_noticeable(ahead_ms: i64) -> bool {
+    ahead_ms.unsigned_abs() >= CLOCK_WARN_MS
 }
 
 impl Engine {

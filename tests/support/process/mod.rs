@@ -110,13 +110,18 @@ impl Server {
     }
 
     /// A server without any settings, started by another program, with this secret in its data directory.
-    pub fn bare(word: &str, starter: &[&str], secret: &str) -> Server {
+    pub fn bare(word: &str, starter: Vec<String>, secret: &str) -> Server {
         let mut server = Server::new(word);
         server.settings = None;
-        server.starter = starter.iter().map(|word| word.to_string()).collect();
+        server.start_by(starter);
         fs::create_dir(server.data()).unwrap();
         fs::write(server.data().join("network.secret"), format!("{secret}\n")).unwrap();
         server
+    }
+
+    /// From the next start on, another program starts it.
+    pub fn start_by(&mut self, starter: Vec<String>) {
+        self.starter = starter;
     }
 
     /// A server that runs on these settings.
