@@ -1,6 +1,7 @@
 //! What an admin may set, as types; knows no file and no socket.
 
 mod fit;
+pub use fit::duration_text;
 /// From text to these types.
 pub mod read;
 mod section;
@@ -55,6 +56,8 @@ impl Config {
         keep.field("listen.link", &mut self.listen.link, &running.listen.link);
         keep.field("discovery.enabled", &mut self.discovery.enabled, &running.discovery.enabled);
         keep.field("discovery.port", &mut self.discovery.port, &running.discovery.port);
+        keep.field("discovery.mdns", &mut self.discovery.mdns, &running.discovery.mdns);
+        keep.field("discovery.compat_port", &mut self.discovery.compat_port, &running.discovery.compat_port);
         keep.field("limits.events_kept", &mut self.limits.events_kept, &running.limits.events_kept);
         keep.field("limits.messages_kept", &mut self.limits.messages_kept, &running.limits.messages_kept);
         kept
@@ -95,6 +98,8 @@ pub const RIGHTS: &[(&str, &str)] = &[
 pub struct Server {
     pub name: Option<String>,
     pub description: String,
+    /// What people reach this server by from elsewhere.
+    pub host: Option<String>,
     pub sid: Option<String>,
     pub data: Option<String>,
     pub motd: Option<String>,
@@ -108,6 +113,7 @@ impl Default for Server {
         Server {
             name: None,
             description: "A Folkmoot server".into(),
+            host: None,
             sid: None,
             data: None,
             motd: None,
@@ -123,6 +129,8 @@ impl Default for Server {
 pub struct Network {
     pub name: String,
     pub secret_file: Option<String>,
+    /// How long the secret before the current one still lets servers in.
+    pub old_secret_for: Duration,
     /// How long a server without a path is held before its users are shown as gone.
     pub hold: Duration,
     /// How long a server may stay away before its users count as gone.
@@ -134,6 +142,7 @@ impl Default for Network {
         Network {
             name: "Folkmoot".into(),
             secret_file: None,
+            old_secret_for: Duration::from_secs(24 * 3600),
             hold: Duration::from_secs(5),
             forget_after: Duration::from_secs(3600),
         }
@@ -173,11 +182,15 @@ pub struct Discovery {
     pub enabled: bool,
     pub link: bool,
     pub port: u16,
+    /// Whether to tell programs that know nothing of Folkmoot, by DNS-SD.
+    pub mdns: bool,
+    /// Where an older protocol's question for servers is answered; 0 for nowhere.
+    pub compat_port: u16,
 }
 
 impl Default for Discovery {
     fn default() -> Discovery {
-        Discovery { enabled: true, link: true, port: 6900 }
+        Discovery { enabled: true, link: true, port: 6900, mdns: true, compat_port: 0 }
     }
 }
 

@@ -42,6 +42,11 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Give the network of the server that runs on this data directory a new secret, on all its servers
+    RotateSecret {
+        #[command(flatten)]
+        place: Place,
+    },
     /// Make a password hash for the settings
     HashPassword,
 }
@@ -81,6 +86,7 @@ fn main() -> ExitCode {
         Command::Check { place } => cli::check(&place.into()),
         Command::Discover { json, port } => cli::discover(port, json),
         Command::Invite { place } => cli::invite(&place.into()),
+        Command::RotateSecret { place } => cli::rotate_secret(&place.into()),
         Command::HashPassword => cli::hash_password(),
     };
     match outcome {

@@ -69,7 +69,9 @@ fn a_server_that_stood_still_is_missed_and_found_again() {
 fn over_a_slow_line_everything_comes_in_its_order() {
     let (mut hall, mut barn) = (Server::new("hall"), Server::new("barn"));
     // Linking takes several seconds on such a line, and longer than users are held unless told otherwise.
-    [&mut hall, &mut barn].map(|server| server.set("network.hold = \"20s\""));
+    for server in [&mut hall, &mut barn] {
+        server.set("network.hold = \"20s\"");
+    }
     let line = linked(&mut hall, &mut barn);
     // Narrow enough that some waits most of the time.
     line.slow_down(Duration::from_millis(400), 8 << 10);

@@ -406,6 +406,32 @@ fn a_second_machine_joins_with_a_code_and_only_once() {
 }
 
 #[test]
+fn of_two_machines_that_come_with_one_code_at_once_one_gets_in() {
+    let mut hall = Server::new("hall");
+    hall.unset("network");
+    hall.start();
+    let output = run(&["invite", "--data", hall.data().to_str().unwrap()]);
+    let code = output.stdout.trim();
+    let outcomes = std::thread::scope(|scope| {
+        let come = |word: &'static str| {
+            scope.spawn(move || {
+                let mut server = Server::new(word);
+                server.unset("network");
+                let outcome = server.try_start_with(&["--join", code]);
+                (server, outcome)
+            })
+        };
+        [come("barn"), come("shed")].map(|comer| comer.join().unwrap())
+    });
+    let (inside, outside): (Vec<_>, Vec<_>) = outcomes.iter().partition(|(_, outcome)| outcome.is_ok());
+    assert_eq!((inside.len(), outside.len()), (1, 1));
+    inside[0].0.is_linked_with(Mark::START, &hall);
+    let fault = outside[0].1.as_ref().unwrap_err();
+    assert!(fault.contains("there is no such invite, or it was used"), "{fault}");
+    assert!(!outside[0].0.data().join("network.secret").exists(), "it is of no network");
+}
+
+#[test]
 fn an_invite_needs_a_running_server() {
     let directory = Directory::new("nobody");
     let output = run(&["invite", "--data", directory.0.to_str().unwrap()]);

@@ -263,8 +263,9 @@ fn random_cuts() {
     let time = cuts_for();
     let seed = std::env::var("FOLKMOOT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let mut network = Network::ring_of_five_with_chords();
-    let restless = (0..network.mesh.servers.len() as u64)
-        .map(|number| Restless::begin(network.door(number as usize), seed + number, Duration::from_millis(100)));
+    let restless = (0..network.mesh.servers.len() as u64).map(|number| {
+        Restless::begin(network.door(number as usize), seed + number, Duration::from_millis(100))
+    });
     let restless: Vec<Restless> = restless.collect();
     let mut havoc = Havoc::new(&network, seed);
     let mut dice = dice::Dice::new(seed);
@@ -290,8 +291,18 @@ fn random_cuts() {
     println!("memory at the start, in the middle, at the end, MiB: {:?} {middle:?} {end:?}", memory[0]);
     let due = network.mesh.said();
     let held_to = due.iter().filter(|(a, b, at)| havoc.were_joined(&network, *a, *b, *at)).count();
-    println!("{} faults, {} lines, {held_to} with a way all the time, {} lost", havoc.faults, due.len(), lost.len());
-    assert!(unexcused.is_empty(), "lost though there was a way, {}: {:?}", unexcused.len(), unexcused.first());
+    println!(
+        "{} faults, {} lines, {held_to} with a way all the time, {} lost",
+        havoc.faults,
+        due.len(),
+        lost.len()
+    );
+    assert!(
+        unexcused.is_empty(),
+        "lost though there was a way, {}: {:?}",
+        unexcused.len(),
+        unexcused.first()
+    );
     for (middle, end) in middle.iter().zip(&end) {
         assert!(*end <= middle + middle / 4 + 4, "{middle} MiB in the middle, {end} MiB at the end");
     }

@@ -27,7 +27,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// As `duration` reads it, in the largest unit that fits.
-pub(super) fn duration_text(duration: Duration) -> String {
+pub fn duration_text(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
     let fit = units.into_iter().find(|(_, unit_ms)| ms >= *unit_ms && ms.is_multiple_of(*unit_ms));
@@ -85,6 +85,18 @@ pub(super) fn server_name(text: &str) -> Fit<()> {
     Err(format!(
         "expected letters, digits, hyphens and at least one dot, at most 63 bytes, found \"{text}\"; perhaps \"{fit}\""
     ))
+}
+
+pub(super) fn host(text: &str) -> Fit<()> {
+    let is_address = text.parse::<std::net::IpAddr>().is_ok();
+    let is_name = text.len() <= 253
+        && text.split('.').all(|part| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        });
+    if is_address || is_name {
+        return Ok(());
+    }
+    Err(format!("expected a name that resolves, or an address, without a port, found \"{text}\""))
 }
 
 pub(super) fn sid(text: &str) -> Fit<()> {

@@ -94,6 +94,7 @@ impl Section<'_, '_, '_> {
         let mut server = std::mem::take(&mut self.reader.reading.config.server);
         self.optional("name", &mut server.name, fit::server_name);
         self.text("description", &mut server.description, fit::one_line);
+        self.optional("host", &mut server.host, fit::host);
         self.optional("sid", &mut server.sid, fit::sid);
         self.optional("data", &mut server.data, fit::path);
         self.optional("motd", &mut server.motd, fit::path);
@@ -114,6 +115,7 @@ impl Section<'_, '_, '_> {
         let mut network = std::mem::take(&mut self.reader.reading.config.network);
         self.text("name", &mut network.name, fit::network_name);
         self.optional("secret_file", &mut network.secret_file, fit::path);
+        self.duration("old_secret_for", &mut network.old_secret_for);
         self.duration("hold", &mut network.hold);
         self.duration("forget_after", &mut network.forget_after);
         self.reader.reading.config.network = network;
@@ -166,6 +168,11 @@ impl Section<'_, '_, '_> {
         self.flag("enabled", &mut discovery.enabled);
         self.flag("link", &mut discovery.link);
         self.number("port", &mut discovery.port, 1, 65_535);
+        self.flag("mdns", &mut discovery.mdns);
+        self.number("compat_port", &mut discovery.compat_port, 0, 65_535);
+        if discovery.compat_port == discovery.port {
+            self.fault_at("compat_port", "discovery.port is that one already; each needs a port of its own");
+        }
         self.reader.reading.config.discovery = discovery;
     }
 

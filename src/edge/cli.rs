@@ -1,9 +1,11 @@
 //! The short commands: those that print something and end.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use super::settings::Source;
-use super::{beacon, discover, identity, invite, password};
+use super::{beacon, discover, identity, invite, password, rotation, secrets};
+use crate::config::duration_text;
 
 /// Reads the settings and says every fault; the error is all of them.
 pub fn check(source: &Source) -> Result<String, String> {
@@ -34,6 +36,27 @@ pub fn invite(source: &Source) -> Result<String, String> {
     // Only the code goes to stdout, so that a script can take it from there.
     eprintln!("On the other machine, once and within 10 minutes: folkmoot serve --join CODE, where CODE is");
     Ok(format!("{code}\n"))
+}
+
+/// Has the server that runs on this data directory give its network a new secret.
+pub fn rotate_secret(source: &Source) -> Result<String, String> {
+    let settings = source.read().map_err(|faults| faults.join("\n"))?;
+    rotation::ask(&settings.data)?;
+    let time = duration_text(settings.config.network.old_secret_for);
+    let mut text = format!(
+        "The network has a new secret, which is on its way to all servers that are linked. One that is off is given it \
+         when it links again within {time} (network.old_secret_for); after that, put it into that one's data directory: \
+         the first line of {}.\n",
+        settings.data.join(identity::SECRET).display()
+    );
+    let kept = settings.data.join(identity::SECRET);
+    let named = settings.config.network.secret_file.as_deref().map(Path::new);
+    if let Some(named) = named.filter(|named| !secrets::is_within(named, &settings.data)) {
+        text += &format!("{}.\n", secrets::what_to_do(named, &kept));
+    }
+    Ok(
+        text + "Other servers whose settings name a network.secret_file say in their logs what to do with it.\n"
+    )
 }
 
 /// A hash for the settings, of a password typed at the terminal or piped in.

@@ -38,7 +38,7 @@ pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>)
 }
 
 /// The TLS handshake; says what was agreed on.
-fn let_in(conn: &Conn, config: Arc<ServerConfig>) -> Result<String, String> {
+pub(super) fn let_in(conn: &Conn, config: Arc<ServerConfig>) -> Result<String, String> {
     let deadline = Instant::now() + HANDSHAKE_WITHIN;
     let first = Timely { socket: conn.socket(), deadline }.first_byte();
     match first.map_err(|_| "nothing came in time".to_string())? {

@@ -16,6 +16,8 @@ pub const SLOW_READER: &str = "SendQ exceeded";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Client,
+    /// A client for whom there is no room, while it is told so.
+    Surplus,
     /// A server, or one that wants to join, that called us.
     Caller,
     /// A server that we called.
@@ -64,7 +66,7 @@ impl Conn {
     /// Where entries of the log about this connection belong.
     pub fn log_target(&self) -> &'static str {
         match self.kind {
-            Kind::Client => "folkmoot::client",
+            Kind::Client | Kind::Surplus => "folkmoot::client",
             Kind::Caller | Kind::Called => "folkmoot::link",
         }
     }

@@ -1,5 +1,6 @@
 //! Asking a LAN for its servers, as one who is no server.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -22,6 +23,19 @@ pub struct Found {
     pub addresses: Vec<(SocketAddr, Vec<(Door, u16)>)>,
 }
 
+impl Found {
+    /// The least loaded first, and last those that do not say how full they are.
+    fn by_load(&self, other: &Found) -> Ordering {
+        match (self.about.load, other.about.load) {
+            (Some((users, limit)), Some((other_users, other_limit))) => {
+                let share = |users: u32, of: u32| u64::from(users) * u64::from(of);
+                share(users, other_limit).cmp(&share(other_users, limit))
+            }
+            (own, others) => others.is_some().cmp(&own.is_some()),
+        }
+    }
+}
+
 /// Asks everyone near, and waits for answers; less long if `enough` says so. The longer the question, the more an
 /// answer may say.
 pub fn ask(port: u16, question_bytes: usize, enough: impl Fn(&Found) -> bool) -> Result<Vec<Found>, String> {
@@ -34,7 +48,9 @@ pub fn ask(port: u16, question_bytes: usize, enough: impl Fn(&Found) -> bool) ->
     loop {
         let now = Instant::now();
         if now >= start + WAIT_MAX || found.values().any(&enough) {
-            return Ok(found.into_values().collect());
+            let mut found: Vec<Found> = found.into_values().collect();
+            found.sort_by(Found::by_load);
+            return Ok(found);
         }
         if now >= ask_at {
             ask_at = now + ASK_AGAIN_AFTER;
@@ -149,6 +165,26 @@ pub fn find_link(port: u16, pin: Pin) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_loaded_server_comes_first() {
+        let server = |name: &str, load| Found {
+            about: About { name: name.into(), load, ..About::default() },
+            addresses: Vec::new(),
+        };
+        let mut found = [
+            server("silent.lan", None),
+            server("half.lan", Some((50, 100))),
+            server("full.lan", Some((3, 3))),
+            server("large.lan", Some((400, 1000))),
+        ];
+        found.sort_by(Found::by_load);
+        assert_eq!(
+            found.each_ref().map(|server| server.about.name.as_str()),
+            ["large.lan", "half.lan", "full.lan", "silent.lan"]
+        );
+        assert!(table(&found).contains("400/1000"));
+    }
 
     #[test]
     fn a_server_that_answers_from_two_addresses_is_one_server() {

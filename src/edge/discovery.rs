@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::answers::{Answer, Answers};
 use super::beacon::{self, About, Datagram, Door, Kind, LanKey, Proof};
+use super::compat;
 use super::identity::{random, wall_clock};
 use super::lan::{self, Interface, Sockets};
+use super::mdns::Mdns;
 use super::running::Services;
+use super::secrets::SecretBook;
 use super::threads::panic_text;
+use crate::config::Config;
 use crate::engine::{Beacon, Event, Figures, Identity};
 use crate::wire::names::ServerId;
 
@@ -22,9 +28,6 @@ const QUESTION_INTERVAL: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long an answer to one of our questions is believed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Answers wait for a random time up to this, so that not all of a LAN speak at once.
-const ANSWER_DELAY_MAX: Duration = Duration::from_millis(200);
-const ANSWERS_PER_SECOND: usize = 10;
 const CLOCK_DIFFERENCE_MAX_MS: u64 = 30_000;
 /// A nonce is remembered for longer than its datagram's time is believed.
 const REPLAY_WINDOW: Duration = Duration::from_secs(90);
@@ -34,26 +37,45 @@ const STRANGER_INTERVAL: Duration = Duration::from_secs(60);
 const STRANGERS_MAX: usize = 256;
 
 /// What a server says of itself for as long as it runs.
-#[derive(Clone)]
 pub struct Announcement {
     about: About,
-    key: LanKey,
+    secrets: Arc<SecretBook>,
     services: Services,
     port: u16,
+    compat_port: u16,
+    /// Said to those who know nothing of Folkmoot, if wanted.
+    mdns: Option<Mdns>,
 }
 
 impl Announcement {
     /// `services` is where the listeners are, with the ports that the system gave them.
-    pub fn new(identity: &Identity, network: &str, services: Services, port: u16) -> Announcement {
+    pub fn new(
+        identity: &Identity,
+        config: &Config,
+        services: Services,
+        secrets: Arc<SecretBook>,
+    ) -> Announcement {
         let about = About {
             sid: Some(identity.sid),
             name: identity.name.to_string(),
-            network: network.to_string(),
+            network: config.network.name.clone(),
             pin: Some(identity.pin),
             version: identity.version.clone(),
             ..About::default()
         };
-        Announcement { about, key: LanKey::new(&identity.secret), services, port }
+        let mdns = config.discovery.mdns.then(|| Mdns::start(identity, &config.network.name));
+        let mdns = mdns.transpose().unwrap_or_else(|why| {
+            // The server can do without.
+            log::warn!(target: "folkmoot::server", "nothing is announced by mDNS: {why}");
+            None
+        });
+        let (port, compat_port) = (config.discovery.port, config.discovery.compat_port);
+        Announcement { about, secrets, services, port, compat_port, mdns }
+    }
+
+    /// What datagrams of our network are proven by: the current secret's first, then those of secrets that it had.
+    fn keys(&self, wall_ms: u64) -> Vec<LanKey> {
+        self.secrets.all().accepted(wall_ms).map(|secret| LanKey::new(secret.0.as_bytes())).collect()
     }
 }
 
@@ -64,22 +86,32 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// Begins to ask and to answer. `figures` is called for each datagram, so it must be quick.
+    /// Begins to ask and to answer. `figures` is called for each datagram, so it must be quick; `moved` when this
+    /// machine has other addresses.
     pub fn start(
         announcement: Announcement,
         figures: impl Fn() -> Figures + Send + 'static,
         emit: impl Fn(Event) + Send + 'static,
+        moved: impl Fn() + Send + 'static,
     ) -> Result<Discovery, String> {
         let port = announcement.port;
         let taken = |why| format!("cannot listen for other servers on UDP port {port}: {why}");
-        let sockets = Sockets::for_serving(port).map_err(taken)?;
+        let mut sockets = Sockets::for_serving(port).map_err(taken)?;
+        if announcement.compat_port != 0 {
+            sockets.add_compat(announcement.compat_port).map_err(|why| {
+                format!(
+                    "cannot answer on UDP port {}, which discovery.compat_port names: {why}",
+                    announcement.compat_port
+                )
+            })?;
+        }
         let (wake, woken) = UnixStream::pair().map_err(taken)?;
         let mut talk = Talk::new(announcement, Box::new(figures), lan::interfaces());
         let thread = thread::Builder::new()
             .name("discovery".to_string())
             .spawn(move || {
                 // The server can do without; whoever it would have found is not found.
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| talk.run(&sockets, &woken, &emit))) {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| talk.run(&sockets, &woken, &emit, &moved))) {
                     let text = panic_text(&*panic);
                     log::error!(target: "folkmoot::link", "no server is found on the LAN any more: discovery met a bug: {text}");
                 }
@@ -103,20 +135,11 @@ struct Talk {
     interfaces: Vec<Interface>,
     /// Our questions that may still be answered.
     asked: Vec<(Instant, [u8; 16])>,
-    /// Answers that wait for their moment.
-    answers: Vec<Answer>,
-    /// When we last answered, for the limit.
-    answered: Vec<Instant>,
+    answers: Answers,
     /// Nonces of others that were used, and are not believed again.
     used: BTreeMap<[u8; 16], Instant>,
     /// Servers that are not believed to be ours, and when they were last mentioned.
     strangers: BTreeMap<(IpAddr, Option<ServerId>), Instant>,
-}
-
-struct Answer {
-    at: Instant,
-    to: SocketAddr,
-    bytes: Vec<u8>,
 }
 
 impl Talk {
@@ -130,15 +153,15 @@ impl Talk {
             figures,
             interfaces,
             asked: Vec::new(),
-            answers: Vec::new(),
-            answered: Vec::new(),
+            answers: Answers::default(),
             used: BTreeMap::new(),
             strangers: BTreeMap::new(),
         }
     }
 
-    fn run(&mut self, sockets: &Sockets, woken: &UnixStream, emit: &impl Fn(Event)) {
+    fn run(&mut self, sockets: &Sockets, woken: &UnixStream, emit: &impl Fn(Event), moved: &impl Fn()) {
         sockets.join(&self.interfaces);
+        self.publish();
         woken.set_nonblocking(true).expect("a socket of our own");
         let mut pauses = FIRST_QUESTIONS.into_iter();
         let mut ask_at = Instant::now();
@@ -151,6 +174,8 @@ impl Talk {
                 if interfaces != self.interfaces {
                     self.interfaces = interfaces;
                     sockets.join(&self.interfaces);
+                    self.publish();
+                    moved();
                     ask_at = now;
                 }
             }
@@ -160,21 +185,35 @@ impl Talk {
                     sockets.say(to, &bytes);
                 }
             }
-            for answer in self.due(now) {
-                sockets.say(answer.to, &answer.bytes);
+            for answer in self.answers.due(now) {
+                if answer.is_compat {
+                    sockets.say_compat(answer.to, &answer.bytes);
+                } else {
+                    sockets.say(answer.to, &answer.bytes);
+                }
             }
             sockets.hear(|from, bytes| {
                 if let Some(event) = self.hear(now, wall_clock().0, from, bytes) {
                     emit(event);
                 }
             });
-            let next = self.answers.iter().map(|answer| answer.at).chain([ask_at, look_at]).min();
+            sockets.hear_compat(|from, bytes| self.hear_compat(now, from, bytes));
+            let next = self.answers.next().into_iter().chain([ask_at, look_at]).min();
             let pause =
                 next.expect("there is always a next question").saturating_duration_since(Instant::now());
             sockets.wait(pause, Some(woken));
         }
         for (to, bytes) in self.call(Kind::Goodbye, Instant::now(), wall_clock().0) {
             sockets.say(to, &bytes);
+        }
+        if let Some(mdns) = self.announcement.mdns.take() {
+            mdns.withdraw();
+        }
+    }
+
+    fn publish(&mut self) {
+        if let Some(mdns) = &mut self.announcement.mdns {
+            mdns.publish(&self.announcement.services, &self.interfaces);
         }
     }
 
@@ -183,11 +222,14 @@ impl Talk {
         self.asked.retain(|(at, _)| now < *at + ANSWER_WITHIN);
         let places = lan::everyone(&self.interfaces, self.announcement.port);
         let mut calls = Vec::new();
-        for (from, to) in places {
-            let nonce = random();
-            self.asked.push((now, nonce));
-            let datagram = self.datagram(kind, nonce, wall_ms, from, to.is_ipv6());
-            calls.push((to, datagram.encode(Some(&self.announcement.key), beacon::BYTES_MAX)));
+        // By former secrets first: whoever was away is to know us before it hears what it cannot read.
+        for key in self.announcement.keys(wall_ms).iter().rev() {
+            for (from, to) in &places {
+                let nonce = random();
+                self.asked.push((now, nonce));
+                let datagram = self.datagram(kind, nonce, wall_ms, *from, to.is_ipv6());
+                calls.push((*to, datagram.encode(Some(key), beacon::BYTES_MAX)));
+            }
         }
         calls
     }
@@ -218,18 +260,13 @@ impl Talk {
         }
     }
 
-    /// The answers whose moment has come.
-    fn due(&mut self, now: Instant) -> Vec<Answer> {
-        let (due, waiting) =
-            std::mem::take(&mut self.answers).into_iter().partition(|answer| answer.at <= now);
-        self.answers = waiting;
-        due
-    }
-
     /// Takes in one datagram, whoever sent it.
     fn hear(&mut self, now: Instant, wall_ms: u64, from: SocketAddr, bytes: &[u8]) -> Option<Event> {
         let through = self.interfaces.iter().find(|interface| interface.is_near(from.ip()))?.address;
-        let (datagram, proof) = Datagram::decode(bytes, Some(&self.announcement.key))?;
+        let keys = self.announcement.keys(wall_ms);
+        let is_right = |key: &&LanKey| matches!(Datagram::decode(bytes, Some(key)), Some((_, Proof::Right)));
+        let key = keys.iter().find(is_right);
+        let (datagram, proof) = Datagram::decode(bytes, key)?;
         let about = &datagram.about;
         if about.sid == self.announcement.about.sid && about.pin == self.announcement.about.pin {
             return None;
@@ -247,7 +284,10 @@ impl Talk {
             Kind::Goodbye => {
                 return if ours { about.sid.map(|server| Event::Vanished { server }) } else { None };
             }
-            Kind::Discover => self.answer(now, wall_ms, from, through, &datagram, ours, bytes.len()),
+            Kind::Discover => {
+                // By the secret that the question came with: it may be all that whoever asks has yet.
+                self.answer(now, wall_ms, from, through, &datagram, key.filter(|_| ours), bytes.len())
+            }
             Kind::Announce => {}
         }
         if datagram.from_client || !ours && !self.is_news(now, from.ip(), &datagram) {
@@ -303,30 +343,41 @@ impl Talk {
         to: SocketAddr,
         through: IpAddr,
         question: &Datagram,
-        ours: bool,
+        key: Option<&LanKey>,
         question_bytes: usize,
     ) {
-        if !ours && question_bytes < beacon::CLIENT_QUESTION_BYTES_MIN {
+        if key.is_none() && question_bytes < beacon::CLIENT_QUESTION_BYTES_MIN {
             return;
         }
-        // Whoever asks by broadcast on several networks may be heard several times.
-        if self.answers.iter().any(|answer| answer.to == to) {
+        if !self.answers.promise(now, to) {
             return;
         }
-        self.answered.retain(|at| now < *at + Duration::from_secs(1));
-        if self.answered.len() >= ANSWERS_PER_SECOND {
-            return;
-        }
-        self.answered.push(now);
         let datagram = self.datagram(Kind::Announce, question.nonce, wall_ms, Some(through), to.is_ipv6());
         // Without proof an answer is never longer than its question, so that nobody can have others flooded by us.
-        let bytes = if ours {
-            datagram.encode(Some(&self.announcement.key), beacon::BYTES_MAX)
-        } else {
-            datagram.encode(None, question_bytes)
-        };
-        let delay = ANSWER_DELAY_MAX * u32::from(random::<1>()[0]) / 256;
-        self.answers.push(Answer { at: now + delay, to, bytes });
+        let bytes_max = if key.is_some() { beacon::BYTES_MAX } else { question_bytes };
+        let bytes = datagram.encode(key, bytes_max);
+        self.answers.give(now, Answer { to, is_compat: false, bytes });
+    }
+
+    /// Answers whoever asks in the older protocol.
+    fn hear_compat(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        let near = self.interfaces.iter().find(|interface| interface.is_near(from.ip()));
+        let Some(through) = near.map(|interface| interface.address) else { return };
+        if !compat::is_question(bytes) || !self.answers.promise(now, from) {
+            return;
+        }
+        let doors = open_doors(&self.announcement.services, Some(through), false);
+        let features = doors.into_iter().filter_map(|(door, port)| {
+            let name = match door {
+                Door::Irc => "IRC",
+                Door::Ircs => "IRCS",
+                Door::Web | Door::Link => return None,
+            };
+            Some(compat::Feature { name, port, udp_port: None })
+        });
+        let features: Vec<compat::Feature> = features.collect();
+        let bytes = compat::announcement(&self.announcement.about.name, &features);
+        self.answers.give(now, Answer { to: from, is_compat: true, bytes });
     }
 }
 
@@ -358,7 +409,8 @@ mod tests {
     use std::net::UdpSocket;
 
     use super::*;
-    use crate::engine::Pin;
+    use crate::edge::answers::{DELAY_MAX, PER_SECOND};
+    use crate::engine::{Pin, Secret};
     use crate::wire::names::ServerName;
 
     const WALL_MS: u64 = 1_795_244_165_123;
@@ -379,7 +431,10 @@ mod tests {
             ircs: vec![],
             link: vec!["0.0.0.0:6900".parse().unwrap()],
         };
-        Announcement::new(&identity, "Folkmoot", services, port)
+        let mut config = Config::default();
+        config.discovery.port = port;
+        config.discovery.mdns = false;
+        Announcement::new(&identity, &config, services, Arc::new(SecretBook::of(secret)))
     }
 
     fn talk(sid: &str, secret: &str) -> Talk {
@@ -412,7 +467,7 @@ mod tests {
         assert_eq!((beacon.sid.as_str(), beacon.ours), ("8BB", true));
         assert_eq!(beacon.link, "127.0.0.1:6900".parse().unwrap());
 
-        let answer = hall.due(Instant::now() + ANSWER_DELAY_MAX).pop().expect("an answer");
+        let answer = hall.answers.due(Instant::now() + DELAY_MAX).pop().expect("an answer");
         assert_eq!(answer.to, near());
         let Some(Event::Discovered(beacon)) = hear(&mut barn, &answer.bytes) else { panic!("no answer") };
         assert_eq!((beacon.sid.as_str(), beacon.ours), ("7FA", true));
@@ -420,7 +475,36 @@ mod tests {
         assert!(hear(&mut talk("9CC", "the same secret"), &answer.bytes).is_none());
 
         assert!(hear(&mut hall, &question).is_none(), "replayed");
-        assert!(hall.due(Instant::now() + ANSWER_DELAY_MAX).is_empty());
+        assert!(hall.answers.due(Instant::now() + DELAY_MAX).is_empty());
+    }
+
+    #[test]
+    fn a_server_that_was_away_while_the_secret_changed_is_found_all_the_same() {
+        let scratch = crate::edge::data::tests::Scratch::new("discovery-rotated");
+        let data = crate::edge::data::DataDirectory::open(&scratch.0).unwrap();
+        let mut config = Config::default();
+        config.network.secret_file = Some(data.path().join("secret").display().to_string());
+        data.write("secret", "the same secret as ever").unwrap();
+        let book = Arc::new(SecretBook::load(&config, &data, WALL_MS).unwrap());
+        let (mut hall, mut barn) =
+            (talk("7FA", "the same secret as ever"), talk("8BB", "the same secret as ever"));
+        hall.announcement.secrets = book.clone();
+        let mut secrets = book.all();
+        assert!(secrets.replace(Secret("another one by now".into()), WALL_MS, WALL_MS + 1_000));
+        book.keep(&data, secrets).unwrap();
+
+        // It is believed, and believes the answer.
+        let question = call(&mut barn, Kind::Discover);
+        assert!(matches!(hear(&mut hall, &question), Some(Event::Discovered(beacon)) if beacon.ours));
+        let answer = hall.answers.due(Instant::now() + DELAY_MAX).pop().expect("an answer");
+        assert!(matches!(hear(&mut barn, &answer.bytes), Some(Event::Discovered(beacon)) if beacon.ours));
+        // What it can read is what it hears first.
+        let question = call(&mut hall, Kind::Discover);
+        assert!(matches!(hear(&mut barn, &question), Some(Event::Discovered(beacon)) if beacon.ours));
+        // Until the old one is over.
+        let question = call(&mut talk("9CC", "the same secret as ever"), Kind::Discover);
+        let heard = hall.hear(Instant::now(), WALL_MS + 1_000, near(), &question);
+        assert!(matches!(heard, Some(Event::Discovered(beacon)) if !beacon.ours));
     }
 
     #[test]
@@ -432,7 +516,7 @@ mod tests {
         let far = "203.0.113.9:6900".parse().unwrap();
         hall.interfaces.retain(|interface| interface.address.is_loopback());
         assert!(hall.hear(Instant::now(), WALL_MS, far, &question).is_none());
-        assert!(hall.due(Instant::now() + ANSWER_DELAY_MAX).is_empty());
+        assert!(hall.answers.due(Instant::now() + DELAY_MAX).is_empty());
         assert!(hear(&mut hall, &question).is_some(), "the same is believed in time and from near");
     }
 
@@ -441,7 +525,7 @@ mod tests {
         let mut hall = talk("7FA", "the same secret");
         let question = call(&mut hall, Kind::Discover);
         assert!(hear(&mut hall, &question).is_none());
-        assert!(hall.due(Instant::now() + ANSWER_DELAY_MAX).is_empty());
+        assert!(hall.answers.due(Instant::now() + DELAY_MAX).is_empty());
     }
 
     #[test]
@@ -477,19 +561,39 @@ mod tests {
             about: About::default(),
         };
         assert!(hear(&mut hall, &question.encode(None, 512)).is_none());
-        assert!(hall.answers.is_empty(), "a short question gets no answer");
+        assert!(hall.answers.next().is_none(), "a short question gets no answer");
         let padded = question.encode_client_question(beacon::CLIENT_QUESTION_BYTES_MIN);
         let now = Instant::now();
         for port in 1..=20 {
             let from = SocketAddr::new("127.0.0.1".parse().unwrap(), port);
             assert!(hall.hear(now, WALL_MS, from, &padded).is_none());
         }
-        let answers = hall.due(now + ANSWER_DELAY_MAX);
-        assert_eq!(answers.len(), ANSWERS_PER_SECOND);
+        let answers = hall.answers.due(now + DELAY_MAX);
+        assert_eq!(answers.len(), PER_SECOND);
         for answer in answers {
             assert!(answer.bytes.len() <= padded.len());
             let (said, proof) = Datagram::decode(&answer.bytes, None).unwrap();
             assert_eq!((proof, said.nonce, said.about.network.as_str()), (Proof::None, [1; 16], "Folkmoot"));
+        }
+    }
+
+    #[test]
+    fn the_older_protocol_is_answered_near_by_and_no_more_often_than_ours() {
+        let mut hall = talk("7FA", "our secret");
+        let now = Instant::now();
+        let question = b"DISCOVER_SERVER 0 \n";
+        hall.hear_compat(now, near(), b"DISCOVER_CLIENT 0 \n");
+        hall.interfaces.retain(|interface| interface.address.is_loopback());
+        hall.hear_compat(now, "203.0.113.9:9999".parse().unwrap(), question);
+        assert!(hall.answers.next().is_none());
+        for port in 1..=20 {
+            hall.hear_compat(now, SocketAddr::new("127.0.0.1".parse().unwrap(), port), question);
+        }
+        let answers = hall.answers.due(now + DELAY_MAX);
+        assert_eq!(answers.len(), PER_SECOND);
+        for answer in answers {
+            assert!(answer.is_compat);
+            assert_eq!(answer.bytes, b"SERVER_ANNOUNCE 20 \n\x08s7fa.lan\x12\x08\n\x03IRC\x10\x8b4\n");
         }
     }
 
@@ -510,7 +614,8 @@ mod tests {
         let start = |sid: &'static str| {
             let heard = heard.clone();
             let emit = move |event| heard.send((sid, event)).unwrap_or(());
-            Discovery::start(announcement(sid, "the same secret", free), Figures::default, emit).unwrap()
+            Discovery::start(announcement(sid, "the same secret", free), Figures::default, emit, || ())
+                .unwrap()
         };
         let (hall, barn) = (start("7FA"), start("8BB"));
         let mut found = std::collections::BTreeSet::new();

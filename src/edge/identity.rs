@@ -10,7 +10,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::data::{self, DataDirectory};
+use super::data::DataDirectory;
+use super::secrets::{self, SecretBook};
 use super::tls::Shown;
 use crate::config::{self, Config};
 use crate::engine::{Identity, Pin};
@@ -21,8 +22,6 @@ const KEY: &str = "node.key";
 const CERTIFICATE: &str = "node.cert";
 /// The network's secret, unless the settings name another file.
 pub const SECRET: &str = "network.secret";
-/// Shorter secrets could be guessed from what is heard on the LAN.
-const SECRET_CHARS_MIN: usize = 16;
 
 /// A certificate with what is behind it, and its key.
 #[derive(Debug)]
@@ -52,6 +51,7 @@ pub struct Node {
     pub own: Certificate,
     /// Shown to clients; the same one unless the settings name another.
     pub shown: Certificate,
+    pub secrets: Arc<SecretBook>,
     pub data: Arc<DataDirectory>,
 }
 
@@ -65,17 +65,18 @@ pub fn load(config: &Config, data: Arc<DataDirectory>) -> Result<Node, String> {
         None => ServerId::from_digest(&pin.0),
     };
     let name = name(config, &pin);
+    let secrets = Arc::new(SecretBook::load(config, &data, wall_clock().0)?);
     let identity = Identity {
         sid,
         name: ServerName::parse(&name).ok_or_else(|| format!("\"{name}\" cannot be a server's name"))?,
-        secret: secret(config, &data)?.into_bytes(),
+        secret: secrets.current().0.into_bytes(),
         pin,
         clock_floor_ms: data.clock_floor_ms()?,
         seed: random(),
         version: version(),
         epoch: data.next_epoch()?,
     };
-    Ok(Node { identity, own, shown, data })
+    Ok(Node { identity, own, shown, secrets, data })
 }
 
 /// What clients are shown: what the settings name, or else the server's own.
@@ -96,7 +97,7 @@ pub fn check_files(config: &Config) -> Vec<String> {
         faults.extend(named.and_then(|named| Shown::new(&named)).err());
     }
     if let Some(path) = &config.network.secret_file {
-        faults.extend(read_secret(Path::new(path)).err());
+        faults.extend(secrets::read(Path::new(path)).err());
     }
     faults
 }
@@ -182,30 +183,9 @@ fn read_certificate(certificate: &Path, key: &Path) -> Result<Certificate, Strin
     Ok(Certificate { chain, key: PrivateKeyDer::from_pem_file(key).map_err(|why| fault(key, why))? })
 }
 
-/// The network's secret as text: one line of a file, made at first start.
-pub fn secret(config: &Config, data: &DataDirectory) -> Result<String, String> {
-    if let Some(path) = &config.network.secret_file {
-        return read_secret(Path::new(path));
-    }
-    let path = data.path().join(SECRET);
-    if !path.exists() {
-        let made = STANDARD_NO_PAD.encode(random::<32>());
-        data.write(SECRET, &format!("{made}\n"))?;
-    }
-    read_secret(&path)
-}
-
-fn read_secret(path: &Path) -> Result<String, String> {
-    let text = data::read(path)?
-        .ok_or_else(|| format!("network.secret_file: there is no file {}", path.display()))?;
-    let secret = text.lines().next().unwrap_or_default().trim();
-    if secret.chars().count() < SECRET_CHARS_MIN {
-        return Err(format!(
-            "the network's secret in {} is shorter than {SECRET_CHARS_MIN} characters",
-            path.display()
-        ));
-    }
-    Ok(secret.to_string())
+/// A secret for a network, as text of one line.
+pub fn make_secret() -> String {
+    STANDARD_NO_PAD.encode(random::<32>())
 }
 
 #[cfg(test)]

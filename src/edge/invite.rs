@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::{ServerConnection, StreamOwned};
@@ -13,6 +14,7 @@ use super::identity::{Node, random, wall_clock};
 use super::joincode::{ADDRESSES_MAX, JoinCode};
 use super::pairing::{TALK_WITHIN, exporter, hex, is_proof, read_line, unhex};
 use super::running::RunningServer;
+use super::secrets::SecretBook;
 use super::{data, lan};
 use crate::config::Config;
 use crate::engine::Pin;
@@ -68,8 +70,7 @@ pub struct Host {
     pub data: PathBuf,
     pub name: String,
     pub network: String,
-    /// The network's secret.
-    pub secret: Vec<u8>,
+    pub secrets: Arc<SecretBook>,
 }
 
 impl Host {
@@ -78,7 +79,7 @@ impl Host {
             data: node.data.path().to_path_buf(),
             name: node.identity.name.to_string(),
             network: config.network.name.clone(),
-            secret: node.identity.secret.clone(),
+            secrets: node.secrets.clone(),
         }
     }
 }
@@ -93,7 +94,12 @@ pub fn admit(tls: &mut StreamOwned<ServerConnection, TcpStream>, host: &Host) ->
         exporter(&tls.conn).map_err(|why| format!("the TLS session has no keying material: {why}"))?;
     let (answer, outcome) = match judge(&line, &exporter, &host.data, wall_clock().0) {
         Ok(()) => {
-            let answer = format!("WELCOME {} {} {}\n", host.name, host.network, hex(&host.secret));
+            let answer = format!(
+                "WELCOME {} {} {}\n",
+                host.name,
+                host.network,
+                hex(host.secrets.current().0.as_bytes())
+            );
             (answer, Ok("was let into the network by an invite".to_string()))
         }
         Err((reason, text)) => (format!("REFUSED {reason} :{text}\n"), Err(format!("{reason}: {text}"))),
@@ -179,16 +185,90 @@ mod tests {
         }
     }
 
+    fn code(byte: u8) -> JoinCode {
+        JoinCode {
+            network: "Moot".into(),
+            invite: [byte; 8],
+            secret: [byte; 16],
+            pin: Pin([3; 32]),
+            addresses: vec![],
+        }
+    }
+
+    /// What somebody says who has that code, on a connection with this keying material.
+    fn line(code: &JoinCode, exporter: &[u8; 32]) -> String {
+        format!("JOIN 1 {} {}", hex(&code.invite), hex(&prove(&code.secret, &code.invite, exporter)))
+    }
+
+    #[test]
+    fn an_invite_is_good_up_to_its_last_moment_and_not_after_it() {
+        let scratch = Scratch::new("pairing-expiry");
+        let made_ms = 1_795_244_165_123;
+        let until_ms = made_ms + INVITE_LIFETIME.as_millis() as u64;
+        for (now_ms, outcome) in [(made_ms, Ok(())), (until_ms, Ok(())), (until_ms + 1, Err("expired"))] {
+            keep_invite(&scratch.0, &code(1), until_ms).unwrap();
+            let judged = judge(&line(&code(1), &[9; 32]), &[9; 32], &scratch.0, now_ms);
+            assert_eq!(judged.map_err(|(reason, _)| reason), outcome, "{now_ms}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_overheard_is_worth_nothing_on_another_connection() {
+        let scratch = Scratch::new("pairing-replay");
+        keep_invite(&scratch.0, &code(1), 1000).unwrap();
+        let heard = line(&code(1), &[9; 32]);
+        // Whoever was quicker than the one it was heard from...
+        let judged = judge(&heard, &[8; 32], &scratch.0, 1000);
+        assert_eq!(judged.map_err(|(reason, _)| reason), Err("wrong-code"));
+        // ... has used the invite up for both, and once more after that it is not known at all.
+        for exporter in [[9; 32], [8; 32]] {
+            let judged = judge(&heard, &exporter, &scratch.0, 1000);
+            assert_eq!(judged.map_err(|(reason, _)| reason), Err("unknown"));
+        }
+    }
+
+    #[test]
+    fn a_code_of_another_server_is_not_known_and_uses_nothing_up() {
+        let [hall, barn] = ["pairing-ours", "pairing-theirs"].map(Scratch::new);
+        keep_invite(&hall.0, &code(1), 1000).unwrap();
+        keep_invite(&barn.0, &code(2), 1000).unwrap();
+        let at_hall = |code: &JoinCode| {
+            judge(&line(code, &[9; 32]), &[9; 32], &hall.0, 1000).map_err(|(reason, _)| reason)
+        };
+        assert_eq!(at_hall(&code(2)), Err("unknown"));
+        assert_eq!(at_hall(&code(1)), Ok(()));
+        assert_eq!(fs::read_dir(barn.0.join(INVITES)).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_many_who_come_with_one_code_at_once_exactly_one_gets_in() {
+        let scratch = Scratch::new("pairing-at-once");
+        for _ in 0..20 {
+            keep_invite(&scratch.0, &code(1), 1000).unwrap();
+            let (start, directory) = (std::sync::Barrier::new(4), &scratch.0);
+            let come = |number: u8| {
+                start.wait();
+                let exporter = [number; 32];
+                judge(&line(&code(1), &exporter), &exporter, directory, 1000).map_err(|(reason, _)| reason)
+            };
+            let outcomes: Vec<_> = std::thread::scope(|scope| {
+                let come = &come;
+                let comers: Vec<_> = (0..4).map(|number| scope.spawn(move || come(number))).collect();
+                comers.into_iter().map(|comer| comer.join().unwrap()).collect()
+            });
+            assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+            assert_eq!(
+                outcomes.iter().filter(|outcome| **outcome == Err("unknown")).count(),
+                3,
+                "{outcomes:?}"
+            );
+            assert_eq!(fs::read_dir(scratch.0.join(INVITES)).unwrap().count(), 0);
+        }
+    }
+
     #[test]
     fn an_invite_that_nobody_came_with_is_forgotten() {
         let scratch = Scratch::new("pairing-expired");
-        let code = |byte| JoinCode {
-            network: "Moot".into(),
-            invite: [byte; 8],
-            secret: [2; 16],
-            pin: Pin([3; 32]),
-            addresses: vec![],
-        };
         keep_invite(&scratch.0, &code(1), 999).unwrap();
         keep_invite(&scratch.0, &code(2), 1000).unwrap();
         let invites = scratch.0.join(INVITES);

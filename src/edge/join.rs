@@ -161,6 +161,7 @@ mod tests {
     use crate::edge::data::tests::Scratch;
     use crate::edge::invite::{Host, admit, invite};
     use crate::edge::running::{RunningServer, Services};
+    use crate::edge::secrets::SecretBook;
     use crate::edge::settings::Source;
     use crate::engine::Pin;
 
@@ -190,7 +191,7 @@ mod tests {
             data: data.path().to_path_buf(),
             name: "hall.lan".into(),
             network: "Moot".into(),
-            secret: b"a secret of the network".to_vec(),
+            secrets: Arc::new(SecretBook::of("a secret of the network")),
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -274,7 +275,7 @@ mod tests {
         let scratch = Scratch::new("pairing-member");
         let (hall, served) = serve(&scratch, 1);
         let barn = DataDirectory::open(&scratch.0.join("barn")).unwrap();
-        drop(identity::secret(&Config::default(), &barn).unwrap());
+        drop(SecretBook::load(&Config::default(), &barn, 0).unwrap());
         barn.next_epoch().unwrap();
         let code = invite(hall.path()).unwrap().to_string();
         let fault = join(&defaults(), &barn, &code).unwrap_err();

@@ -1,4 +1,4 @@
-//! The thread that touches the disk for the router: settings are read again, clock and epoch are kept.
+//! The thread that touches the disk for the router: settings are read again, clock, epoch and secrets are kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,8 +7,10 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::data::DataDirectory;
 use super::reload::Reload;
+use super::rotation;
+use super::secrets::SecretBook;
 use super::shared::Shared;
-use crate::engine::AskId;
+use crate::engine::{AskId, Secrets};
 
 /// What the router asks for.
 #[derive(Debug)]
@@ -16,6 +18,7 @@ pub enum Task {
     ReadConfig { ask: AskId },
     KeepClock { ms: u64 },
     KeepEpoch { epoch: u32 },
+    KeepSecrets { secrets: Secrets },
 }
 
 /// Unbounded: these come seconds apart, and none may be lost.
@@ -26,6 +29,7 @@ pub fn tasks() -> (Sender<Task>, Receiver<Task>) {
 /// Where settings come from, and where state is kept.
 pub struct Keeper {
     pub reload: Arc<Reload>,
+    pub secrets: Arc<SecretBook>,
     pub data: Arc<DataDirectory>,
 }
 
@@ -46,6 +50,11 @@ impl Keeper {
                     let outcome = self.data.keep_clock(ms);
                     clock_kept_ms = outcome.is_ok().then_some(ms);
                     ("clock", outcome)
+                }
+                Task::KeepSecrets { secrets } => {
+                    let outcome = self.secrets.keep(&self.data, secrets);
+                    rotation::answer(&self.data, &outcome);
+                    ("secret", outcome)
                 }
                 Task::KeepEpoch { epoch } => ("epoch", self.data.keep_epoch(epoch)),
             };

@@ -118,6 +118,8 @@ pub fn reachable(listeners: &[SocketAddr], interfaces: &[Interface]) -> Vec<Sock
 pub struct Sockets {
     all: Vec<UdpSocket>,
     port: Option<u16>,
+    /// Where the older protocol is spoken.
+    compat: Option<UdpSocket>,
     /// Where nothing could be said the last time, and why: worth a word only when it changes.
     unreached: RefCell<BTreeMap<SocketAddr, String>>,
 }
@@ -131,7 +133,7 @@ impl Sockets {
         let mut all = vec![asking(Domain::IPV4)?];
         // A machine without IPv6 is none the worse.
         all.extend(asking(Domain::IPV6));
-        Ok(Sockets { all, port: None, unreached: RefCell::default() })
+        Ok(Sockets { all, port: None, compat: None, unreached: RefCell::default() })
     }
 
     /// For one who is asked as well, by the port that all share.
@@ -141,6 +143,12 @@ impl Sockets {
         sockets.all.extend(serving(Domain::IPV6, port));
         sockets.port = Some(port);
         Ok(sockets)
+    }
+
+    /// Hears the older protocol as well, which knows nothing but IPv4.
+    pub fn add_compat(&mut self, port: u16) -> io::Result<()> {
+        self.compat = Some(serving(Domain::IPV4, port)?);
+        Ok(())
     }
 
     /// Hears what is said to everyone on these networks; those joined before stay so.
@@ -162,6 +170,14 @@ impl Sockets {
         }
     }
 
+    /// Says something in the older protocol, from where it was asked.
+    pub fn say_compat(&self, to: SocketAddr, bytes: &[u8]) {
+        if let Some(socket) = &self.compat {
+            // Who asks will ask again.
+            let _ = socket.send_to(bytes, to);
+        }
+    }
+
     /// What is new about whether a place can be reached, in words.
     fn reach_changed(&self, to: SocketAddr, fault: Option<String>) -> Option<String> {
         let mut unreached = self.unreached.borrow_mut();
@@ -179,7 +195,7 @@ impl Sockets {
     /// Waits until something is there to be heard, the time is over, or the other end of `wake` is closed.
     pub fn wait(&self, time: Duration, wake: Option<&std::os::unix::net::UnixStream>) {
         let mut watched: Vec<PollFd<'_>> =
-            self.all.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+            self.all.iter().chain(&self.compat).map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
         watched.extend(wake.map(|wake| PollFd::new(wake, PollFlags::IN)));
         let time = Timespec::try_from(time).expect("seconds, not centuries");
         // An interrupted wait is a short one.
@@ -188,21 +204,32 @@ impl Sockets {
 
     /// Everything that is there to be heard.
     pub fn hear(&self, mut each: impl FnMut(SocketAddr, &[u8])) {
-        // One byte more than any of ours has, so that longer ones are seen to be so.
-        let mut buffer = [0; super::beacon::BYTES_MAX + 1];
         for socket in &self.all {
-            // Bounded, so that whoever floods one socket does not keep us from the others.
-            for _ in 0..64 {
-                match socket.recv_from(&mut buffer) {
-                    Ok((length, from)) => each(from, &buffer[..length]),
-                    Err(_) => break,
-                }
-            }
+            drain(socket, &mut each);
+        }
+    }
+
+    /// What is there to be heard of the older protocol.
+    pub fn hear_compat(&self, mut each: impl FnMut(SocketAddr, &[u8])) {
+        if let Some(socket) = &self.compat {
+            drain(socket, &mut each);
         }
     }
 
     fn is_shared(&self, socket: &UdpSocket) -> bool {
         self.port.is_some() && socket.local_addr().ok().map(|address| address.port()) == self.port
+    }
+}
+
+fn drain(socket: &UdpSocket, each: &mut impl FnMut(SocketAddr, &[u8])) {
+    // One byte more than any of ours has, so that longer ones are seen to be so.
+    let mut buffer = [0; super::beacon::BYTES_MAX + 1];
+    // Bounded, so that whoever floods one socket does not keep us from the others.
+    for _ in 0..64 {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, from)) => each(from, &buffer[..length]),
+            Err(_) => break,
+        }
     }
 }
 
@@ -235,11 +262,16 @@ fn bound(domain: Domain, port: u16, shared: bool) -> io::Result<UdpSocket> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn interface(address: &str, prefix_bits: u8) -> Interface {
         Interface { address: address.parse().unwrap(), prefix_bits, index: 2 }
+    }
+
+    /// A machine with these addresses.
+    pub fn interfaces(addresses: &[(&str, u8)]) -> Vec<Interface> {
+        addresses.iter().map(|(address, prefix_bits)| interface(address, *prefix_bits)).collect()
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn reach(shared: &Shared, config: &Arc<ClientConfig>, call: Call) -> Result<(), 
     socket::prepare(&socket, Kind::Called, &limits, 0).map_err(|fault| fault.to_string())?;
     let conn = Conn::new(shared.next_conn_id(), Kind::Called, address, socket, WAITING_BYTES_MAX);
     let conn = Arc::new(conn);
-    shared.admit(&conn)?;
+    shared.admit(&conn).map_err(|no_room| no_room.to_string())?;
     // Whoever stops the server looks into the table once, so we look after we are in it.
     if shared.is_stopping() {
         shared.forget(conn.id);
@@ -160,6 +160,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::edge::identity::Certificate;
+    use crate::edge::secrets::SecretBook;
     use crate::edge::shared::tests::shared;
     use crate::edge::threads::STACK_BYTES;
     use crate::edge::tls::tests::certificate;
@@ -173,7 +174,7 @@ mod tests {
             data: std::env::temp_dir(),
             name: "hall.lan".into(),
             network: "Folkmoot".into(),
-            secret: b"sixteen characters and more".to_vec(),
+            secrets: Arc::new(SecretBook::of("sixteen characters and more")),
         };
         let door = Door { server: Arc::new(tls::mesh_server(own).unwrap()), host };
         let held = shared.clone();

@@ -14,8 +14,9 @@ use super::conn::{Conn, Kind};
 use super::link;
 use super::outbox::offer;
 use super::running::Services;
-use super::shared::{Counters, Shared};
+use super::shared::{Counters, NoRoom, Shared};
 use super::socket;
+use super::surplus;
 use super::threads::STACK_BYTES;
 use crate::config;
 
@@ -169,35 +170,46 @@ impl Listener {
         };
         socket::prepare(&socket, kind, &limits, shared.client_send_buffer_bytes)
             .map_err(|fault| fault.to_string())?;
-        let conn = Arc::new(Conn::new(shared.next_conn_id(), kind, address, socket, waiting_bytes_max));
-        let outcome = shared.admit(&conn).map_err(str::to_string).and_then(|()| {
-            self.serve(shared, &conn).map_err(|fault| {
-                shared.forget(conn.id);
-                format!("The server has no thread for you: {fault}")
-            })
-        });
-        if let (Err(why), Door::Irc) = (&outcome, &self.door) {
+        let mut conn = Arc::new(Conn::new(shared.next_conn_id(), kind, address, socket, waiting_bytes_max));
+        let why = match shared.admit(&conn) {
+            Ok(()) => match self.serve(shared, &conn) {
+                Ok(()) => return Ok(()),
+                Err(fault) => format!("The server has no thread for you: {fault}"),
+            },
+            Err(NoRoom::Full) if kind == Kind::Client => {
+                Arc::get_mut(&mut conn).expect("it is in no table").kind = Kind::Surplus;
+                // Elsewhere there is time for TLS, and for more words.
+                if shared.admit(&conn).is_ok() && self.serve(shared, &conn).is_ok() {
+                    return Err(NoRoom::Full.to_string());
+                }
+                NoRoom::Full.to_string()
+            }
+            Err(no_room) => no_room.to_string(),
+        };
+        if let Door::Irc = &self.door {
             // Behind TLS nobody could read this.
             let _ = offer(conn.socket(), format!("ERROR :{why}\r\n").as_bytes());
         }
-        outcome
+        Err(why)
     }
 
-    /// Gives a connection its thread.
+    /// Gives a connection its thread; where there is none to be had, it is forgotten.
     fn serve(&self, shared: &Arc<Shared>, conn: &Arc<Conn>) -> io::Result<()> {
-        let (name, id) = (conn.address.ip(), conn.id.0);
-        let (held, conn, door) = (shared.clone(), conn.clone(), self.door.clone());
-        match door {
-            Door::Irc => shared.talkers.spawn(format!("client {id}"), STACK_BYTES, move || {
-                client::serve(&held, &conn, None);
-            }),
-            Door::Ircs(config) => shared.talkers.spawn(format!("client {id}"), STACK_BYTES, move || {
-                client::serve(&held, &conn, Some(config));
-            }),
-            Door::Link(door) => shared.talkers.spawn(format!("link {name}"), STACK_BYTES, move || {
-                link::answer(&held, &conn, &door);
-            }),
-        }
+        let (who, id, is_surplus) = (conn.address.ip(), conn.id.0, conn.kind == Kind::Surplus);
+        let name = match self.door {
+            Door::Irc | Door::Ircs(_) if is_surplus => format!("full {id}"),
+            Door::Irc | Door::Ircs(_) => format!("client {id}"),
+            Door::Link(_) => format!("link {who}"),
+        };
+        let (held, own, door) = (shared.clone(), conn.clone(), self.door.clone());
+        let spawned = shared.talkers.spawn(name, STACK_BYTES, move || match door {
+            Door::Irc if is_surplus => surplus::serve(&held, &own, None),
+            Door::Irc => client::serve(&held, &own, None),
+            Door::Ircs(config) if is_surplus => surplus::serve(&held, &own, Some(config)),
+            Door::Ircs(config) => client::serve(&held, &own, Some(config)),
+            Door::Link(door) => link::answer(&held, &own, &door),
+        });
+        spawned.inspect_err(|_| drop(shared.forget(conn.id)))
     }
 
     /// Lets nobody else in, and wakes the thread.

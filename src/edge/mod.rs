@@ -1,10 +1,12 @@
 //! Threads, sockets and files: no rules. Starts everything, and stops it in reverse.
 
 mod allowance;
+mod answers;
 mod beacon;
 mod capacity;
 pub mod cli;
 mod client;
+mod compat;
 mod conn;
 mod data;
 mod discover;
@@ -18,18 +20,23 @@ mod keeper;
 mod lan;
 mod link;
 mod listen;
+mod mdns;
 mod outbox;
 mod pairing;
 mod password;
 mod reader;
 mod reload;
+mod rotation;
 mod router;
 mod running;
+mod secrets;
 pub mod serve;
 pub mod settings;
 mod shared;
+mod situation;
 mod socket;
 mod store;
+mod surplus;
 mod suspect;
 mod threads;
 mod tls;
@@ -101,12 +108,15 @@ fn start_with(
         .map_err(|why| format!("the store in {}: {why}", node.data.path().display()))?;
     let (shared, events) = Shared::new(engine, limits, capacity.clients_max, client_send_buffer_bytes)?;
     let shared = Arc::new(shared);
-    let reload = Arc::new(Reload { source, own: node.own, shown });
+    let reload = Arc::new(Reload { source, data: node.data.path().to_path_buf(), own: node.own, shown });
     let running = Running { shared: shared.clone(), listeners, services, reload: reload.clone() };
 
+    // The first that the engine hears.
+    running.look_around();
+    shared.tell(Event::SecretsFound(node.secrets.all()));
     let (verifier, checks) = Verifier::new();
     let (tasks, tasks_waiting) = keeper::tasks();
-    let keeper = Keeper { reload, data: node.data };
+    let keeper = Keeper { reload, secrets: node.secrets, data: node.data };
     let (batches, batches_waiting) = store::batches();
     let router = Router::new(shared.clone(), events, verifier, tasks, batches, mesh_client, clock);
     let begun = shared
@@ -140,8 +150,12 @@ impl Running {
 
     /// What the LAN is told: copied out.
     pub fn figures(&self) -> Figures {
-        let figures = self.shared.engine.read().figures();
-        Figures { clients_max: figures.clients_max.min(self.shared.clients_possible), ..figures }
+        self.shared.engine.read().figures()
+    }
+
+    /// Tells the engine where this server stands by now: addresses come and go.
+    pub fn look_around(&self) {
+        self.shared.tell(Event::Situated(situation::look(&self.services, self.shared.clients_possible)));
     }
 
     /// Reads the settings again, and has the engine apply what can be applied.

@@ -10,7 +10,7 @@
 //!
 //! The newcomer goes by the pin in the code, and keeps it: from then on it calls the inviter, and nobody else can take
 //! that call. The inviter keeps nothing of the newcomer, not even its pin: whoever was given the secret is a member, and
-//! proves it on each link. To be rid of a member, give the others a new secret.
+//! proves it on each link. To be rid of a member, cut it off, and have the secret changed: `rotation`.
 //!
 //! The exporter is keying material of the TLS session, so that a proof is worth nothing on another connection.
 

@@ -1,5 +1,6 @@
 //! The settings, read once more for a server that runs, and with them the certificate that clients are shown.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::identity::{self, Certificate};
@@ -10,6 +11,8 @@ use crate::engine::{AskId, Event};
 /// All that it takes to read them again.
 pub struct Reload {
     pub source: Source,
+    /// The data directory that the server runs on.
+    pub data: PathBuf,
     /// Shown to clients as well, unless the settings name another.
     pub own: Certificate,
     pub shown: Arc<Shown>,
@@ -18,7 +21,7 @@ pub struct Reload {
 impl Reload {
     /// What the engine is told; it applies what can be applied. `ask` is the question that this answers, if there was one.
     pub fn read(&self, ask: Option<AskId>) -> Event {
-        let outcome = self.source.read().map_err(|faults| faults.join("\n"));
+        let outcome = self.source.read_again(&self.data).map_err(|faults| faults.join("\n"));
         let outcome = outcome.and_then(|settings| self.take(settings));
         Event::Configured { ask, file: self.source.file_name(), outcome }
     }
@@ -56,7 +59,7 @@ mod tests {
         let own = certificate();
         let shown = Arc::new(Shown::new(&own).unwrap());
         let source = Source { file: Some(path("hall.toml")), data: Some(scratch.0.clone()) };
-        let reload = Reload { source, own, shown: shown.clone() };
+        let reload = Reload { source, data: scratch.0.clone(), own, shown: shown.clone() };
         let read = || match reload.read(None) {
             Event::Configured { outcome, file, .. } => {
                 assert_eq!(file, "hall.toml");

@@ -201,6 +201,7 @@ impl Router {
             }
             Effect::ReadConfig { ask } => self.keep(Task::ReadConfig { ask }),
             Effect::KeepClock { ms } => self.keep(Task::KeepClock { ms }),
+            Effect::KeepSecrets { secrets } => self.keep(Task::KeepSecrets { secrets }),
             Effect::KeepEpoch { epoch } => self.keep(Task::KeepEpoch { epoch }),
             Effect::Keep { number, rows } => {
                 self.store

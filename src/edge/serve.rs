@@ -4,8 +4,9 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -13,10 +14,14 @@ use super::data::DataDirectory;
 use super::discovery::{Announcement, Discovery};
 use super::identity::{self, Node};
 use super::running::{RunningServer, Services};
+use super::secrets::SecretBook;
 use super::settings::{self, ADMIN_CODE, Settings, Source};
-use super::{Running, join, lan, password};
+use super::{Running, join, lan, password, rotation};
 use crate::config::Config;
 use crate::engine::Pin;
+
+/// How often to look whether a command has left a wish in the data directory.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Runs a server until a signal ends it.
 pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
@@ -38,11 +43,15 @@ pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
     }
 
     let about = About::new(&node, &config);
-    let identity = node.identity.clone();
+    let (identity, secrets) = (node.identity.clone(), node.secrets.clone());
     let running = Arc::new(super::start(config.clone(), node, source)?);
     let services = running.addresses();
-    let discovery =
-        config.discovery.enabled.then(|| discover(&config, &identity, &services, &running)).transpose()?;
+    let discovery = config
+        .discovery
+        .enabled
+        .then(|| discover(&config, &identity, &secrets, &services, &running))
+        .transpose()?;
+    rotation::forget(&data);
     about.note(&services).announce(&data)?;
     // Kept only once the server runs, so that no code is ever in force that was not shown.
     if let Some((_, hash)) = &admin_code {
@@ -56,7 +65,7 @@ pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
     // Whoever closed our output does not want to read it; the server runs all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
 
-    let why = wait(&signals, &running);
+    let why = wait(&signals, &running, &data);
     if let Some(discovery) = discovery {
         discovery.stop();
     }
@@ -72,13 +81,18 @@ fn read(source: &Source) -> Result<Settings, String> {
 fn discover(
     config: &Config,
     identity: &crate::engine::Identity,
+    secrets: &Arc<SecretBook>,
     services: &Services,
     running: &Arc<Running>,
 ) -> Result<Discovery, String> {
-    let announcement =
-        Announcement::new(identity, &config.network.name, services.clone(), config.discovery.port);
-    let (asked, told) = (running.clone(), running.clone());
-    Discovery::start(announcement, move || asked.figures(), move |event| told.inject(event))
+    let announcement = Announcement::new(identity, config, services.clone(), secrets.clone());
+    let (asked, told, moved) = (running.clone(), running.clone(), running.clone());
+    Discovery::start(
+        announcement,
+        move || asked.figures(),
+        move |event| told.inject(event),
+        move || moved.look_around(),
+    )
 }
 
 /// What a signal asks for.
@@ -88,11 +102,19 @@ enum Wish {
 }
 
 /// Waits until the server shall end; says why.
-fn wait(wishes: &Receiver<Wish>, running: &Running) -> &'static str {
+fn wait(wishes: &Receiver<Wish>, running: &Running, data: &DataDirectory) -> &'static str {
     loop {
-        match wishes.recv().expect("the signal thread lives as long as the process") {
-            Wish::Stop(why) => return why,
-            Wish::Reload => running.reload(),
+        match wishes.recv_timeout(LOOK_INTERVAL) {
+            Ok(Wish::Stop(why)) => return why,
+            Ok(Wish::Reload) => running.reload(),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(event) = rotation::wish(data) {
+                    running.inject(event);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                unreachable!("the signal thread lives as long as the process")
+            }
         }
     }
 }

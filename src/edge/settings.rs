@@ -35,12 +35,21 @@ pub struct Settings {
 impl Source {
     /// Reads everything, or says every fault.
     pub fn read(&self) -> Result<Settings, Vec<String>> {
-        let (settings, faults) = self.examine().map_err(|fault| vec![fault])?;
-        if faults.is_empty() { Ok(settings) } else { Err(faults) }
+        or_faults(self.examine())
+    }
+
+    /// The same for a server that runs on that data directory: whatever the settings name by now, that is where it
+    /// keeps what it adds to them.
+    pub fn read_again(&self, running_on: &Path) -> Result<Settings, Vec<String>> {
+        or_faults(self.examine_for(Some(running_on)))
     }
 
     /// As much as can be read, and every fault; or why nothing can be.
     pub fn examine(&self) -> Result<(Settings, Vec<String>), String> {
+        self.examine_for(None)
+    }
+
+    fn examine_for(&self, running_on: Option<&Path>) -> Result<(Settings, Vec<String>), String> {
         let Reading { mut config, faults, warnings, given } = self.read_file()?;
         let place = self.file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
         let mut faults: Vec<String> = faults.iter().map(|fault| format!("{place}{fault}")).collect();
@@ -51,6 +60,7 @@ impl Source {
             None => self.resolve(config.server.data.as_deref().unwrap_or(DATA_DEFAULT)),
         };
         config.server.data = Some(data.display().to_string());
+        let data = running_on.map_or(data, Path::to_path_buf);
         let paths = [&mut config.network.secret_file, &mut config.tls.certificate, &mut config.tls.key];
         for path in paths.into_iter().flatten() {
             *path = self.resolve(path).display().to_string();
@@ -92,6 +102,11 @@ impl Source {
             None => PathBuf::from(path),
         }
     }
+}
+
+fn or_faults(outcome: Result<(Settings, Vec<String>), String>) -> Result<Settings, Vec<String>> {
+    let (settings, faults) = outcome.map_err(|fault| vec![fault])?;
+    if faults.is_empty() { Ok(settings) } else { Err(faults) }
 }
 
 /// What joining a network left behind: its name, and the server that let us in. The admin's own words count more.
@@ -161,6 +176,22 @@ mod tests {
         assert!(faults[1].contains("gone.txt"), "{faults:?}");
         let missing = Source { file: Some(scratch.0.join("none.toml")), data: None }.read().unwrap_err();
         assert!(missing[0].contains("none.toml"), "{missing:?}");
+    }
+
+    #[test]
+    fn a_server_that_runs_stays_on_its_data_directory() {
+        let scratch = Scratch::new("settings-running");
+        let running = scratch.0.join("running");
+        std::fs::create_dir(&running).unwrap();
+        std::fs::write(running.join(JOINED), "[network]\nname = \"Elsewhere\"\n").unwrap();
+        std::fs::write(running.join(ADMIN_CODE), "$argon2id$hash\n").unwrap();
+        let file = scratch.0.join("folkmoot.toml");
+        std::fs::write(&file, "[server]\ndata = \"another\"\n").unwrap();
+        let settings = Source { file: Some(file), data: None }.read_again(&running).unwrap();
+        assert_eq!(settings.config.network.name, "Elsewhere");
+        assert_eq!(settings.config.operator[0].password, "$argon2id$hash");
+        // What the admin wrote is still to be seen, as something that needs a restart.
+        assert_eq!(settings.config.server.data, Some(scratch.0.join("another").display().to_string()));
     }
 
     #[test]

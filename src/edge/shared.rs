@@ -2,7 +2,7 @@
 //!
 //! | lock | written by | read by |
 //! |---|---|---|
-//! | `Shared::engine` | the router, once per batch | discovery: `figures()` copies out and lets go |
+//! | `Shared::engine` | the router, once per batch | discovery: `figures()` copies out and lets go; those for whom there is no room: `send_elsewhere()` too |
 //! | `Shared::connections` | acceptors and diallers add; the router, and threads of connections that never opened, remove | router, flusher, stop |
 //! | `Conn::io`, one each | the router appends and flushes; the connection's own thread feeds TLS; the flusher finishes | |
 //! | `Shared::limits` | the router, when the settings were read anew | acceptors, diallers |
@@ -18,13 +18,14 @@
 //! | `router` | one | the event channel, until the next tick |
 //! | `flusher` | one | epoll, on sockets that would take no more |
 //! | `accept irc 127.0.0.1:6667` | one per listening socket | accept |
-//! | `client 41`, `link 42`, `link barn` | one per connection | connect, recv, the event channel |
+//! | `client 41`, `full 41`, `link 42`, `link barn` | one per connection | connect, recv, the event channel |
 //! | `verify`, `keeper` | one each | their own channels |
 //! | `store` | one | its own channel, and the disk |
-//! | `discovery` | one, or none | poll, until the next question or answer is due |
+//! | `discovery`, `mDNS_daemon` | one each, or none | poll, until the next question or answer is due |
 //! | `signals`, and the one that started all | one each | the next signal, and what it asks for |
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -46,6 +47,10 @@ const EVENTS_WAITING_MAX: usize = 4096;
 const CALLERS_MAX: usize = 64;
 /// One address may not use up all of these.
 const CALLERS_PER_ADDRESS: usize = 24;
+
+/// How many of those for whom there is no room are told so at once, by whatever that takes; the rest is just let go.
+const SURPLUS_MAX: usize = 32;
+const SURPLUS_PER_ADDRESS: usize = 8;
 
 pub struct Shared {
     pub engine: RwLock<Engine>,
@@ -126,13 +131,14 @@ impl Shared {
     }
 
     /// Enters a connection into the table, if there is room for it.
-    pub fn admit(&self, conn: &Arc<Conn>) -> Result<(), &'static str> {
+    pub fn admit(&self, conn: &Arc<Conn>) -> Result<(), NoRoom> {
         let limits = self.limits();
         let bounds = match conn.kind {
             Kind::Client => Bounds {
                 total: limits.clients_max.min(self.clients_possible),
                 per_address: limits.connections_per_address,
             },
+            Kind::Surplus => Bounds { total: SURPLUS_MAX, per_address: SURPLUS_PER_ADDRESS },
             Kind::Caller => Bounds { total: CALLERS_MAX, per_address: CALLERS_PER_ADDRESS },
             Kind::Called => Bounds { total: usize::MAX, per_address: 0 },
         };
@@ -164,6 +170,22 @@ impl Counters {
     }
 }
 
+/// Why a connection is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    Full,
+    AddressFull,
+}
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoRoom::Full => "This server is full, try another one or come back later",
+            NoRoom::AddressFull => "Too many connections from your address",
+        })
+    }
+}
+
 /// How many connections of one kind there may be; `per_address` zero is no limit.
 #[derive(Clone, Copy)]
 struct Bounds {
@@ -188,14 +210,14 @@ impl Connections {
         self.by_id.values()
     }
 
-    fn insert(&mut self, conn: &Arc<Conn>, bounds: Bounds) -> Result<(), &'static str> {
+    fn insert(&mut self, conn: &Arc<Conn>, bounds: Bounds) -> Result<(), NoRoom> {
         let total = self.total.entry(conn.kind).or_default();
         if *total >= bounds.total {
-            return Err("This server is full, try another one or come back later");
+            return Err(NoRoom::Full);
         }
         let same_address = self.per_address.entry((conn.kind, neighbourhood(conn.address.ip()))).or_default();
         if bounds.per_address != 0 && *same_address >= bounds.per_address {
-            return Err("Too many connections from your address");
+            return Err(NoRoom::AddressFull);
         }
         *total += 1;
         *same_address += 1;
@@ -297,7 +319,7 @@ pub mod tests {
         let conns: Vec<_> = (0..3).map(|_| conn(&shared, Kind::Client)).collect();
         assert_eq!(shared.admit(&conns[0].0), Ok(()));
         assert_eq!(shared.admit(&conns[1].0), Ok(()));
-        assert!(shared.admit(&conns[2].0).unwrap_err().contains("your address"));
+        assert!(shared.admit(&conns[2].0).unwrap_err() == NoRoom::AddressFull);
         shared.forget(conns[0].0.id).unwrap();
         assert_eq!(shared.admit(&conns[2].0), Ok(()));
         // Peers do not take room from clients, nor clients from peers.
@@ -309,7 +331,9 @@ pub mod tests {
     fn a_full_server_says_so() {
         let (shared, _events) = shared(Limits { clients_max: 1, ..Limits::default() });
         assert_eq!(shared.admit(&conn(&shared, Kind::Client).0), Ok(()));
-        assert!(shared.admit(&conn(&shared, Kind::Client).0).unwrap_err().contains("full"));
+        assert!(shared.admit(&conn(&shared, Kind::Client).0).unwrap_err() == NoRoom::Full);
+        // Those few who are told so take no room from clients, nor from each other for long.
+        assert_eq!(shared.admit(&conn(&shared, Kind::Surplus).0), Ok(()));
     }
 
     #[test]

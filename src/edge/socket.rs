@@ -26,7 +26,7 @@ pub fn prepare(socket: &TcpStream, kind: Kind, limits: &Limits, send_buffer_byte
     socket.set_tcp_keepalive(&keepalive)?;
     match kind {
         // The system doubles what it is asked for.
-        Kind::Client => socket.set_send_buffer_size(send_buffer_bytes),
+        Kind::Client | Kind::Surplus => socket.set_send_buffer_size(send_buffer_bytes),
         Kind::Caller | Kind::Called => socket.set_tcp_user_timeout(Some(LINK_SILENCE_MAX)),
     }
 }

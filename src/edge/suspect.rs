@@ -6,7 +6,8 @@ use crate::engine::{ConnId, Event, Origin};
 use crate::wire::line::Lines;
 
 /// Commands whose parameters are secrets, or may be.
-const SECRET: &[&str] = &["PASS", "OPER", "AUTHENTICATE", "REGISTER", "VERIFY", "PROOF", "NS", "NICKSERV"];
+const SECRET: &[&str] =
+    &["PASS", "OPER", "AUTHENTICATE", "REGISTER", "VERIFY", "PROOF", "SECRET", "NS", "NICKSERV"];
 /// Commands whose last parameter is what people say to each other, or to a service that asks for passwords.
 const PRIVATE: &[&str] = &["PRIVMSG", "NOTICE", "TAGMSG", "SQUERY", "WALLOPS"];
 
@@ -83,6 +84,7 @@ mod tests {
             ("PASS hay", "PASS …"),
             ("@label=1 oper admin hay", "@label=1 oper …"),
             (":alice AUTHENTICATE aGF5", ":alice AUTHENTICATE …"),
+            ("SECRET 17 c2VzYW1l", "SECRET …"),
             ("PRIVMSG NickServ :IDENTIFY hay", "PRIVMSG NickServ …"),
             ("JOIN #green", "JOIN #green"),
             ("TOPIC #green :the harvest", "TOPIC #green :the harvest"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::event::{AskId, ConnId, Pin};
 use super::keep::Row;
+use super::secret::Secrets;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -26,6 +27,8 @@ pub enum Effect {
     KeepClock { ms: u64 },
     /// This server's epoch from now on; to be kept on disk.
     KeepEpoch { epoch: u32 },
+    /// The network's secret from now on, and those that are still taken; to be kept on disk.
+    KeepSecrets { secrets: Secrets },
     /// Write these to the store, all at once or not at all, after all that was to be written before; answered
     /// by `Event::Kept` when they are on disk, or those of a later one.
     Keep { number: u64, rows: Vec<Row> },
@@ -53,7 +56,7 @@ impl Topic {
     }
 }
 
-/// A password on its way to be checked; never printed.
+/// A password on its way to be checked, or what a network is proven by; never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 

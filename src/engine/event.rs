@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::effect::Secret;
+pub use super::network::ClientDoor;
+use super::secret::Secrets;
 use crate::config::Config;
 use crate::wire::line::Lines;
 use crate::wire::names::ServerId;
@@ -54,6 +57,14 @@ pub enum Event {
         ask: AskId,
         traffic: Vec<Traffic>,
     },
+    /// Where this server stands, or stands by now.
+    Situated(Situation),
+    /// All that is known of the network's secret, where it was ever changed: before any link.
+    SecretsFound(Secrets),
+    /// The admin wants the network to have this secret from now on.
+    Rotate {
+        secret: Secret,
+    },
     /// The settings, read anew: by SIGHUP (no `ask`) or in answer to an `Effect::ReadConfig`; or else
     /// what is wrong with them, one fault a line.
     Configured {
@@ -90,6 +101,21 @@ pub enum Origin {
         /// Keying material that both ends of this TLS session share and nobody else has.
         exporter: [u8; 32],
     },
+}
+
+/// What the machine gives this server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Situation {
+    /// Where clients can connect, as others on the LAN see it.
+    pub doors: Vec<ClientDoor>,
+    /// For how many clients the machine has room, whatever the settings say.
+    pub clients_possible: usize,
+}
+
+impl Default for Situation {
+    fn default() -> Situation {
+        Situation { doors: Vec::new(), clients_possible: usize::MAX }
+    }
 }
 
 /// A server that announced itself on this LAN.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use super::effect::Secret;
 use super::event::{AskId, ConnId, Pin};
 use super::merge::{Answer, Stream, Vector};
 use super::network::{Key, Value};
@@ -23,6 +24,8 @@ pub struct Link {
     /// What makes our proof fresh.
     pub nonce: String,
     pub peer: Option<PeerGreeting>,
+    /// The secret that the peer takes for the network's current one, once it has proved it and if we know it.
+    pub holds: Option<Secret>,
     /// What the peer surely has, or will have once it has read what we sent.
     pub known: Known,
     /// Facts that the peer is sending us because we asked for them, by their stream.

@@ -11,6 +11,7 @@ mod greeting;
 mod isupport;
 mod keep;
 mod links;
+mod load;
 mod mend;
 mod merge;
 mod mode;
@@ -26,6 +27,7 @@ mod reach;
 mod relay;
 mod report;
 mod roster;
+mod secret;
 mod session;
 mod sight;
 mod tell;
@@ -35,9 +37,10 @@ mod whowas;
 mod write;
 
 pub use effect::{Effect, Secret, Topic};
-pub use event::{AskId, Beacon, ConnId, Event, Origin, Pin, Traffic};
+pub use event::{AskId, Beacon, ClientDoor, ConnId, Event, Origin, Pin, Situation, Traffic};
 pub use keep::{GENERATION, Row, Stored, Table};
 pub use report::{Figures, Report};
+pub use secret::{Former, Secrets};
 
 use std::collections::BTreeMap;
 
@@ -66,7 +69,7 @@ pub struct Identity {
     pub name: ServerName,
     /// Rises by one at each start.
     pub epoch: u32,
-    /// The network's shared secret.
+    /// The network's shared secret, as it was at start.
     pub secret: Vec<u8>,
     pub pin: Pin,
     /// No stamp given out before this start is above this.
@@ -90,6 +93,8 @@ pub struct Engine {
     intake: peer::Intake,
     asks: Asks,
     acted: peer::Acted,
+    situation: Situation,
+    secrets: Secrets,
     clock: Clock,
     dice: Dice,
     now: Now,
@@ -153,6 +158,8 @@ impl Engine {
             links: Links::default(),
             intake: peer::Intake::default(),
             asks: Asks::default(),
+            situation: Situation::default(),
+            secrets: Secrets::first(Secret(String::from_utf8_lossy(&identity.secret).into_owned())),
             clock,
             acted: peer::Acted::default(),
             now,
@@ -190,6 +197,14 @@ impl Engine {
         self.write(network::Edit::Server(fact), false);
     }
 
+    /// Says it anew, if it is another thing by now.
+    fn reintroduce(&mut self) {
+        let fact = self.server_fact();
+        if self.network.server(self.identity.sid).is_none_or(|server| server.fact != fact) {
+            self.write(network::Edit::Server(fact), false);
+        }
+    }
+
     /// Leaves all shared state behind, but for what is on disk, and starts in a run that nobody has heard of.
     fn begin_epoch(&mut self, epoch: u32) {
         self.identity.epoch = epoch;
@@ -210,8 +225,9 @@ impl Engine {
             description: self.config.server.description.clone(),
             version: self.identity.version.clone(),
             pin: self.identity.pin.to_string(),
-            clients_max: self.config.limits.clients_max as u64,
+            clients_max: self.clients_max() as u64,
             started: self.started.wall,
+            doors: self.doors(),
         }
     }
 
@@ -246,6 +262,9 @@ impl Engine {
             Event::DialFailed { ask, why } => self.dial_failed(ask, &why),
             Event::Discovered(beacon) => self.discovered(beacon),
             Event::Vanished { server } => self.vanished(server),
+            Event::Situated(situation) => self.situated(situation),
+            Event::SecretsFound(secrets) => self.secrets = secrets,
+            Event::Rotate { secret } => self.rotate(secret),
             Event::Measured { ask, traffic } => self.measured(ask, &traffic),
             Event::Configured { ask, file, outcome } => self.configured(ask, &file, outcome),
             Event::Kept { number } => self.kept(number),
@@ -268,7 +287,7 @@ impl Engine {
             servers: self.routes.reachable().collect(),
             links: self.links.up().filter_map(links::Link::sid).collect(),
             epoch: self.identity.epoch,
-            clients_max: self.config.limits.clients_max,
+            clients_max: self.clients_max(),
             seen_hash: self.network.seen_hash(),
             state_hash: self.network.view_hash(),
         }
@@ -280,7 +299,7 @@ impl Engine {
             epoch: self.identity.epoch,
             description: self.config.server.description.clone(),
             users: self.sessions.registered(),
-            clients_max: self.config.limits.clients_max,
+            clients_max: self.clients_max(),
         }
     }
 
@@ -450,10 +469,7 @@ impl Engine {
         let before = std::mem::replace(&mut self.config, config);
         self.tell_isupport(&isupport::changes(&before, &self.config));
         self.know_fixed_places();
-        let fact = self.server_fact();
-        if self.network.server(self.identity.sid).is_none_or(|server| server.fact != fact) {
-            self.write(network::Edit::Server(fact), false);
-        }
+        self.reintroduce();
         (!kept.is_empty()).then(|| kept.join(", "))
     }
 

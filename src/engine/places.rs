@@ -72,7 +72,12 @@ impl Engine {
             return;
         }
         if !beacon.ours {
-            self.note_stranger(&beacon);
+            // One that we know by its proof may say by another secret, too new or too old for us, that it is there.
+            let is_ours = self.links.accepted().any(|link| link.pin == beacon.pin)
+                || self.links.places.values().any(|place| place.pin == Some(beacon.pin));
+            if !is_ours {
+                self.note_stranger(&beacon);
+            }
             return;
         }
         let address = beacon.link.to_string();
@@ -343,6 +348,24 @@ mod tests {
     #[test]
     fn a_server_to_be_called_is_called_until_it_answers() {
         assert!(calls_until(&mut engine(vec![link(true)]), 0, 120_000) > 3);
+    }
+
+    #[test]
+    fn a_server_that_we_know_is_no_stranger_for_having_another_secret_for_a_while() {
+        let mut engine = engine(vec![]);
+        let beacon = |pin, ours| {
+            let (sid, link) = (ServerId::parse("8BB").unwrap(), "10.0.0.2:6900".parse().unwrap());
+            let (name, network) = ("barn.lan".to_string(), "Folkmoot".to_string());
+            Event::Discovered(Beacon { sid, name, network, link, pin: crate::engine::Pin([pin; 32]), ours })
+        };
+        let mut seen = |event| {
+            let effects = engine.step(at(0), event);
+            let is_seen = |effect: &Effect| matches!(effect, Effect::Note { text, .. } if text.contains("seen on this LAN"));
+            effects.iter().any(is_seen)
+        };
+        assert!(!seen(beacon(2, true)));
+        assert!(!seen(beacon(2, false)));
+        assert!(seen(beacon(3, false)), "another server with its id");
     }
 
     #[test]

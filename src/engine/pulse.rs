@@ -38,6 +38,7 @@ impl Engine {
         self.expire_pulls();
         self.call_places();
         self.chase_asks();
+        self.expire_secrets();
         self.forget_barren();
         self.tally.users_local_max = self.tally.users_local_max.max(self.sessions.registered());
     }

@@ -114,6 +114,7 @@ numerics! {
     004 my_info(server: impl OneWord, version: impl OneWord, modes: &Words)
         "{server} {version} {modes}"
     005 isupport(tokens: &Words)                              "{tokens} :are supported by this server"
+    010 bounce(host: impl OneWord, port: u16, why: &str)      "{host} {port} :{why}"
     043 nick_saved(id: UserId)                                "{id} :Nick collision, forcing nick change to your unique ID"
     409 no_origin()                                           ":No origin specified"
     410 invalid_cap_command(subcommand: impl OneWord)         "{subcommand} :Invalid CAP command"

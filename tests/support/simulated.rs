@@ -335,6 +335,8 @@ impl Simulated {
             Effect::ReadConfig { ask } => self.reload(server, Some(ask)),
             Effect::KeepClock { ms } => self.server(server).clock_floor_ms = ms,
             Effect::KeepEpoch { epoch } => self.server(server).epoch = epoch,
+            // No story has the secret changed; `secret.rs` tries that on real processes.
+            Effect::KeepSecrets { .. } => unreachable!("nobody asks for another secret"),
             Effect::Keep { number, rows } => {
                 self.server(server).disk.write(number, rows);
                 self.on_the_way.push_back((server.to_string(), Event::Kept { number }));

@@ -37,7 +37,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn sanick(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let user = turn.user_called(params[0])?;
+    let user = turn.user_within_reach(params[0])?;
     let (id, claimed, old) = (user.id, user.fact.claimed, user.nick.clone());
     let nick = turn.parse_nick(params[1])?;
     if old == nick {
@@ -56,10 +56,10 @@ fn sajoin(turn: &mut Turn, params: &[&str]) -> Outcome {
         [called, channels, ..] => (called.to_string(), channels),
         [] => unreachable!("the gate lets no line through that lacks a parameter"),
     };
-    let user = turn.user_called(&called)?.id;
+    let user = turn.user_within_reach(&called)?.id;
     for_each(turn, channels, |turn, channel| {
         let channel = turn.parse_channel_name(channel)?;
-        let nick = &turn.user_called(&called)?.nick;
+        let nick = &turn.user_within_reach(&called)?.nick;
         let done = vec![Reply::Notice(format!("{nick} is on {channel} now"))];
         note(turn, "SAJOIN", user, channel.as_str());
         let act = Act::Join { user, channel, by: turn.prefix() };
@@ -68,11 +68,11 @@ fn sajoin(turn: &mut Turn, params: &[&str]) -> Outcome {
 }
 
 fn sapart(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let user = turn.user_called(params[0])?.id;
+    let user = turn.user_within_reach(params[0])?.id;
     let reason = params.get(2).filter(|reason| !reason.is_empty());
     let reason = reason.map(|reason| cut(reason, turn.config().limits.kick_length).to_string());
     for_each(turn, params[1], |turn, channel| {
-        let nick = &turn.user_called(params[0])?.nick;
+        let nick = &turn.user_within_reach(params[0])?.nick;
         let channel = turn.channel(channel)?;
         let Some(member) = channel.member(user) else {
             return Err(numeric::user_not_in_channel(nick, &channel.name).into());

@@ -25,7 +25,7 @@ pub use difference::Difference;
 pub use durable::{Durable, Kept, Writing};
 pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};
 pub use routes::{Route, Routes};
-pub use server::{Reach, Server, ServerFact, Standing};
+pub use server::{ClientDoor, Reach, Server, ServerFact, Standing};
 pub use talk::{Message, Talk, Target, Verb};
 pub use user::{User, UserFact};
 

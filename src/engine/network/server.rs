@@ -14,6 +14,18 @@ pub struct ServerFact {
     /// How many clients it takes.
     pub clients_max: u64,
     pub started: Timestamp,
+    /// Where clients can connect to it.
+    pub doors: Vec<ClientDoor>,
+}
+
+/// One way for clients into a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientDoor {
+    /// An address, or a name that resolves to one.
+    pub host: String,
+    pub port: u16,
+    /// Whether TLS is spoken there.
+    pub secure: bool,
 }
 
 /// A server as everyone sees it.

@@ -13,7 +13,7 @@ use ring::hmac;
 
 use super::{PeerMessage, When, or_star, unless_star};
 use crate::engine::Engine;
-use crate::engine::effect::{Effect, Topic};
+use crate::engine::effect::{Effect, Secret, Topic};
 use crate::engine::event::{AskId, ConnId, Pin};
 use crate::engine::links::{Known, Link, LinkStage, PeerGreeting};
 use crate::engine::merge::Stream;
@@ -36,7 +36,8 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 3,
         when: When::Greeting,
         run: proof,
-        shape: "<proof, base64> <highest epoch seen of you, 0 for none> <highest generation of your store>",
+        shape: "<proof, base64> <highest epoch seen of you, 0 for none> <highest generation of your store> \
+                [<proof by a former secret> …]",
     },
     PeerMessage {
         name: "CONNECTED",
@@ -85,6 +86,7 @@ impl Engine {
             stage: LinkStage::Greeting,
             nonce,
             peer: None,
+            holds: None,
             known: Known::default(),
             pulls: BTreeMap::new(),
             opened_ms: now_ms,
@@ -116,8 +118,8 @@ impl Engine {
         self.send_peer(conn, draft);
     }
 
-    /// The proof that one end gives: that it holds the secret, within this very TLS session.
-    fn proof_of(&self, link: &Link, by_us: bool) -> Option<String> {
+    /// The proof that one end gives: that it holds a secret, within this very TLS session.
+    fn proof_of(&self, link: &Link, by_us: bool, secret: &Secret) -> Option<String> {
         let peer = link.peer.as_ref()?;
         let we = (self.identity.sid.as_str(), link.nonce.as_str());
         let they = (peer.sid.as_str(), peer.nonce.as_str());
@@ -125,18 +127,33 @@ impl Engine {
         let is_caller = link.place.is_some() == by_us;
         let role = if is_caller { "caller" } else { "called" };
         let text = [VERSION_TAG, role, own.0, other.0, own.1, other.1].join("\0");
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.identity.secret);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.0.as_bytes());
         let tag = hmac::sign(&key, &[text.as_bytes(), b"\0", &link.exporter].concat());
         Some(BASE64.encode(tag))
     }
 
+    /// The secret by which a peer has proven itself, of those that are still good.
+    fn proven_by(&self, link: &Link, given: &str) -> Option<&Secret> {
+        // Verifying an HMAC of both hides where they differ.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &link.exporter);
+        let given = hmac::sign(&key, given.as_bytes());
+        self.secrets.accepted(self.now.wall.0).find(|secret| {
+            let expected = self.proof_of(link, false, secret).unwrap_or_default();
+            hmac::verify(&key, expected.as_bytes(), given.as_ref()).is_ok()
+        })
+    }
+
     fn send_proof(&mut self, conn: ConnId) {
         let Some(link) = self.links.by_conn.get(&conn) else { return };
-        let Some(proof) = self.proof_of(link, true) else { return };
+        // By every secret that is still good: the peer may have been away, or we.
+        let accepted = self.secrets.accepted(self.now.wall.0);
+        let proofs: Option<Vec<String>> = accepted.map(|secret| self.proof_of(link, true, secret)).collect();
+        let Some((proof, former)) = proofs.as_deref().and_then(|proofs| proofs.split_first()) else { return };
         let seen = |stream| link.sid().and_then(|sid| self.network.said(stream).epoch(sid)).unwrap_or(0);
         let (epoch, generation) = (seen(Stream::Session), seen(Stream::Durable));
         let draft = Draft::new("PROOF").param(proof).param(base36::encode(u64::from(epoch)));
-        self.send_peer(conn, draft.param(base36::encode(u64::from(generation))));
+        let draft = draft.param(base36::encode(u64::from(generation)));
+        self.send_peer(conn, former.iter().fold(draft, |draft, proof| draft.param(proof)));
         if let Some(link) = self.links.by_conn.get_mut(&conn) {
             link.stage = LinkStage::Proving;
         }
@@ -278,6 +295,7 @@ impl Engine {
             }
             self.tell_who_wanted(&place, "is linked");
         }
+        self.send_secret_if_missing(conn);
         self.send_routes(conn);
         self.tell_have(conn, true);
         // A link that is busy is not asked for signs of life; this one tells how far the clocks are apart.
@@ -356,12 +374,15 @@ fn proof(engine: &mut Engine, conn: ConnId, message: &Message) {
     if link.stage != LinkStage::Proving {
         return engine.refuse_peer(conn, "order", "PROOF comes out of turn");
     }
-    let expected = engine.proof_of(link, false).unwrap_or_default();
-    let given = message.params[0];
-    // Verifying an HMAC of both hides where they differ.
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &link.exporter);
-    if hmac::verify(&key, expected.as_bytes(), hmac::sign(&key, given.as_bytes()).as_ref()).is_err() {
+    let (given, former) = (message.params[0], message.params.get(3..).unwrap_or_default());
+    let holds = engine.proven_by(link, given).cloned();
+    let by = holds.as_ref().or_else(|| former.iter().find_map(|given| engine.proven_by(link, given)));
+    let Some(by) = by else {
         return engine.refuse_peer(conn, "proof", "the two servers do not hold the same network secret");
+    };
+    if *by != engine.secrets.current {
+        let text = format!("{} proves itself by a former secret of the network", link.label());
+        engine.note(log::Level::Info, Topic::Link, text);
     }
     let seen = |param| base36::parse(param).and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
     let (epoch, generation) = (seen(message.params[1]), seen(message.params[2]));
@@ -374,6 +395,7 @@ fn proof(engine: &mut Engine, conn: ConnId, message: &Message) {
     engine.send_peer(conn, Draft::new("CONNECTED").param("ok"));
     if let Some(link) = engine.links.by_conn.get_mut(&conn) {
         link.stage = LinkStage::Accepting;
+        link.holds = holds;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::{Config, Link};
-use crate::engine::effect::Effect;
+use crate::engine::effect::{Effect, Secret};
 use crate::engine::event::{ConnId, Event, Origin, Pin};
 use crate::engine::links::LinkStage;
 use crate::engine::{Engine, Identity};
@@ -203,4 +203,105 @@ fn after_a_loss_calls_come_at_random_times_and_ever_more_rarely() {
     }
     assert!((15..80).contains(&waits.len()), "{waits:?}");
     assert!(waits[6..].iter().max() > Some(&30_000) && waits[6..].iter().min() < Some(&30_000), "{waits:?}");
+}
+
+// The network's secret is changed.
+
+const NEW: &str = "a new secret for everybody";
+
+fn rotation(secret: &str) -> Event {
+    Event::Rotate { secret: Secret(secret.to_string()) }
+}
+
+impl Pair {
+    fn secrets(&self) -> [&str; 2] {
+        self.engines.each_ref().map(|engine| engine.secrets.current.0.as_str())
+    }
+
+    /// Has one side's secret changed while neither hears of the other, and lets time pass.
+    fn rotate_apart(&mut self, side: usize, secret: &str, ms: u64) {
+        self.is_silent = true;
+        self.events.push_back((side, rotation(secret)));
+        self.wait(ms);
+        assert!(self.links(0).is_empty() && self.links(1).is_empty());
+    }
+
+    fn meet(&mut self) {
+        self.is_silent = false;
+        self.wait(120_000);
+    }
+}
+
+#[test]
+fn a_new_secret_reaches_the_other_end_of_a_link_that_stays() {
+    let mut pair = Pair::new([Some("barn.lan"), None]);
+    pair.wait(1_000);
+    pair.events.push_back((1, rotation(NEW)));
+    pair.wait(1_000);
+    assert_eq!(pair.secrets(), [NEW; 2]);
+    assert_eq!((pair.links(0), pair.calls.len()), (vec![(LinkStage::Up, true)], 1));
+    assert!(pair.noted(0, "barn.lan brought the network's new secret"));
+}
+
+#[test]
+fn who_was_away_links_by_a_former_secret_and_is_given_the_new_one() {
+    let mut pair = Pair::new([Some("barn.lan"), None]);
+    pair.wait(1_000);
+    // Twice, so that the one that it still holds is not the last one before.
+    pair.rotate_apart(0, "one in between, for a short while", 30_000);
+    pair.rotate_apart(0, NEW, 30_000);
+    assert_eq!(pair.secrets(), [NEW, "the same"]);
+    pair.meet();
+    assert_eq!(pair.secrets(), [NEW; 2]);
+    assert_eq!(pair.links(0), [(LinkStage::Up, true)]);
+    assert!(pair.noted(0, "barn.lan proves itself by a former secret"), "{:?}", pair.notes);
+}
+
+#[test]
+fn when_its_time_is_over_a_former_secret_lets_nobody_in() {
+    let mut pair = Pair::new([Some("barn.lan"), None]);
+    pair.wait(1_000);
+    pair.engines[0].config.network.old_secret_for = std::time::Duration::from_secs(40);
+    pair.rotate_apart(0, NEW, 39_000);
+    assert!(!pair.noted(0, "not taken any more"));
+    pair.wait(2_000);
+    assert!(pair.noted(0, "a former secret of the network is not taken any more"));
+    pair.meet();
+    assert_eq!(pair.secrets(), [NEW, "the same"]);
+    assert!(pair.links(0).is_empty() && pair.noted(0, "reason=proof"), "{:?}", pair.notes);
+}
+
+#[test]
+fn of_two_new_secrets_made_apart_the_later_counts_on_both_sides() {
+    for later in [0, 1] {
+        let mut pair = Pair::new([Some("barn.lan"), None]);
+        pair.wait(1_000);
+        pair.rotate_apart(1 - later, "the earlier of the two new ones", 30_000);
+        pair.rotate_apart(later, NEW, 30_000);
+        pair.meet();
+        assert_eq!(pair.secrets(), [NEW; 2]);
+        assert_eq!(pair.links(0), [(LinkStage::Up, true)]);
+    }
+}
+
+#[test]
+fn what_can_be_no_secret_changes_nothing_and_ends_no_link() {
+    let mut pair = Pair::new([Some("barn.lan"), None]);
+    pair.wait(1_000);
+    let now_ms = at(pair.now_ms).wall.0;
+    let near = *pair.wires.keys().next().expect("they are linked");
+    for (made_ms, secret) in [
+        (now_ms + 120_000, "YSBzZWNyZXQgZnJvbSB0b21vcnJvdw=="),
+        (now_ms, "not base64"),
+        (now_ms, "c2hvcnQ="),
+        // Two lines.
+        (now_ms, "dHdvIGxpbmVzIG9mCmEgc2VjcmV0IHRoYXQgaXM="),
+        (0, "ZWFybGllciB0aGFuIGFueXRoaW5nIGVsc2U="),
+    ] {
+        pair.send(near, &format!("SECRET {made_ms} :{secret}"));
+    }
+    pair.send(near, "SECRET");
+    pair.wait(1_000);
+    assert_eq!(pair.secrets(), ["the same"; 2]);
+    assert_eq!(pair.links(0), [(LinkStage::Up, true)]);
 }

@@ -10,6 +10,7 @@ mod intake;
 mod passing;
 mod repair;
 mod routes;
+mod secret;
 mod servers;
 mod talk;
 mod users;
@@ -66,8 +67,14 @@ pub struct EventMessage {
     pub shape: &'static str,
 }
 
-const PEER_MESSAGES: &[&[PeerMessage]] =
-    &[greet::MESSAGES, routes::MESSAGES, repair::MESSAGES, ask::MESSAGES, passing::MESSAGES];
+const PEER_MESSAGES: &[&[PeerMessage]] = &[
+    greet::MESSAGES,
+    secret::MESSAGES,
+    routes::MESSAGES,
+    repair::MESSAGES,
+    ask::MESSAGES,
+    passing::MESSAGES,
+];
 
 const EVENT_MESSAGES: &[&[EventMessage]] =
     &[servers::MESSAGES, users::MESSAGES, channels::MESSAGES, bans::MESSAGES, talk::MESSAGES];

@@ -97,7 +97,8 @@ fn pong(engine: &mut Engine, conn: ConnId, message: &Message) {
     if is_noticeable(ahead_ms) && !is_noticeable(before_ms) {
         let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
         let apart_ms = ahead_ms.unsigned_abs();
-        let text = format!("the clock of {label} is {apart_ms} ms {way} ours: set them by the same time source");
+        let text =
+            format!("the clock of {label} is {apart_ms} ms {way} ours: set them by the same time source");
         engine.note(log::Level::Warn, Topic::Link, text);
     }
 }

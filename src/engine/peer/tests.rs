@@ -3,8 +3,8 @@
 use super::*;
 use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
-    BanFact, BanKind, Durable, Item, MaskFact, MemberFact, Message as Said, Network, ServerFact, Setting,
-    StatusFact, Target, Topic, UserFact, Verb, edit_of,
+    BanFact, BanKind, ClientDoor, Durable, Item, MaskFact, MemberFact, Message as Said, Network, ServerFact,
+    Setting, StatusFact, Target, Topic, UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -43,6 +43,10 @@ fn edits() -> Vec<Edit> {
             version: "folkmoot-0.1".into(),
             pin: "sha256:00".into(),
             clients_max: 9,
+            doors: vec![
+                ClientDoor { host: "10.0.0.5".into(), port: 6667, secure: false },
+                ClientDoor { host: "fd00::5".into(), port: 6697, secure: true },
+            ],
             started: Timestamp(4),
         }),
         Edit::Goodbye { reason: "".into() },

@@ -45,7 +45,8 @@ impl Havoc {
             self.mend(network, part);
         }
         let fault = *self.dice.pick(&Fault::ALL).expect("there are some");
-        let lasts = Duration::from_millis(200 << self.dice.below(9)) + Duration::from_millis(self.dice.below(5000));
+        let lasts =
+            Duration::from_millis(200 << self.dice.below(9)) + Duration::from_millis(self.dice.below(5000));
         match self.dice.below(10) {
             0 => {
                 let server = self.dice.below(self.servers.len() as u64) as usize;

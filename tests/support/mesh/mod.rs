@@ -35,7 +35,8 @@ impl Mesh {
             observer.register(&nick("observer", number));
             observers.push(observer);
         }
-        let arrive = |(number, door): (usize, &SocketAddr)| Talker::arrive(*door, &nick("talker", number), every);
+        let arrive =
+            |(number, door): (usize, &SocketAddr)| Talker::arrive(*door, &nick("talker", number), every);
         let talkers = doors.iter().enumerate().map(arrive).collect();
         let mut mesh = Mesh { talkers, observers, servers };
         mesh.everyone_sees_all();
@@ -107,7 +108,8 @@ impl Mesh {
         let tales: Vec<Tale> = self.talkers.iter().map(Talker::tale).collect();
         let mut lost = Vec::new();
         for (hearer, tale) in tales.iter().enumerate() {
-            for (speaker, talker) in self.talkers.iter().enumerate().filter(|(speaker, _)| *speaker != hearer) {
+            for (speaker, talker) in self.talkers.iter().enumerate().filter(|(speaker, _)| *speaker != hearer)
+            {
                 let numbers = tale.heard.get(&talker.nick).map_or(&[][..], Vec::as_slice);
                 let last = numbers.last().copied().unwrap_or(0);
                 let heard: BTreeSet<usize> = numbers.iter().copied().collect();
@@ -123,7 +125,10 @@ impl Mesh {
         let tales: Vec<Tale> = self.talkers.iter().map(Talker::tale).collect();
         let others = |speaker: usize| (0..tales.len()).filter(move |hearer| *hearer != speaker);
         let of = |(speaker, tale): (usize, &Tale)| {
-            let lines = tale.said.iter().flat_map(move |at| others(speaker).map(move |hearer| (hearer, speaker, *at)));
+            let lines = tale
+                .said
+                .iter()
+                .flat_map(move |at| others(speaker).map(move |hearer| (hearer, speaker, *at)));
             lines.collect::<Vec<_>>()
         };
         tales.iter().enumerate().flat_map(of).collect()

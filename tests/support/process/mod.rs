@@ -159,6 +159,12 @@ impl Server {
         self.settings.as_ref().is_some_and(|settings| settings["server"].get("password").is_some())
     }
 
+    /// These settings and nothing else, for a server that would run without any.
+    pub fn set_all(&mut self, settings: &str) {
+        self.settings =
+            Some(settings.parse().unwrap_or_else(|fault| panic!("{settings} is no TOML: {fault}")));
+    }
+
     /// Takes a whole table out of the settings.
     pub fn unset(&mut self, table: &str) {
         self.settings.as_mut().expect("it has settings").remove(table);

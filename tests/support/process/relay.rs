@@ -37,7 +37,8 @@ impl Relay {
     pub fn to(target: SocketAddr) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let cable = Cable { target, is_whole: true, is_wanted: true, pace: Pace::default(), ends: Vec::new() };
+        let cable =
+            Cable { target, is_whole: true, is_wanted: true, pace: Pace::default(), ends: Vec::new() };
         let cable = Arc::new(Mutex::new(cable));
         let own = cable.clone();
         std::thread::spawn(move || {
@@ -113,8 +114,7 @@ fn put_through(shared: &Arc<Mutex<Cable>>, caller: TcpStream) -> io::Result<()> 
         socket.set_nodelay(true)?;
         cable.ends.push(socket.try_clone()?);
     }
-    for (from, to) in
-        [(caller.try_clone()?, called.try_clone()?), (called.try_clone()?, caller.try_clone()?)]
+    for (from, to) in [(caller.try_clone()?, called.try_clone()?), (called.try_clone()?, caller.try_clone()?)]
     {
         let (pieces, arriving) = sync_channel(PIECES_MAX);
         let own = shared.clone();
@@ -133,7 +133,8 @@ fn take_in(cable: &Mutex<Cable>, mut from: TcpStream, pieces: &SyncSender<Piece>
         && count > 0
     {
         let pace = cable.lock().unwrap().pace;
-        let busy = pace.bytes_per_second.map_or(Duration::ZERO, |rate| Duration::from_secs(count as u64) / rate);
+        let busy =
+            pace.bytes_per_second.map_or(Duration::ZERO, |rate| Duration::from_secs(count as u64) / rate);
         if pieces.send((bytes[..count].to_vec(), Instant::now() + pace.delay, busy)).is_err() {
             break;
         }
