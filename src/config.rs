@@ -58,8 +58,6 @@ impl Config {
         keep.field("discovery.port", &mut self.discovery.port, &running.discovery.port);
         keep.field("discovery.mdns", &mut self.discovery.mdns, &running.discovery.mdns);
         keep.field("discovery.compat_port", &mut self.discovery.compat_port, &running.discovery.compat_port);
-        keep.field("limits.events_kept", &mut self.limits.events_kept, &running.limits.events_kept);
-        keep.field("limits.messages_kept", &mut self.limits.messages_kept, &running.limits.messages_kept);
         kept
     }
 }

@@ -22,10 +22,30 @@ pub enum Defect {
     EarlierRunIsMine,
     /// Nobody is told of a kick that another server did.
     KickUntold,
+    /// Facts of a snapshot are merged one by one, as they come.
+    MergedInParts,
+    /// Facts of a snapshot are shown as they come, and merged when all of them have.
+    ShownEarly,
+    /// What was superseded before it came counts when it comes.
+    EarlyForgotten,
+    /// What an event replaces is not replaced where the event itself has been superseded before it came.
+    DeadReplacesNothing,
+    /// Events that are not kept any more are left out of an answer, instead of sending a snapshot.
+    TrimmedLogSuffices,
+    /// Who goes makes room for another user of the same id.
+    UserIdReused,
+    /// A server that starts again goes on with the epoch that it had, and begins to count from 1.
+    EpochReused,
+    /// A server that is known in a later run than its own takes no notice.
+    LaterRunIgnored,
+    /// A clock starts with the time on the wall, whatever it had shown before.
+    ClockFallsBack,
+    /// A status that was given to somebody counts for whatever join of theirs.
+    StatusForAnyJoin,
 }
 
 impl Defect {
-    pub const ALL: [Defect; 9] = [
+    pub const ALL: [Defect; 19] = [
         Defect::LatestArrivalWins,
         Defect::OverIgnored,
         Defect::MergeKeepsTheDead,
@@ -35,6 +55,16 @@ impl Defect {
         Defect::ToldTwice,
         Defect::EarlierRunIsMine,
         Defect::KickUntold,
+        Defect::MergedInParts,
+        Defect::ShownEarly,
+        Defect::EarlyForgotten,
+        Defect::DeadReplacesNothing,
+        Defect::TrimmedLogSuffices,
+        Defect::UserIdReused,
+        Defect::EpochReused,
+        Defect::LaterRunIgnored,
+        Defect::ClockFallsBack,
+        Defect::StatusForAnyJoin,
     ];
 }
 

@@ -7,9 +7,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::wire::time::Timestamp;
+
 const LOCK: &str = "lock";
 const EPOCH: &str = "epoch";
 const CLOCK: &str = "clock";
+
+/// The first second of 2026, before which no server of this kind has run.
+const FIRST_EPOCH_S: u64 = 1_767_225_600;
 
 /// A data directory that is ours until this is dropped.
 #[derive(Debug)]
@@ -62,8 +67,12 @@ impl DataDirectory {
     }
 
     /// The epoch of the start that comes now: above all before it, and kept before it is used.
-    pub fn next_epoch(&self) -> Result<u32, String> {
-        let before: u32 = self.number(EPOCH)?.unwrap_or(0);
+    ///
+    /// A new directory begins with the time: should the one before it have been lost, its epochs were lower, and
+    /// nobody can take this run for one of those, which others may remember.
+    pub fn next_epoch(&self, now: Timestamp) -> Result<u32, String> {
+        let seconds = now.seconds().saturating_sub(FIRST_EPOCH_S);
+        let before: u32 = self.number(EPOCH)?.unwrap_or(u32::try_from(seconds).unwrap_or(0));
         let epoch =
             before.checked_add(1).ok_or("this server has started too often: its epochs are used up")?;
         self.keep_epoch(epoch)?;
@@ -200,16 +209,28 @@ pub(crate) mod tests {
     #[test]
     fn each_start_has_a_higher_epoch_than_all_before() {
         let scratch = Scratch::new("data-epoch");
+        let long_ago = Timestamp(0);
         for epoch in 1..=3 {
             let data = DataDirectory::open(&scratch.0).unwrap();
             assert_eq!(data.was_used(), epoch > 1);
-            assert_eq!(data.next_epoch().unwrap(), epoch);
+            assert_eq!(data.next_epoch(long_ago).unwrap(), epoch);
         }
         let data = DataDirectory::open(&scratch.0).unwrap();
         data.keep_epoch(40).unwrap();
-        assert_eq!(data.next_epoch().unwrap(), 41);
+        assert_eq!(data.next_epoch(long_ago).unwrap(), 41);
         data.write(EPOCH, "?").unwrap();
-        assert!(data.next_epoch().unwrap_err().contains("restore it"));
+        assert!(data.next_epoch(long_ago).unwrap_err().contains("restore it"));
+    }
+
+    #[test]
+    fn a_directory_made_anew_begins_above_all_runs_of_the_one_before() {
+        let scratch = Scratch::new("data-epoch-anew");
+        let at = |s: u64| Timestamp((FIRST_EPOCH_S + s) * 1_000);
+        let before = DataDirectory::open(&scratch.0).unwrap();
+        assert_eq!(before.next_epoch(at(1_000)).unwrap(), 1_001);
+        assert_eq!(before.next_epoch(at(1_500)).unwrap(), 1_002);
+        before.remove(EPOCH);
+        assert_eq!(before.next_epoch(at(2_000)).unwrap(), 2_001);
     }
 
     #[test]

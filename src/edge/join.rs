@@ -276,7 +276,7 @@ mod tests {
         let (hall, served) = serve(&scratch, 1);
         let barn = DataDirectory::open(&scratch.0.join("barn")).unwrap();
         drop(SecretBook::load(&Config::default(), &barn, 0).unwrap());
-        barn.next_epoch().unwrap();
+        barn.next_epoch(identity::wall_clock()).unwrap();
         let code = invite(hall.path()).unwrap().to_string();
         let fault = join(&defaults(), &barn, &code).unwrap_err();
         assert!(fault.contains("has a network of its own already"), "{fault}");
@@ -293,7 +293,7 @@ mod tests {
         let code = invite(hall.path()).unwrap().to_string();
         let barn = DataDirectory::open(&scratch.0.join("barn")).unwrap();
         join(&defaults(), &barn, &code).unwrap();
-        barn.next_epoch().unwrap();
+        barn.next_epoch(identity::wall_clock()).unwrap();
         let settings = Source { file: None, data: Some(barn.path().to_path_buf()) }.read().unwrap();
         let said = join(&settings, &barn, &code).unwrap();
         assert!(said.starts_with("a member of the network Moot already"), "{said}");

@@ -1,5 +1,6 @@
 //! The rules: events in, effects out. Pure: the same events at the same times have the same effects.
 
+mod audit;
 mod banish;
 mod cap;
 mod command;
@@ -36,6 +37,7 @@ mod wanted;
 mod whowas;
 mod write;
 
+pub use audit::{Audit, Load};
 pub use effect::{Effect, Secret, Topic};
 pub use event::{AskId, Beacon, ClientDoor, ConnId, Event, Origin, Pin, Situation, Traffic};
 pub use keep::{GENERATION, Row, Stored, Table};
@@ -45,6 +47,7 @@ pub use secret::{Former, Secrets};
 use std::collections::BTreeMap;
 
 use crate::config::Config;
+use crate::defect::{Defect, is_planted};
 use crate::wire::base36;
 use crate::wire::line::{LineFault, Lines};
 use crate::wire::message::{Message, cut};
@@ -142,7 +145,18 @@ impl Engine {
     }
 
     /// A server with what it had on disk, unless that makes no sense to this version.
-    pub fn restored(config: Config, identity: Identity, stored: &Stored, now: Now) -> Result<Engine, String> {
+    pub fn restored(
+        config: Config,
+        mut identity: Identity,
+        stored: &Stored,
+        now: Now,
+    ) -> Result<Engine, String> {
+        if is_planted(Defect::EpochReused) {
+            identity.epoch = 1;
+        }
+        if is_planted(Defect::ClockFallsBack) {
+            identity.clock_floor_ms = 0;
+        }
         let mut dice = Dice::new(identity.seed);
         let facts = stored.facts()?;
         let mut clock = Clock::new(identity.sid, identity.clock_floor_ms);
@@ -469,6 +483,7 @@ impl Engine {
         let before = std::mem::replace(&mut self.config, config);
         self.tell_isupport(&isupport::changes(&before, &self.config));
         self.know_fixed_places();
+        self.network.keep_at_most(self.config.limits.events_kept, self.config.limits.messages_kept);
         self.reintroduce();
         (!kept.is_empty()).then(|| kept.join(", "))
     }

@@ -47,6 +47,20 @@ impl Disk {
         }
     }
 
+    /// A disk that is used for the first time.
+    pub fn of(generation: u32) -> Disk {
+        let mut disk = Disk::default();
+        disk.lose(generation);
+        disk
+    }
+
+    /// An empty disk takes its place. As the program does it, a store that is made anew begins in a generation
+    /// above all that the one before can have come to.
+    pub fn lose(&mut self, generation: u32) {
+        *self = Disk::default();
+        self.rows.insert((Table::State, GENERATION.to_string()), generation.to_string());
+    }
+
     /// The server that used it ends well.
     pub fn close(&mut self) {
         self.sync(u64::MAX);

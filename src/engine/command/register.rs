@@ -1,6 +1,7 @@
 //! CAP, PASS, NICK, USER, PING, PONG and QUIT: how a connection becomes a user, and stops being one.
 
 use super::{Command, Who};
+use crate::defect::{Defect, is_planted};
 use crate::engine::cap::{Cap, Caps};
 use crate::engine::effect::Topic;
 use crate::engine::elsewhere::ANSWER_WITHIN_MS;
@@ -299,6 +300,11 @@ fn claim(turn: &mut Turn, nick: &Nick, username: &str, address: &str) -> Result<
 fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realname: String) {
     let engine = &mut *turn.engine;
     engine.users_made += 1;
+    if is_planted(Defect::UserIdReused) {
+        let is_taken =
+            |number: &u64| engine.sessions.of_user(UserId::numbered(engine.identity.sid, *number)).is_some();
+        engine.users_made = (1..).find(|number| !is_taken(number)).expect("there are more ids than sessions");
+    }
     let user = UserId::numbered(engine.identity.sid, engine.users_made);
     engine.sessions.register(turn.conn, user);
     let session = turn.session();

@@ -101,7 +101,9 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
 
     /// Takes the next event of its origin and answers with the keys whose facts are not what they were.
     pub fn apply(&mut self, mut write: Write<K, V>) -> Vec<K> {
-        if is_planted(Defect::OverIgnored) {
+        if is_planted(Defect::OverIgnored)
+            || (is_planted(Defect::DeadReplacesNothing) && self.early.contains(&write.dot))
+        {
             write.over.clear();
         }
         assert!(self.seen.is_next(write.dot), "the caller takes events in sequence only");
@@ -118,6 +120,9 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
         let mut changed = self.remove_where(&write.key, over);
         let seen = &self.seen;
         self.early.extend(write.over.iter().copied().filter(|dot| !seen.covers(*dot)));
+        if is_planted(Defect::EarlyForgotten) {
+            self.early.clear();
+        }
         // Dead on arrival: somebody who had seen it wrote over it, and their news came first.
         let superseded = self.early.remove(&write.dot);
         if let Some(value) = write.value

@@ -87,6 +87,10 @@ impl Durable {
         &self.recent
     }
 
+    pub fn keep_events(&mut self, events_kept: usize) {
+        self.recent.keep(events_kept);
+    }
+
     /// Takes the next event of its origin and answers with the keys whose facts are not what they were.
     pub fn apply(&mut self, change: &Arc<Change>) -> Vec<Key> {
         let key = fact_of(change).map(|(key, _)| key);

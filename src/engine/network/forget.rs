@@ -33,10 +33,33 @@ impl Network {
         *heard = stamp.max(*heard);
     }
 
+    /// Whether somebody is on a channel by this very join, in the present run of their server.
+    fn holds(&self, channel: &Folded, user: UserId, joined: Stamp) -> bool {
+        let fact = self.facts.get(&Key::Member(channel.clone(), user));
+        fact.is_some_and(|fact| {
+            let is_it = matches!(&fact.value, Value::Member(member) if member.joined == joined);
+            is_it && self.facts.seen().epoch(user.server()) == Some(fact.dot.origin.epoch)
+        })
+    }
+
     /// Whether a join has ended: its server has spoken since, and it does not hold any more.
     pub(super) fn is_over(&self, channel: &Folded, user: UserId, joined: Stamp) -> bool {
-        let holds = self.member_fact(channel, user).is_some_and(|member| member.joined == joined);
-        !holds && self.heard.get(&user.server()).is_some_and(|heard| *heard > joined)
+        !self.holds(channel, user, joined)
+            && self.heard.get(&user.server()).is_some_and(|heard| *heard > joined)
+    }
+
+    /// Whether a fact can mean anything here. Those that cannot are forgotten, on one server sooner than on another.
+    pub fn may_show(&self, key: &Key, fact: &Fact<Value>) -> bool {
+        match (key, &fact.value) {
+            (Key::Server(_) | Key::User(_) | Key::Member(..), _) => {
+                // What a server says of itself and its users ends with its run.
+                self.facts.seen().epoch(fact.dot.origin.server) == Some(fact.dot.origin.epoch)
+            }
+            (Key::Status(channel, _, user, _), Value::Status(status)) => {
+                self.holds(channel, *user, status.joined)
+            }
+            _ => true,
+        }
     }
 
     /// Drops what was given to joins of somebody under one birth of a channel that are over.

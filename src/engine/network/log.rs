@@ -30,6 +30,24 @@ impl Log {
         }
     }
 
+    /// Keeps so many of each origin from now on.
+    pub fn keep(&mut self, per_origin_max: usize) {
+        self.per_origin_max = per_origin_max;
+        for kept in self.kept.values_mut() {
+            kept.drain(..kept.len().saturating_sub(per_origin_max));
+        }
+    }
+
+    /// The most that is here of one origin.
+    pub fn longest(&self) -> usize {
+        self.kept.values().map(VecDeque::len).max().unwrap_or(0)
+    }
+
+    /// Everything that is here, origin by origin.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Change>> {
+        self.kept.values().flatten()
+    }
+
     /// The oldest event of an origin that is still here.
     pub fn floor(&self, origin: Origin) -> Option<u64> {
         Some(self.kept.get(&origin)?.front()?.dot.seq)

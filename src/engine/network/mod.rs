@@ -29,7 +29,8 @@ pub use server::{ClientDoor, Reach, Server, ServerFact, Standing};
 pub use talk::{Message, Talk, Target, Verb};
 pub use user::{User, UserFact};
 
-use super::merge::{Answer, Dot, Facts, Origin, Stamp, Stream, Vector, Write};
+use super::merge::{Answer, Dot, Fact, Facts, Origin, Stamp, Stream, Vector, Write};
+use crate::defect::{Defect, is_planted};
 use crate::wire::fold::{Folded, fold};
 use crate::wire::names::{Nick, ServerId, UserId};
 use forget::Barren;
@@ -91,6 +92,13 @@ impl Network {
         }
     }
 
+    /// The same from now on, for a network that runs.
+    pub fn keep_at_most(&mut self, events_kept: usize, messages_kept: usize) {
+        self.recent.keep(events_kept);
+        self.durable.keep_events(events_kept);
+        self.talk.keep(messages_kept);
+    }
+
     /// Takes the next change of its origin and stream; the only way that anything changes.
     pub fn apply(&mut self, change: &Arc<Change>) -> Vec<News> {
         let writer = change.dot.origin.server;
@@ -123,7 +131,7 @@ impl Network {
         let mut missed = Vec::new();
         for (origin, tip) in self.said(stream).beyond(asked).iter() {
             let first = asked.tip(origin) + 1;
-            if !recent.holds(origin, first, tip) {
+            if !recent.holds(origin, first, tip) && !is_planted(Defect::TrimmedLogSuffices) {
                 return None;
             }
             missed.extend(recent.range(origin, first, tip).cloned());
@@ -252,6 +260,14 @@ impl Network {
         }
     }
 
+    /// What an origin says of itself and of those who are its own, which nobody else can supersede.
+    pub fn own_dots(&self, origin: Origin) -> impl Iterator<Item = Dot> {
+        let is_own = move |(key, fact): &(&Key, &Fact<Value>)| {
+            fact.dot.origin == origin && matches!(key, Key::Server(_) | Key::User(_) | Key::Member(..))
+        };
+        self.facts.iter().filter(is_own).map(|(_, fact)| fact.dot)
+    }
+
     /// Every user of a server of whom there is a fact.
     fn user_keys(&self, server: ServerId) -> Vec<UserId> {
         let (first, last) = UserId::range_of(server);
@@ -267,12 +283,21 @@ impl Network {
         if stream == Stream::Durable { self.durable.kept() } else { &self.facts }
     }
 
+    /// The facts of a stream that count here, whether or not others may be told of them already.
+    pub fn in_force(&self, stream: Stream) -> &Facts<Key, Value> {
+        if stream == Stream::Durable { self.durable.facts() } else { &self.facts }
+    }
+
     pub fn bans(&self) -> &Bans {
         &self.bans
     }
 
     pub fn talk(&self) -> &Talk {
         &self.talk
+    }
+
+    pub fn recent(&self) -> &Log {
+        &self.recent
     }
 
     pub fn seen(&self, stream: Stream) -> &Vector {
@@ -377,14 +402,14 @@ impl Network {
 
     /// A digest of how far every origin has been heard.
     pub fn seen_hash(&self) -> u64 {
-        let mut digest = Digest(0xcbf2_9ce4_8422_2325);
+        let mut digest = Digest::default();
         digest.add(&(self.facts.seen(), self.durable.facts().seen(), self.talk.seen()));
         digest.0
     }
 
     /// A digest of everything users see, equal on servers that have heard the same.
     pub fn view_hash(&self) -> u64 {
-        let mut digest = Digest(0xcbf2_9ce4_8422_2325);
+        let mut digest = Digest::default();
         for server in self.servers() {
             digest.add(server);
         }
@@ -402,12 +427,42 @@ impl Network {
         }
         digest.0
     }
+
+    /// A digest of everything that is computed from facts, shown or not: equal on servers that have heard the
+    /// same and to whom each server counts as much.
+    pub fn meaning_hash(&self) -> u64 {
+        let mut digest = Digest::default();
+        digest.add(&self.servers);
+        let counts = |user: &&User| user.standing != Standing::Forgotten;
+        for user in self.users.values().filter(counts) {
+            digest.add(user);
+        }
+        for (name, channel) in &self.channels {
+            digest.add(&(name, channel));
+        }
+        for (kind, mask, ban) in self.bans.iter() {
+            digest.add(&(kind, mask, &ban.fact));
+        }
+        digest.0
+    }
 }
 
-/// FNV-1a over what things print as for debugging: slow, but nothing can be forgotten.
-struct Digest(u64);
+/// FNV-1a over what things print as for debugging: slow, but nothing can be forgotten; or over bytes.
+pub struct Digest(pub u64);
+
+impl Default for Digest {
+    fn default() -> Digest {
+        Digest(0xcbf2_9ce4_8422_2325)
+    }
+}
 
 impl Digest {
+    pub fn add_bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
     fn add(&mut self, thing: &impl std::fmt::Debug) {
         std::fmt::Write::write_fmt(self, format_args!("{thing:?}\n")).expect("a digest takes any text");
     }
@@ -415,9 +470,7 @@ impl Digest {
 
 impl std::fmt::Write for Digest {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.add_bytes(text.as_bytes());
         Ok(())
     }
 }

@@ -88,6 +88,14 @@ impl Talk {
         }
     }
 
+    pub(super) fn keep(&mut self, per_origin_max: usize) {
+        self.log.keep(per_origin_max);
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// What is here of an origin's messages from `first` to `last`, oldest first.
     pub fn range(&self, origin: Origin, first: u64, last: u64) -> impl Iterator<Item = &Arc<Change>> {
         self.log.range(origin, first, last)

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
+use crate::engine::audit::Load;
 use crate::engine::event::ConnId;
-use crate::engine::merge::{Origin, Stream};
+use crate::engine::merge::{Answer, Origin, Stream, Vector};
 use crate::engine::network::{Change, News};
 
 /// How many early events of one origin and stream are kept; the rest is pulled again.
@@ -35,6 +36,17 @@ pub(super) struct Gap {
 }
 
 impl Intake {
+    /// How much waits, and how much may.
+    pub fn loads(&self) -> Vec<Load> {
+        let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+        let waiting = longest(&mut self.waiting.values().map(BTreeMap::len));
+        let passed = longest(&mut self.passed.values().map(BTreeSet::len));
+        vec![
+            Load { what: "early events of one origin", count: waiting, most: WAITING_MAX },
+            Load { what: "passing messages remembered of one origin", count: passed, most: PASSING_WINDOW },
+        ]
+    }
+
     /// Whether a passing message is new; one that is older than the window counts as heard.
     pub fn is_new_passing(&mut self, origin: Origin, number: u64) -> bool {
         let heard = self.passed.entry(origin).or_default();
@@ -52,9 +64,14 @@ impl Engine {
     /// Takes an event from a link: now if it is the next of its origin, later if it is early.
     pub(super) fn receive(&mut self, conn: ConnId, change: Change) {
         let dot = change.dot;
+        let named = change.over.iter().chain([&dot]).map(|dot| (dot.origin, dot.seq));
+        if self.is_outrun(named.collect::<Vec<_>>(), dot.stream) {
+            return;
+        }
         let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
         if let Some(staged) = link.pulls.get_mut(&dot.stream).and_then(|pull| pull.staged.as_mut()) {
-            return super::stage(staged, &change);
+            super::stage(staged, &change);
+            return self.take_staged_early(&change);
         }
         link.known.of_mut(dot.stream).raise(dot.origin, dot.seq);
         // Whoever has a message has what its writer had said before.
@@ -73,6 +90,21 @@ impl Engine {
         if self.intake.waiting.contains_key(&(dot.origin, dot.stream)) {
             self.pull();
         }
+    }
+
+    /// Faults that can be planted: what is staged is not to be seen before all of it has come.
+    fn take_staged_early(&mut self, change: &Change) {
+        if !is_planted(Defect::ShownEarly) && !is_planted(Defect::MergedInParts) {
+            return;
+        }
+        let alive = self.network.facts(change.dot.stream).iter().map(|(_, fact)| fact.dot).collect();
+        let mut part = Answer { facts: vec![], alive, early: BTreeSet::new(), seen: Vector::default() };
+        super::stage(&mut part, change);
+        if is_planted(Defect::MergedInParts) {
+            part.seen.raise(change.dot.origin, change.dot.seq);
+        }
+        let news = self.network.merge(change.dot.stream, part);
+        self.tell(news);
     }
 
     /// Takes what has become the next of its origin. A message goes before the origin's next fact if

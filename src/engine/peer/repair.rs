@@ -278,13 +278,8 @@ fn have(engine: &mut Engine, conn: ConnId, message: &Message) {
     let (Some(stream), Some(vector)) = (read_stream(message.params[0]), vector) else {
         return engine.note_senseless(conn, "HAVE");
     };
-    let own = engine.origin_of(stream);
-    if vector.tip(own) > engine.network.seen(stream).tip(own) {
-        // More than this run has ever said: it was another run of the same number.
-        match stream {
-            Stream::Session | Stream::Message => return engine.renew_epoch(own.epoch),
-            Stream::Durable => engine.renew_generation(own.epoch, true),
-        }
+    if engine.is_outrun(vector.iter(), stream) {
+        return;
     }
     let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
     link.known.of_mut(stream).join(&vector);
@@ -400,9 +395,16 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
             link.known.of_mut(stream).join(&seen);
             let Some(pull) = link.pulls.remove(&stream) else { return engine.note_senseless(conn, "DONE") };
             if let Some(mut answer) = pull.staged {
+                let superseded = answer.early.iter().map(|dot| (dot.origin, dot.seq));
+                let heard: Vec<_> = seen.iter().chain(superseded).collect();
+                if engine.is_outrun(heard, stream) {
+                    return;
+                }
                 answer.seen = seen;
                 answer.facts.iter().for_each(|(_, fact)| engine.clock.observe(fact.stamp));
                 if stream == Stream::Session {
+                    // Nobody knows better who is here.
+                    answer.alive.extend(engine.network.own_dots(engine.origin()));
                     engine.prepare_for_merge(conn);
                 }
                 let news = engine.network.merge(stream, answer);

@@ -60,7 +60,10 @@ fn routes(engine: &mut Engine, conn: ConnId, message: &Message) {
     let Some((server, route)) = read_route(message) else { return engine.note_senseless(conn, "ROUTES") };
     if server == engine.identity.sid {
         // What we said of ourselves before a restart, or what another says in our name: ours is newer.
-        if route.epoch >= engine.identity.epoch && route.number > engine.route_number {
+        if route.epoch > engine.identity.epoch && route.epoch < u32::MAX {
+            return engine.renew_epoch(route.epoch);
+        }
+        if route.epoch == engine.identity.epoch && route.number > engine.route_number {
             engine.route_number = route.number;
             engine.publish_route();
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Before, Cause, Touched};
+use crate::defect::{Defect, is_planted};
 use crate::engine::merge::Stamp;
 use crate::engine::network::change::{Key, Value};
 use crate::engine::network::channel::{Channel, Item, Member, MemberFact, Setting};
@@ -185,7 +186,9 @@ impl Network {
         let from_join = if member.birth == birth { member.status } else { Letters::NONE };
         let (first, last) = status_keys(name, birth, user);
         self.facts.range(&first, &last).fold(from_join, |status, (key, fact)| match (key, &fact.value) {
-            (Key::Status(.., letter), Value::Status(given)) if given.joined == member.joined => {
+            (Key::Status(.., letter), Value::Status(given))
+                if given.joined == member.joined || is_planted(Defect::StatusForAnyJoin) =>
+            {
                 status.set(*letter, given.on)
             }
             _ => status,

@@ -63,10 +63,10 @@ impl Network {
     /// What is said of a user who is still there.
     fn living(&self, id: UserId) -> Option<(UserFact, Standing)> {
         let server = self.servers.get(&id.server())?;
-        let fact = self.facts.get(&Key::User(id))?;
+        let facts = self.facts.siblings(&Key::User(id)).iter();
+        let fact = facts.rev().find(|fact| fact.dot.origin.epoch == server.epoch)?;
         let Value::User(user) = &fact.value else { return None };
-        let current = fact.dot.origin.epoch == server.epoch;
-        current.then(|| (user.clone(), self.standing(id.server())))
+        Some((user.clone(), self.standing(id.server())))
     }
 
     pub(super) fn refresh_users(&mut self, touched: &mut Touched) -> Before {

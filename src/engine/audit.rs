@@ -1,0 +1,117 @@
+//! What a server can be held to: that it agrees with all who have heard the same, and that nothing piles up in it.
+
+use super::Engine;
+use super::merge::{Dot, Fact, Stream, Vector};
+use super::network::{Digest, Edit, Key, Reach, Standing, Value};
+use crate::wire::names::ServerId;
+
+/// What must be equal on any two servers at any two moments, if they had heard the same by then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// A digest of how far each origin's facts have been heard.
+    pub heard_hash: u64,
+    /// A digest of the facts that count and of those known to be superseded before they came.
+    pub facts_hash: u64,
+    /// How much each server's users count here: what is seen is decided by this and by what was heard.
+    pub standings_hash: u64,
+}
+
+/// How much of something there is, and how much there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub what: &'static str,
+    pub count: usize,
+    pub most: usize,
+}
+
+impl Engine {
+    /// Cheap enough to be asked for after every step of a test.
+    pub fn audit(&self) -> Audit {
+        let (mut heard_digest, mut facts_digest) = (Digest::default(), Digest::default());
+        let mut standings = Digest::default();
+        for stream in Stream::OF_FACTS {
+            digest_vector(&mut heard_digest, self.network.seen(stream), stream);
+            for (_, fact) in self.facts_that_may_show(stream) {
+                digest_dot(&mut facts_digest, fact.dot);
+                facts_digest.add_bytes(&fact.stamp.number().to_be_bytes());
+            }
+            self.network.in_force(stream).early().iter().for_each(|dot| digest_dot(&mut facts_digest, *dot));
+        }
+        // Who was never in reach counts as suspended.
+        let told = |reach: Reach| reach.standing() != Standing::Suspended;
+        for (server, reach) in self.network.reaches().filter(|(_, reach)| told(*reach)) {
+            digest_server(&mut standings, server);
+            standings.add_bytes(&[u8::from(reach.standing() == Standing::Present)]);
+        }
+        Audit { heard_hash: heard_digest.0, facts_hash: facts_digest.0, standings_hash: standings.0 }
+    }
+
+    /// How far each origin has been heard, by stream: `7FA.2`, and a number that only rises.
+    pub fn heard(&self) -> [Vec<(String, u64)>; 3] {
+        Stream::ALL.map(|stream| {
+            let tips = self.network.seen(stream).iter();
+            tips.map(|(origin, tip)| (origin.to_string(), tip)).collect()
+        })
+    }
+
+    /// A digest of all that is computed from facts and standings, shown or not.
+    pub fn meaning_hash(&self) -> u64 {
+        self.network.meaning_hash()
+    }
+
+    /// One line for each fact that counts, for people who look for the difference between two servers.
+    pub fn facts_shown(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for stream in Stream::OF_FACTS {
+            let facts = self.facts_that_may_show(stream);
+            lines.extend(
+                facts.map(|(key, fact)| format!("{} {} {key:?} {:?}", fact.dot, fact.stamp, fact.value)),
+            );
+            let early = self.network.in_force(stream).early().iter();
+            lines.extend(early.map(|dot| format!("{dot} is superseded")));
+        }
+        lines
+    }
+
+    fn facts_that_may_show(&self, stream: Stream) -> impl Iterator<Item = (&Key, &Fact<Value>)> {
+        self.network.in_force(stream).iter().filter(|(key, fact)| self.network.may_show(key, fact))
+    }
+
+    /// The messages that are here for whoever missed them: which, and their texts.
+    pub fn messages(&self) -> impl Iterator<Item = (String, &str)> {
+        self.network.talk().log().iter().filter_map(|change| match &change.edit {
+            Edit::Message(message) => Some((change.dot.to_string(), message.text.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Everything that is bounded.
+    pub fn loads(&self) -> Vec<Load> {
+        let limits = &self.config.limits;
+        let load = |what, count, most| Load { what, count, most };
+        let mut loads = vec![
+            load("events kept of one origin", self.network.recent().longest(), limits.events_kept),
+            load("messages kept of one origin", self.network.talk().log().longest(), limits.messages_kept),
+            load("lines left over from a step", self.outgoing.len() + self.effects.len(), 0),
+        ];
+        loads.extend(self.intake.loads());
+        loads
+    }
+}
+
+fn digest_vector(digest: &mut Digest, vector: &Vector, stream: Stream) {
+    for (origin, seq) in vector.iter() {
+        digest_dot(digest, Dot { origin, stream, seq });
+    }
+}
+
+fn digest_dot(digest: &mut Digest, dot: Dot) {
+    digest_server(digest, dot.origin.server);
+    digest.add_bytes(&[dot.stream.letter() as u8]);
+    digest.add_bytes(&dot.origin.epoch.to_be_bytes());
+    digest.add_bytes(&dot.seq.to_be_bytes());
+}
+
+fn digest_server(digest: &mut Digest, server: ServerId) {
+    digest.add_bytes(server.as_str().as_bytes());
+}

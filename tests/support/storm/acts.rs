@@ -1,0 +1,270 @@
+//! What happens in a storm: to servers, to cables, and among people.
+
+use super::shadow::Shadow;
+use super::wires::Cable;
+use super::world::OPERATOR;
+use super::{Client, Storm};
+
+const CHANNELS: &[&str] = &["#green", "#red", "#Blue"];
+
+impl Storm {
+    fn someone(&mut self) -> Option<Client> {
+        let world = &self.world;
+        let clients = world.clients.keys().copied().filter(|(server, _)| !world.is_paused(*server));
+        let clients: Vec<Client> = clients.collect();
+        self.world.dice.pick(&clients).copied()
+    }
+
+    fn running(&mut self) -> Option<usize> {
+        let world = &self.world;
+        let running = (0..world.count()).filter(|s| world.is_running(*s) && !world.is_paused(*s));
+        let running: Vec<usize> = running.collect();
+        self.world.dice.pick(&running).copied()
+    }
+
+    fn nick(&mut self) -> String {
+        // Few enough that people meet.
+        let number = self.world.dice.below(14);
+        if self.world.dice.one_in(3) { format!("N{number}") } else { format!("n{number}") }
+    }
+
+    fn channel(&mut self) -> &'static str {
+        self.world.dice.pick(CHANNELS).expect("there are some")
+    }
+
+    pub fn act(&mut self) {
+        let Some(server) = self.running() else { return };
+        let act = self.world.dice.below(100);
+        match act {
+            0..20 => self.someone_comes(server),
+            20..28 => self.break_or_mend(),
+            28..31 => self.something_happens_to(server),
+            31..36 => {
+                let asleep: Vec<usize> =
+                    (0..self.world.count()).filter(|s| !self.world.is_running(*s)).collect();
+                if let Some(&server) = self.world.dice.pick(&asleep) {
+                    self.world.start(server);
+                }
+            }
+            _ => {
+                if let Some(client) = self.someone() {
+                    self.someone_does(client);
+                }
+            }
+        }
+    }
+
+    fn something_happens_to(&mut self, server: usize) {
+        match self.world.dice.below(16) {
+            0..6 => {
+                // Not the last one: somebody has to remember.
+                let running = (0..self.world.count()).filter(|s| self.world.is_running(*s)).count();
+                if running > 1 {
+                    let is_clean = self.world.dice.one_in(3);
+                    if is_clean {
+                        self.world.stop(server)
+                    } else {
+                        self.world.crash(server)
+                    }
+                    if !is_clean && self.world.dice.one_in(6) {
+                        self.world.lose_disk(server);
+                    }
+                }
+            }
+            6..9 => {
+                let ahead_ms = self.world.dice.below(6_000) as i64 - 3_000;
+                self.world.set_clock(server, ahead_ms);
+            }
+            9..12 => {
+                let ms = 500 + self.world.dice.below(40_000);
+                self.world.pause(server, ms);
+            }
+            _ => {
+                let events_kept = *self.world.dice.pick(&[0, 0, 3, 20]).expect("there are some");
+                let messages_kept = *self.world.dice.pick(&[2, 10_000]).expect("there are some");
+                self.is_trimmed |= messages_kept < 10_000;
+                self.world.trim(server, events_kept, messages_kept);
+            }
+        }
+    }
+
+    fn someone_comes(&mut self, server: usize) {
+        let nick = self.nick();
+        let caps =
+            ["", "message-tags multi-prefix", "multi-prefix extended-join batch message-tags server-time"];
+        let caps = self.world.dice.pick(&caps).expect("there are some");
+        let client = self.world.arrive(server, &nick, caps);
+        let channel = self.channel();
+        self.join(client, channel);
+    }
+
+    /// With the key, in case there is one; and with a look at how the channel is set.
+    fn join(&mut self, client: Client, channel: &str) {
+        self.world.speak(client, &format!("JOIN {channel} sesame"));
+        self.world.speak(client, &format!("MODE {channel}"));
+    }
+
+    fn break_or_mend(&mut self) {
+        let away = self.away;
+        let all = self.world.wires.cables.keys().copied();
+        let all: Vec<_> = all.filter(|(a, b)| Some(*a) != away && Some(*b) != away).collect();
+        let Some(&ends) = self.world.dice.pick(&all) else { return };
+        let next = match self.world.wires.cables[&ends] {
+            Cable::Whole => match self.world.dice.below(16) {
+                0..4 => Cable::Silent,
+                4..6 => Cable::SilentUp,
+                6..8 => Cable::SilentDown,
+                8..11 => {
+                    // The cable is as good as before, and one end may take long to see what became of its connection.
+                    let within_ms = *self.world.dice.pick(&[10, 1_500, 25_000]).expect("there are some");
+                    return self.world.reset(ends, within_ms);
+                }
+                _ => Cable::Cut,
+            },
+            _ => Cable::Whole,
+        };
+        self.world.set_cable(ends, next);
+    }
+
+    fn someone_does(&mut self, client: Client) {
+        let channel = self.channel();
+        let act = self.world.dice.below(27);
+        // What takes a right is mostly done by those who have it.
+        let client = match act {
+            8..17 | 22..26 if !self.world.dice.one_in(4) => self.operator(channel).unwrap_or(client),
+            _ => client,
+        };
+        let author = format!("{}:{}", client.0, client.1.0);
+        let line = match act {
+            0..3 => format!("NICK {}", self.nick()),
+            3..6 => return self.join(client, channel),
+            6 => format!("PART {channel} :bye"),
+            7 => "QUIT :enough".to_string(),
+            8..10 => format!("TOPIC {channel} :{}", self.world.dice.number() % 1000),
+            10..13 => {
+                let letters = ["+o", "-o", "+v", "-v", "+h", "+a", "+ov", "+q"];
+                let letters = *self.world.dice.pick(&letters).expect("there are some");
+                let (first, second) = (self.member(client, channel), self.member(client, channel));
+                format!("MODE {channel} {letters} {first} {second}")
+            }
+            13..15 => {
+                let modes = [
+                    "+s",
+                    "-s",
+                    "+l 40",
+                    "-l",
+                    "+k sesame",
+                    "-k sesame",
+                    "+k other",
+                    "-k other",
+                    "+i",
+                    "-i",
+                    "+I n*!*@*",
+                    "+m",
+                    "-m",
+                    "+p",
+                    "-p",
+                    "-t",
+                    "+t",
+                    "+b evil!*@*",
+                    "-b evil!*@*",
+                    "+e a!*@*",
+                ];
+                format!("MODE {channel} {}", self.world.dice.pick(&modes).expect("there are some"))
+            }
+            26 if self.world.dice.one_in(2) => {
+                self.world.speak(client, &format!("OPER {OPERATOR} any"));
+                self.ban()
+            }
+            26 => {
+                self.world.speak(client, &format!("OPER {OPERATOR} any"));
+                format!("KILL {} :out", self.nick())
+            }
+            24..26 => format!("INVITE {} {channel}", self.nick()),
+            22..24 => format!("TOPIC {channel} :{}", self.world.dice.number() % 1000),
+            15 => format!("KICK {channel} {} :out", self.member(client, channel)),
+            16 if self.world.dice.one_in(2) => return self.world.hang_up(client),
+            16 => format!("MODE {channel} +o {}", self.member(client, channel)),
+            17 => {
+                self.said += 1;
+                format!("PRIVMSG {} :{author} {}", self.nick(), self.said)
+            }
+            18 => format!("AWAY :{}", self.said),
+            // Members only: whoever hears it must know the author from the channel.
+            _ if !self.world.clients[&client].channels.contains_key(channel) => return,
+            _ => {
+                self.said += 1;
+                format!("PRIVMSG {channel} :{author} {}", self.said)
+            }
+        };
+        let answer = self.world.ask(client, &line);
+        if line.starts_with("PRIVMSG #") && answer.is_empty() {
+            let text = line.split_once(" :").map_or("", |(_, text)| text).to_string();
+            self.accepted.push((text, client.0, self.world.servers[client.0].runs));
+        }
+        // Who lost a status in a repair is told once it is whole, and refused until then.
+        let is_refused = answer.iter().any(|line| line.contains(" 482 "));
+        if let Some(mode) = line.strip_prefix(&format!("MODE {channel} "))
+            && !is_refused
+        {
+            self.is_set_as_asked(client, channel, mode);
+        }
+    }
+
+    /// Mostly people who never come; and some who are here, for a while.
+    fn ban(&mut self) -> String {
+        let number = self.world.dice.below(4);
+        match self.world.dice.below(8) {
+            0..3 => format!("KLINE mallory{number}@host.example :reason {}", self.world.dice.below(100)),
+            3..5 => format!("UNKLINE mallory{number}@host.example"),
+            5 => format!("XLINE 30s Mallory{number}* :for a moment"),
+            6 => format!("DLINE 10.77.{number}.0/24 :not from there"),
+            _ => format!("KLINE 20s u{number}@10.9.0.1 :cool down"),
+        }
+    }
+
+    /// Whoever runs a channel gets what they ask for, whoever set it before.
+    fn is_set_as_asked(&mut self, client: Client, channel: &str, mode: &str) {
+        let Some(shadow) = self.world.clients.get(&client) else { return };
+        let room = shadow.channels.get(channel);
+        let own = room.and_then(|room| room.members.get(&shadow.nick));
+        let runs_it = own.is_some_and(|own| own.contains(&'o') || own.contains(&'h'));
+        let letter = mode.chars().nth(1).unwrap_or_default();
+        if !shadow.sees_all_statuses || !runs_it || !"splitm".contains(letter) {
+            return;
+        }
+        let answer = self.world.ask(client, &format!("MODE {channel}"));
+        let modes = answer.iter().find_map(|line| line.split_once(" 324 ")).map(|(_, rest)| rest.to_string());
+        let letters = modes.as_deref().and_then(|rest| rest.split(' ').nth(2)).unwrap_or_default();
+        if letters.contains(letter) != mode.starts_with('+') {
+            let why = format!(
+                "at {} ms, s{}: after MODE {channel} {mode} it is {letters}",
+                self.world.now_ms, client.0
+            );
+            self.world.fault.get_or_insert(why);
+        }
+    }
+
+    /// Somebody who runs a channel, as they know it.
+    fn operator(&mut self, channel: &str) -> Option<Client> {
+        let runs_it = |shadow: &Shadow| {
+            let own = shadow.channels.get(channel).and_then(|room| room.members.get(&shadow.nick));
+            own.is_some_and(|own| own.contains(&'o'))
+        };
+        let clients = self
+            .world
+            .clients
+            .iter()
+            .filter(|((server, _), shadow)| runs_it(shadow) && !self.world.is_paused(*server));
+        let clients: Vec<Client> = clients.map(|(client, _)| *client).collect();
+        self.world.dice.pick(&clients).copied()
+    }
+
+    /// Somebody on a channel, as this client knows it.
+    fn member(&mut self, client: Client, channel: &str) -> String {
+        let room = self.world.clients.get(&client).and_then(|shadow| shadow.channels.get(channel));
+        let members: Vec<String> =
+            room.map(|room| room.members.keys().cloned().collect()).unwrap_or_default();
+        self.world.dice.pick(&members).cloned().unwrap_or_else(|| "nobody".to_string())
+    }
+}

@@ -1,0 +1,166 @@
+//! The calm after a storm: everything is mended, and soon everyone must see, hear and believe the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::shadow::{read_modes, read_name};
+use super::wires::Cable;
+use super::{Client, Storm};
+
+/// How long it may take until every server has been called again, has synchronised and has gone quiet.
+const CALM_MS: u64 = 200_000;
+
+/// How long nothing must have been written at the end of it.
+const QUIET_MS: u64 = 30_000;
+
+impl Storm {
+    // The calm.
+
+    /// Everything is mended and runs: all servers must come to see the same, and then fall silent.
+    pub fn calm(&mut self) -> Result<(), String> {
+        let all: Vec<_> = self.world.wires.cables.keys().copied().collect();
+        self.world.wires.hostile = None;
+        for ends in all {
+            self.world.set_cable(ends, Cable::Whole);
+        }
+        for server in 0..self.world.count() {
+            if !self.world.is_running(server) {
+                self.world.start(server);
+            }
+        }
+        self.world.wait(CALM_MS);
+        self.check()?;
+        if self.world.anything_goes {
+            return Ok(());
+        }
+        let quiet_ms = self.world.now_ms - self.world.wires.last_event_ms;
+        if quiet_ms < QUIET_MS {
+            return Err(format!("no quiet: an event was sent {quiet_ms} ms before the end"));
+        }
+        self.everyone_sees_the_same("after the calm")
+    }
+
+    fn everyone_sees_the_same(&self, when: &str) -> Result<(), String> {
+        let engines = self.world.servers.iter().filter_map(|machine| machine.engine.as_ref());
+        let views: Vec<_> = engines
+            .map(|engine| {
+                let report = engine.report();
+                (report.seen_hash, report.state_hash, report.servers.len(), report.users_network)
+            })
+            .collect();
+        let count = self.world.count();
+        let same = views.windows(2).all(|pair| pair[0] == pair[1]);
+        if !same || views.iter().any(|view| view.2 != count) {
+            return Err(format!("{when} {count} servers differ: (vectors, view, servers, users) {views:?}"));
+        }
+        Ok(())
+    }
+
+    /// Each says one thing in each of their channels, and each other member hears it once.
+    pub fn everyone_hears_everyone(&mut self) -> Result<(), String> {
+        let clients: Vec<Client> = self.world.clients.keys().copied().collect();
+        let mut expected: Vec<(Client, (String, u64))> = Vec::new();
+        for &client in &clients {
+            let rooms: Vec<String> = self.world.clients[&client].channels.keys().cloned().collect();
+            for room in rooms {
+                self.said += 1;
+                let author = format!("{}:{}", client.0, client.1.0);
+                let answer = self.world.ask(client, &format!("PRIVMSG {room} :{author} {}", self.said));
+                if answer.iter().any(|line| line.contains(" 404 ")) {
+                    continue;
+                }
+                let hears = clients.iter().filter(|other| **other != client);
+                let hears = hears.filter(|other| self.world.clients[other].channels.contains_key(&room));
+                expected.extend(hears.map(|other| (*other, (author.clone(), self.said))));
+            }
+        }
+        self.world.wait(20_000);
+        self.check()?;
+        for (client, message) in expected {
+            let shadow = &self.world.clients[&client];
+            if !shadow.heard.contains(&message) {
+                return Err(format!("{} on s{} never heard {message:?}", shadow.nick, client.0));
+            }
+        }
+        self.everyone_sees_the_same("after the last words")
+    }
+
+    /// Whatever a server took from its users and lived to tell is in every server's log, once.
+    pub fn everyone_holds_what_was_said(&self) -> Result<(), String> {
+        if self.is_trimmed {
+            return Ok(());
+        }
+        for (number, machine) in self.world.servers.iter().enumerate() {
+            let Some(engine) = &machine.engine else { continue };
+            let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+            engine.messages().for_each(|(_, text)| *held.entry(text).or_default() += 1);
+            for (text, server, run) in &self.accepted {
+                let has_lived = self.world.servers[*server].runs == *run;
+                let times = held.get(text.as_str()).copied().unwrap_or(0);
+                if times > 1 || (has_lived && times == 0) {
+                    return Err(format!("s{number} holds `{text}` of s{server} {times} times"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What each client put together from lines is what its server says when asked.
+    pub fn everyone_believes_what_is_so(&mut self) -> Result<(), String> {
+        let clients: Vec<Client> = self.world.clients.keys().copied().collect();
+        for client in clients {
+            let rooms: Vec<String> = self.world.clients[&client].channels.keys().cloned().collect();
+            for room in rooms {
+                let answer = self.world.ask(client, &format!("NAMES {room}"));
+                let mut names = BTreeSet::new();
+                for line in answer.iter().filter(|line| line.contains(" 353 ")) {
+                    let (_, list) = line.rsplit_once(" :").expect("353 has a list");
+                    names.extend(list.split(' ').map(read_name));
+                }
+                let shadow = &self.world.clients[&client];
+                let believed = &shadow.channels[&room];
+                let is_so = if shadow.sees_all_statuses {
+                    believed
+                        .members
+                        .iter()
+                        .map(|(nick, status)| (nick.clone(), status.clone()))
+                        .collect::<BTreeSet<_>>()
+                        == names
+                } else {
+                    believed.members.keys().eq(names.iter().map(|(nick, _)| nick))
+                };
+                if !is_so {
+                    return Err(format!(
+                        "{} on s{} believes of {room} {:?}, and it is {names:?}",
+                        shadow.nick, client.0, believed.members
+                    ));
+                }
+                let (topic, modes) = (believed.topic.clone(), believed.modes.clone());
+                let knows_modes = believed.knows_modes;
+                let answer = self.world.ask(client, &format!("MODE {room}"));
+                let is_so = answer.iter().any(|line| {
+                    let words: Vec<&str> =
+                        line.split(' ').skip_while(|word| !word.starts_with(':')).collect();
+                    words[1] == "324" && read_modes(words[4], &words[5..]) == modes
+                });
+                if knows_modes && !is_so {
+                    return Err(format!(
+                        "client on s{} believes in the modes {modes:?} of {room}: {answer:?}",
+                        client.0
+                    ));
+                }
+                let answer = self.world.ask(client, &format!("TOPIC {room}"));
+                let is_so = answer.iter().any(|line| match topic.is_empty() {
+                    true => line.contains(" 331 "),
+                    false => line.contains(" 332 ") && line.ends_with(&format!(" :{topic}")),
+                });
+                if !is_so {
+                    return Err(format!(
+                        "client on s{} believes in the topic {topic} of {room}: {answer:?}",
+                        client.0
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
