@@ -133,6 +133,11 @@ pub struct Network {
     pub hold: Duration,
     /// How long a server may stay away before its users count as gone.
     pub forget_after: Duration,
+    /// How far a peer's clock may be from this server's before the log says so, and before there is no link.
+    pub clock_warn: Duration,
+    pub clock_refuse: Duration,
+    /// Whether links are compressed where the other end can do it too.
+    pub compression: bool,
 }
 
 impl Default for Network {
@@ -143,6 +148,9 @@ impl Default for Network {
             old_secret_for: Duration::from_secs(24 * 3600),
             hold: Duration::from_secs(5),
             forget_after: Duration::from_secs(3600),
+            clock_warn: Duration::from_millis(500),
+            clock_refuse: Duration::from_secs(10),
+            compression: true,
         }
     }
 }

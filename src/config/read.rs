@@ -118,6 +118,9 @@ impl Section<'_, '_, '_> {
         self.duration("old_secret_for", &mut network.old_secret_for);
         self.duration("hold", &mut network.hold);
         self.duration("forget_after", &mut network.forget_after);
+        self.duration("clock_warn", &mut network.clock_warn);
+        self.duration("clock_refuse", &mut network.clock_refuse);
+        self.flag("compression", &mut network.compression);
         self.reader.reading.config.network = network;
     }
 

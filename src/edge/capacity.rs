@@ -4,14 +4,14 @@ use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files for listeners, links, the store and the like.
-const FILES_RESERVED: usize = 128;
+/// Files for listeners, links and those who want to become one, the store and the like.
+const FILES_RESERVED: usize = 256;
 /// Memory maps of everything but client threads, and how many of them each thread takes: past the limit the process
 /// would not be refused a thread but aborted.
 const MAPS_RESERVED: usize = 4096;
 const MAPS_PER_THREAD: usize = 4;
 /// Threads for everything but clients.
-const THREADS_RESERVED: usize = 64;
+const THREADS_RESERVED: usize = 256;
 
 /// How many clients there can be at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,11 +114,11 @@ mod tests {
         };
         for (machine, clients_max, because) in [
             (roomy, 261_120, "vm.max_map_count"),
-            (Machine { files_max: Some(1024), ..roomy }, 896, "RLIMIT_NOFILE"),
+            (Machine { files_max: Some(1024), ..roomy }, 768, "RLIMIT_NOFILE"),
             (Machine { files_max: Some(100), ..roomy }, 0, "RLIMIT_NOFILE"),
             (Machine { maps_max: Some(20_096), ..roomy }, 4000, "vm.max_map_count"),
             (Machine { pid_max: Some(8192), ..roomy }, 4096, "kernel.pid_max"),
-            (Machine { pids_max: Some(1064), ..roomy }, 1000, "pids.max of the control group"),
+            (Machine { pids_max: Some(1256), ..roomy }, 1000, "pids.max of the control group"),
         ] {
             assert_eq!(machine.capacity(), Capacity { clients_max, because });
         }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use rustls::ServerConfig;
 
 use super::allowance::Allowance;
+use super::compression::Inflow;
 use super::conn::Conn;
 use super::outbox::offer;
 use super::reader::{Greeting, Reader, attend};
@@ -29,7 +30,8 @@ pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>)
     };
     let read = || {
         let allowance = shared.limits().flood.then(|| Allowance::new(Instant::now()));
-        let reader = Reader { shared, conn, framer: Framer::new(Limits::CLIENT), allowance, secure };
+        let framer = Framer::new(Limits::CLIENT);
+        let reader = Reader { shared, conn, framer, allowance, secure, inflow: Inflow::Plain };
         reader.run(&mut [0; RECEIVE_BYTES], |first| if secure { Ok(()) } else { refuse_tls(conn, first) })
     };
     if let Err(why) = attend(shared, conn, greet, read) {

@@ -32,8 +32,11 @@ pub struct Conn {
     socket: TcpStream,
     /// What still comes is of no interest; follows `Io::stage`, and can be read without the lock.
     over: AtomicBool,
+    /// The engine has taken it for a peer of our network.
+    proven: AtomicBool,
     received_lines: AtomicU64,
     received_bytes: AtomicU64,
+    received_wire_bytes: AtomicU64,
     io: Mutex<Io>,
 }
 
@@ -52,8 +55,10 @@ impl Conn {
             address,
             socket,
             over: AtomicBool::new(false),
+            proven: AtomicBool::new(false),
             received_lines: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
+            received_wire_bytes: AtomicU64::new(0),
             io,
         }
     }
@@ -80,10 +85,36 @@ impl Conn {
         self.io.lock().secure(tls);
     }
 
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Acquire)
+    }
+
+    /// To be done before it is told, so that whatever it says in answer finds it done.
+    pub fn set_proven(&self) {
+        self.proven.store(true, Ordering::Release);
+    }
+
     /// Queues a line. True where the caller has to see to a flush.
     pub fn append(&self, line: &str, shared: &Shared) -> bool {
         let mut io = self.io.lock();
-        match io.append(line) {
+        let appended = io.append(line);
+        self.appended(io, appended, shared)
+    }
+
+    /// The same for a line that holds a secret.
+    pub fn append_apart(&self, line: &str, shared: &Shared) -> bool {
+        let mut io = self.io.lock();
+        let appended = io.append_apart(line);
+        self.appended(io, appended, shared)
+    }
+
+    /// What is queued from now on is compressed.
+    pub fn compress(&self) {
+        self.io.lock().compress();
+    }
+
+    fn appended(&self, mut io: MutexGuard<'_, Io>, appended: Appended, shared: &Shared) -> bool {
+        match appended {
             Appended::First => true,
             Appended::More | Appended::Ignored => false,
             Appended::Overflow => {
@@ -105,16 +136,23 @@ impl Conn {
         self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts what came before it was unpacked, if it had to be.
+    pub fn count_received_wire(&self, bytes: u64) {
+        self.received_wire_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub fn traffic(&self) -> Traffic {
         let io = self.io.lock();
         Traffic {
             conn: self.id,
             queued_bytes: io.waiting_bytes(),
             sent_lines: io.queued_lines,
-            sent_bytes: io.queued_bytes - io.waiting_bytes() as u64,
+            sent_bytes: io.queued_bytes.saturating_sub(io.waiting_bytes() as u64),
+            sent_wire_bytes: io.wire_bytes,
             received_lines: self.received_lines.load(Ordering::Relaxed),
             received_bytes: self.received_bytes.load(Ordering::Relaxed),
-            compression: None,
+            received_wire_bytes: self.received_wire_bytes.load(Ordering::Relaxed),
+            compression: io.is_compressed().then_some("zstd"),
         }
     }
 
@@ -219,6 +257,8 @@ mod tests {
 
     use super::*;
     use crate::config::Limits;
+    use crate::edge::compression::Unpacker;
+    use crate::edge::compression::tests::{lines, unpacked};
     use crate::edge::shared::tests::{conn, shared};
     use crate::edge::threads::STACK_BYTES;
     use crate::edge::tls::tests::{listener, session, trusting_client};
@@ -317,5 +357,55 @@ mod tests {
         theirs.read_to_string(&mut heard).unwrap();
         assert_eq!(heard, "ERROR :go\r\n");
         shared.flusher.stop();
+    }
+
+    #[test]
+    fn what_is_compressed_from_some_line_on_arrives_whole_through_full_sockets() {
+        let (shared, conn, mut theirs) = narrow(4 << 20);
+        let lines = lines(20_000);
+        let mut said = String::new();
+        for (number, line) in lines.iter().enumerate() {
+            if number == 100 {
+                conn.compress();
+            }
+            // Secrets stand among the rest, also first and twice in a row.
+            let is_secret = matches!(number, 100 | 1000 | 1001) || number % 3000 == 0;
+            let is_due =
+                if is_secret { conn.append_apart(line, &shared) } else { conn.append(line, &shared) };
+            // Flushed now after one line, now after many.
+            if is_due && number % 7 == 0 || number % 50 == 0 {
+                conn.flush(&shared);
+            }
+            said.push_str(&format!("{line}\r\n"));
+        }
+        conn.end("done", &shared);
+        let mut heard = Vec::new();
+        theirs.read_to_end(&mut heard).unwrap();
+        let plain: usize = lines[..100].iter().map(|line| line.len() + 2).sum();
+        assert_eq!(heard[..plain], said.as_bytes()[..plain]);
+        let rest = unpacked(&mut Unpacker::new().unwrap(), &heard[plain..]).unwrap();
+        assert_eq!(rest, said.as_bytes()[plain..]);
+        let traffic = conn.traffic();
+        assert_eq!((traffic.sent_bytes, traffic.sent_wire_bytes), (said.len() as u64, heard.len() as u64));
+        assert!(heard.len() * 2 < said.len(), "{} of {}", heard.len(), said.len());
+        assert_eq!(conn.io.lock().buffer_bytes(), 0, "an idle connection holds no buffer");
+        shared.flusher.stop();
+    }
+
+    #[test]
+    fn a_line_that_is_sent_apart_costs_the_same_whatever_stands_beside_it() {
+        let secret = "SECRET 7 :correct horse battery staple, of this network and no other";
+        let sizes = ["PRIVMSG #green :no horse at all", secret].map(|guess| {
+            let (shared, conn, _theirs) = narrow(1 << 20);
+            conn.compress();
+            conn.append(guess, &shared);
+            conn.flush(&shared);
+            let before = conn.traffic().sent_wire_bytes;
+            conn.append_apart(secret, &shared);
+            conn.flush(&shared);
+            shared.flusher.stop();
+            conn.traffic().sent_wire_bytes - before
+        });
+        assert_eq!(sizes[0], sizes[1]);
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned};
 
+use super::compression::Inflow;
 use super::conn::{Conn, Kind};
 use super::invite;
 use super::reader::{Greeting, Reader, attend};
@@ -147,7 +148,7 @@ fn opened(conn: &Conn, session: rustls::Connection, call: Option<&Call>) -> Resu
 
 fn read(shared: &Shared, conn: &Conn) -> String {
     let framer = Framer::new(Limits::PEER);
-    let reader = Reader { shared, conn, framer, allowance: None, secure: true };
+    let reader = Reader { shared, conn, framer, allowance: None, secure: true, inflow: Inflow::PlainYet };
     reader.run(&mut vec![0; RECEIVE_BYTES], |_first| Ok(()))
 }
 

@@ -7,6 +7,7 @@ mod capacity;
 pub mod cli;
 mod client;
 mod compat;
+mod compression;
 mod conn;
 mod data;
 mod discover;

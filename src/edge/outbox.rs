@@ -1,9 +1,12 @@
-//! What waits to be sent to one connection: the one place that queues, encrypts and sends.
+//! What waits to be sent to one connection: the one place that queues, compresses, encrypts and sends.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use rustix::net::{SendFlags, send};
+
+use super::compression::Packer;
 
 /// The most plaintext that one TLS record carries.
 const RECORD_BYTES_MAX: usize = 16 << 10;
@@ -16,14 +19,22 @@ const ONE_ANSWER: usize = 16;
 pub struct Io {
     /// On the heap, so that plain connections do not pay for it.
     tls: Option<Box<rustls::Connection>>,
-    /// Plaintext; what stands before `sent` is gone already.
+    /// What was said; what stands before `sent` is gone already, or packed.
     out: Vec<u8>,
     sent: usize,
+    /// On a link whose other end wants it; on the heap as well.
+    packer: Option<Box<Packer>>,
+    /// What goes out before anything else; a piece of `out` at a time.
+    packed: Vec<u8>,
+    packed_sent: usize,
+    marks: VecDeque<Mark>,
     /// More than this may not wait once the socket takes no more.
     waiting_bytes_max: usize,
     /// All lines so far, and their bytes before encryption.
     pub queued_lines: u64,
     pub queued_bytes: u64,
+    /// What became of them: bytes that have gone out, before encryption.
+    pub wire_bytes: u64,
     /// Appended to since the last flush: the router has it on its list.
     pub dirty: bool,
     /// The socket would take no more: the flusher goes on as soon as it does.
@@ -31,6 +42,21 @@ pub struct Io {
     /// The flusher's epoll set knows the socket.
     pub watched: bool,
     pub stage: Stage,
+}
+
+/// Where in all that was ever said something changes.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    at: u64,
+    turn: Turn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// What follows is compressed.
+    Compressed,
+    /// What follows shares no window with what came before.
+    Apart,
 }
 
 /// How far a connection has come; only ever forward.
@@ -112,18 +138,33 @@ impl Io {
         if std::mem::replace(&mut self.dirty, true) { Appended::More } else { Appended::First }
     }
 
-    /// Sends what waits, as far as the socket takes it without blocking. TLS is never more than one record ahead, so
-    /// that the queue's limit and its reckoning hold for TLS too.
+    /// Queues a line that shares no window with any other, where what is said is compressed.
+    pub fn append_apart(&mut self, line: &str) -> Appended {
+        let start = self.queued_bytes;
+        let outcome = self.append(line);
+        if matches!(outcome, Appended::First | Appended::More) {
+            let ends = [start, self.queued_bytes];
+            self.marks.extend(ends.map(|at| Mark { at, turn: Turn::Apart }));
+        }
+        outcome
+    }
+
+    pub fn is_compressed(&self) -> bool {
+        self.packer.is_some()
+    }
+
+    /// What is appended from now on is compressed.
+    pub fn compress(&mut self) {
+        self.marks.push_back(Mark { at: self.queued_bytes, turn: Turn::Compressed });
+    }
+
+    /// Sends what waits, as far as the socket takes it without blocking. Neither compression nor TLS is ever more than
+    /// one record ahead, so that the queue's limit and its reckoning hold for them too.
     pub fn flush(&mut self, socket: &TcpStream) -> io::Result<Flushed> {
-        let outcome = match &mut self.tls {
-            None => flush_plain(&self.out, &mut self.sent, socket),
-            Some(tls) => flush_tls(tls, &self.out, &mut self.sent, socket),
-        };
-        match outcome {
+        match self.flush_to_marks(socket) {
             Ok(()) => {
                 // Most connections are idle most of the time; those keep no buffer.
-                self.out = Vec::new();
-                self.sent = 0;
+                self.forget_sent();
                 Ok(Flushed::All)
             }
             Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => Ok(Flushed::Blocked),
@@ -131,10 +172,67 @@ impl Io {
         }
     }
 
-    /// Lets go of what nobody will read.
-    pub fn clear(&mut self) {
+    fn flush_to_marks(&mut self, socket: &TcpStream) -> io::Result<()> {
+        loop {
+            self.transmit_packed(socket)?;
+            let mark = self.marks.front().copied();
+            let end = mark.map_or(self.out.len(), |mark| self.place_of(mark));
+            match &mut self.packer {
+                None => {
+                    let before = self.sent;
+                    let outcome = transmit(&mut self.tls, &self.out[..end], &mut self.sent, socket);
+                    self.wire_bytes += (self.sent - before) as u64;
+                    outcome?;
+                }
+                Some(packer) if self.sent < end => {
+                    let record_end = end.min(self.sent + RECORD_BYTES_MAX);
+                    packer.pack(&self.out[self.sent..record_end], &mut self.packed)?;
+                    self.sent = record_end;
+                    if self.sent == self.out.len() {
+                        // Nothing more comes soon, and what was said is to be heard.
+                        packer.flush(&mut self.packed)?;
+                    }
+                    continue;
+                }
+                Some(_) => {}
+            }
+            let Some(mark) = mark else { return Ok(()) };
+            self.marks.pop_front();
+            match (mark.turn, &mut self.packer) {
+                (Turn::Compressed, None) => self.packer = Some(Box::new(Packer::new()?)),
+                (Turn::Apart, Some(packer)) => packer.end_frame(&mut self.packed)?,
+                (Turn::Compressed, Some(_)) | (Turn::Apart, None) => {}
+            }
+        }
+    }
+
+    fn transmit_packed(&mut self, socket: &TcpStream) -> io::Result<()> {
+        let before = self.packed_sent;
+        let outcome = transmit(&mut self.tls, &self.packed, &mut self.packed_sent, socket);
+        self.wire_bytes += (self.packed_sent - before) as u64;
+        outcome?;
+        self.packed.clear();
+        self.packed_sent = 0;
+        Ok(())
+    }
+
+    /// Where in the queue a mark stands.
+    fn place_of(&self, mark: Mark) -> usize {
+        self.out.len() - (self.queued_bytes - mark.at) as usize
+    }
+
+    fn forget_sent(&mut self) {
         self.out = Vec::new();
         self.sent = 0;
+        self.packed = Vec::new();
+        self.packed_sent = 0;
+    }
+
+    /// Lets go of what nobody will read.
+    pub fn clear(&mut self) {
+        self.forget_sent();
+        self.marks.clear();
+        self.packer = None;
     }
 
     /// Queues TLS's own goodbye, without which the other side could not tell an end from a cut.
@@ -178,12 +276,25 @@ impl Io {
     /// What the queue costs.
     #[cfg(test)]
     pub fn buffer_bytes(&self) -> usize {
-        self.out.capacity()
+        self.out.capacity() + self.packed.capacity()
     }
 
-    /// How much waits for the socket, in bytes before encryption.
+    /// How much waits for the socket, in bytes before encryption, and before compression but for the last piece.
     pub fn waiting_bytes(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.len() - self.sent + self.packed.len() - self.packed_sent
+    }
+}
+
+/// Sends what stands behind `sent`, through TLS if there is any.
+fn transmit(
+    tls: &mut Option<Box<rustls::Connection>>,
+    bytes: &[u8],
+    sent: &mut usize,
+    socket: &TcpStream,
+) -> io::Result<()> {
+    match tls {
+        None => flush_plain(bytes, sent, socket),
+        Some(tls) => flush_tls(tls, bytes, sent, socket),
     }
 }
 

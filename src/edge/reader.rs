@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::allowance::Allowance;
+use super::compression::{Inflow, LAST_PLAIN_LINE, Unpacker};
 use super::conn::Conn;
 use super::shared::Shared;
 use super::threads::panic_text;
 use crate::engine::{Event, Origin};
-use crate::wire::line::Framer;
+use crate::wire::line::{Framer, Lines};
 
 /// How the handshake before `Opened` went.
 pub enum Greeting {
@@ -72,6 +73,7 @@ pub struct Reader<'a> {
     /// `None`: as fast as it comes.
     pub allowance: Option<Allowance>,
     pub secure: bool,
+    pub inflow: Inflow,
 }
 
 impl Reader<'_> {
@@ -111,7 +113,7 @@ impl Reader<'_> {
                 continue;
             }
             if !self.secure {
-                self.deliver(&buffer[..count]);
+                self.deliver(&buffer[..count])?;
             } else if self.decrypt(&buffer[..count], &mut plain)? {
                 return Ok("Connection closed".to_string());
             }
@@ -121,13 +123,55 @@ impl Reader<'_> {
     /// What came with the end of the handshake, or since. True where the other side said goodbye.
     fn decrypt(&mut self, raw: &[u8], plain: &mut Vec<u8>) -> Result<bool, String> {
         let goodbye = self.conn.decrypt(raw, plain, self.shared).map_err(|why| format!("TLS: {why}"));
-        self.deliver(plain);
+        let outcome = self.deliver(plain);
         // Whoever is idle keeps no buffer.
         *plain = Vec::new();
-        goodbye
+        outcome.and(goodbye)
     }
 
-    fn deliver(&mut self, mut bytes: &[u8]) {
+    /// What came, before it was packed.
+    fn deliver(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if self.conn.is_over() {
+            return Ok(());
+        }
+        self.conn.count_received_wire(bytes.len() as u64);
+        match std::mem::replace(&mut self.inflow, Inflow::Plain) {
+            Inflow::Plain => self.deliver_plain(bytes),
+            Inflow::PlainYet => return self.deliver_plain_yet(bytes),
+            Inflow::Begun(unpacker) => return self.deliver_begun(unpacker, bytes),
+            Inflow::Packed(unpacker) => return self.deliver_packed(unpacker, bytes),
+        }
+        Ok(())
+    }
+
+    /// The line that ends what is plain is looked for here and not by the engine: what comes right behind it is packed
+    /// already. A caller that has yet to prove who it is gets no unpacker for it; the engine then refuses the line.
+    fn deliver_plain_yet(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let conn = self.conn;
+        let (lines, rest) = self.framer.push_until(bytes, |line| line == LAST_PLAIN_LINE && conn.is_proven());
+        self.hand_on(lines, bytes.len() - rest.map_or(0, <[u8]>::len));
+        let Some(rest) = rest else {
+            self.inflow = Inflow::PlainYet;
+            return Ok(());
+        };
+        self.deliver_begun(Unpacker::new()?, rest)
+    }
+
+    fn deliver_begun(&mut self, unpacker: Unpacker, bytes: &[u8]) -> Result<(), String> {
+        if bytes.is_empty() {
+            self.inflow = Inflow::Begun(unpacker);
+            return Ok(());
+        }
+        self.deliver_packed(unpacker, bytes.strip_prefix(b"\n").unwrap_or(bytes))
+    }
+
+    fn deliver_packed(&mut self, mut unpacker: Unpacker, packed: &[u8]) -> Result<(), String> {
+        let outcome = unpacker.unpack(packed, |plain| self.deliver_plain(plain));
+        self.inflow = Inflow::Packed(unpacker);
+        outcome
+    }
+
+    fn deliver_plain(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.conn.is_over() {
             let may = match &mut self.allowance {
                 None => Ok(bytes.len()),
@@ -136,15 +180,19 @@ impl Reader<'_> {
             match may {
                 Ok(taken) => {
                     let lines = self.framer.push(&bytes[..taken]);
-                    self.conn.count_received(lines.iter().count() as u64, taken as u64);
                     bytes = &bytes[taken..];
-                    if !lines.is_empty() {
-                        self.shared.tell(Event::Lines { conn: self.conn.id, lines });
-                    }
+                    self.hand_on(lines, taken);
                 }
                 // Never longer than one line takes to earn, so an end is noticed soon.
                 Err(wait) => std::thread::sleep(wait),
             }
+        }
+    }
+
+    fn hand_on(&mut self, lines: Lines, bytes: usize) {
+        self.conn.count_received(lines.iter().count() as u64, bytes as u64);
+        if !lines.is_empty() {
+            self.shared.tell(Event::Lines { conn: self.conn.id, lines });
         }
     }
 }
@@ -159,10 +207,17 @@ fn in_words(fault: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::Shutdown;
+
     use super::*;
     use crate::config::Limits;
+    use crate::edge::compression::Packer;
+    use crate::edge::compression::tests::lines;
     use crate::edge::conn::Kind;
     use crate::edge::shared::tests::{conn, shared};
+    use crate::engine::Traffic;
+    use crate::wire::line;
 
     #[test]
     fn a_bug_ends_one_connection_and_is_told() {
@@ -186,5 +241,88 @@ mod tests {
         assert_eq!(outcome, Err("no".to_string()));
         assert!(events.is_empty());
         assert!(shared.connections.read().get(conn.id).is_none());
+    }
+
+    /// What a link says: a plain beginning, the line that ends it, and the rest packed.
+    fn packed_from(beginning: &str, rest: &[String]) -> Vec<u8> {
+        let mut said = beginning.as_bytes().to_vec();
+        let mut packer = Packer::new().unwrap();
+        for line in rest {
+            packer.pack(format!("{line}\r\n").as_bytes(), &mut said).unwrap();
+        }
+        packer.flush(&mut said).unwrap();
+        said
+    }
+
+    /// Reads what comes in chunks of this size, up to the end; what was handed on, and why it ended.
+    fn read_in_chunks(said: &[u8], chunk_bytes: usize, is_proven: bool) -> (Vec<String>, String, Traffic) {
+        let (shared, events) = shared(Limits::default());
+        let (conn, mut theirs) = conn(&shared, Kind::Caller);
+        shared.admit(&conn).unwrap();
+        if is_proven {
+            conn.set_proven();
+        }
+        let framer = Framer::new(line::Limits::PEER);
+        let reader = Reader {
+            shared: &shared,
+            conn: &conn,
+            framer,
+            allowance: None,
+            secure: false,
+            inflow: Inflow::PlainYet,
+        };
+        let why = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _ = theirs.write_all(said);
+                let _ = theirs.shutdown(Shutdown::Write);
+            });
+            reader.run(&mut vec![0; chunk_bytes], |_| Ok(()))
+        });
+        let mut lines = Vec::new();
+        while let Ok(Event::Lines { lines: said, .. }) = events.try_recv() {
+            lines.extend(said.iter().map(|line| line.unwrap_or("*a fault*").to_string()));
+        }
+        (lines, why, conn.traffic())
+    }
+
+    #[test]
+    fn compression_begins_right_behind_its_line_wherever_chunks_end() {
+        let rest = lines(30);
+        for line_end in ["\r\n", "\n", "\r"] {
+            let said = packed_from(&format!("CONNECTED ok\r\nCOMPRESS zstd{line_end}"), &rest);
+            let mut expected = vec!["CONNECTED ok".to_string(), "COMPRESS zstd".to_string()];
+            expected.extend(rest.clone());
+            for chunk_bytes in (1..40).chain([said.len()]) {
+                let (lines, why, traffic) = read_in_chunks(&said, chunk_bytes, true);
+                assert_eq!(lines, expected, "{chunk_bytes}");
+                assert_eq!(why, "Connection closed");
+                assert_eq!(traffic.received_wire_bytes, said.len() as u64);
+                assert!(traffic.received_bytes > 2 * traffic.received_wire_bytes, "{traffic:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stranger_gets_nothing_unpacked() {
+        let said = packed_from("COMPRESS zstd\r\n", &lines(3));
+        let (lines, _, traffic) = read_in_chunks(&said, 4096, false);
+        assert_eq!(lines[0], "COMPRESS zstd");
+        assert!(!lines.iter().any(|line| line.contains("PRIVMSG #room")), "{lines:?}");
+        assert_eq!(traffic.received_bytes, traffic.received_wire_bytes);
+    }
+
+    #[test]
+    fn what_does_not_unpack_ends_the_link_and_says_so() {
+        let mut damaged = packed_from("COMPRESS zstd\r\n", &lines(30));
+        damaged[16] ^= 0xff;
+        let bomb = packed_from("COMPRESS zstd\r\n", &vec!["x".repeat(4000); 8 << 10]);
+        for (said, expected) in [
+            (damaged, "what came is not compressed as was agreed"),
+            (b"COMPRESS zstd\r\nPING 17 0\r\n".to_vec(), "what came is not compressed as was agreed"),
+            (bomb, "nobody has so much to say at once"),
+        ] {
+            let (_, why, _) = read_in_chunks(&said, 64 << 10, true);
+            assert!(why.contains(expected), "{why}");
+        }
     }
 }

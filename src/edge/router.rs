@@ -151,20 +151,37 @@ impl Router {
 
     fn queue(&mut self, effect: Effect, connections: &Connections) {
         match effect {
-            Effect::Send { to, line } => self.append(to, &line, connections),
+            Effect::Send { to, line } => {
+                self.append(to, connections, |conn, shared| conn.append(&line, shared))
+            }
             Effect::SendAll { to, line } => {
                 for to in to {
-                    self.append(to, &line, connections);
+                    self.append(to, connections, |conn, shared| conn.append(&line, shared));
                 }
+            }
+            Effect::SendApart { to, line } => {
+                self.append(to, connections, |conn, shared| conn.append_apart(&line, shared));
+            }
+            Effect::Compress { conn } => {
+                if let Some(conn) = connections.get(conn) {
+                    conn.compress();
+                }
+            }
+            Effect::Proven { conn } => {
+                // Now, before the line that tells it goes out; its place in the table can wait.
+                if let Some(conn) = connections.get(conn) {
+                    conn.set_proven();
+                }
+                self.chores.push(effect);
             }
             effect => self.chores.push(effect),
         }
     }
 
-    fn append(&mut self, to: ConnId, line: &str, connections: &Connections) {
+    fn append(&mut self, to: ConnId, connections: &Connections, append: impl Fn(&Conn, &Shared) -> bool) {
         // Who is not in the table any more has a `Closed` on its way.
         if let Some(conn) = connections.get(to)
-            && conn.append(line, &self.shared)
+            && append(conn, &self.shared)
         {
             self.dirty.push(conn.clone());
         }
@@ -173,7 +190,15 @@ impl Router {
     /// Effects that reach beyond the queues. None of them may block for long: everyone waits.
     fn see_to(&mut self, effect: Effect) {
         match effect {
-            Effect::Send { .. } | Effect::SendAll { .. } => unreachable!("queued in the batch"),
+            Effect::Send { .. }
+            | Effect::SendAll { .. }
+            | Effect::SendApart { .. }
+            | Effect::Compress { .. } => unreachable!("queued in the batch"),
+            Effect::Proven { conn } => {
+                if let Err(why) = self.shared.prove(conn) {
+                    self.see_to(Effect::Close { conn, why: why.to_string() });
+                }
+            }
             Effect::Close { conn, why } => {
                 let conn = self.shared.connections.read().get(conn).cloned();
                 if let Some(conn) = conn {

@@ -24,7 +24,7 @@
 //! | `discovery`, `mDNS_daemon` | one each, or none | poll, until the next question or answer is due |
 //! | `signals`, and the one that started all | one each | the next signal, and what it asks for |
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
@@ -43,10 +43,13 @@ use crate::engine::{ConnId, Engine, Event};
 /// How many events may wait for the router before those who send them have to wait too.
 const EVENTS_WAITING_MAX: usize = 4096;
 
-/// How many connections the link listener holds at once; well within what is kept free beside the clients.
+/// How many may be at the link listener who have not proved yet that they are of our network; each has seconds to do
+/// so. A few addresses together may not use up all of these.
 const CALLERS_MAX: usize = 64;
-/// One address may not use up all of these.
-const CALLERS_PER_ADDRESS: usize = 24;
+const CALLERS_PER_ADDRESS: usize = 12;
+/// How many peers may have called us, however many of them share an address. With the callers well within what is kept
+/// free beside the clients.
+const PEERS_MAX: usize = 128;
 
 /// How many of those for whom there is no room are told so at once, by whatever that takes; the rest is just let go.
 const SURPLUS_MAX: usize = 32;
@@ -145,6 +148,11 @@ impl Shared {
         self.connections.write().insert(conn, bounds)
     }
 
+    /// A caller has become a peer: it makes room for the next caller.
+    pub fn prove(&self, conn: ConnId) -> Result<(), &'static str> {
+        self.connections.write().prove(conn, PEERS_MAX)
+    }
+
     /// Takes a connection out of the table; whoever else holds it may still use it.
     pub fn forget(&self, conn: ConnId) -> Option<Arc<Conn>> {
         self.connections.write().remove(conn)
@@ -199,6 +207,8 @@ pub struct Connections {
     by_id: HashMap<ConnId, Arc<Conn>, BuildHasherDefault<IdHasher>>,
     total: HashMap<Kind, usize>,
     per_address: HashMap<(Kind, IpAddr), usize>,
+    /// Callers who have become peers, and do not count as callers any more.
+    peers: HashSet<ConnId, BuildHasherDefault<IdHasher>>,
 }
 
 impl Connections {
@@ -227,6 +237,30 @@ impl Connections {
 
     fn remove(&mut self, id: ConnId) -> Option<Arc<Conn>> {
         let conn = self.by_id.remove(&id)?;
+        if !self.peers.remove(&id) {
+            self.release(&conn);
+        }
+        Some(conn)
+    }
+
+    fn prove(&mut self, id: ConnId, peers_max: usize) -> Result<(), &'static str> {
+        // Whom we called ourselves never took a place.
+        let Some(conn) = self.by_id.get(&id).filter(|conn| conn.kind == Kind::Caller).cloned() else {
+            return Ok(());
+        };
+        if self.peers.contains(&id) {
+            return Ok(());
+        }
+        if self.peers.len() >= peers_max {
+            return Err("this server has as many peers as it can hold");
+        }
+        self.peers.insert(id);
+        self.release(&conn);
+        Ok(())
+    }
+
+    /// Somebody else may have its place.
+    fn release(&mut self, conn: &Conn) {
         if let Some(total) = self.total.get_mut(&conn.kind) {
             *total -= 1;
         }
@@ -237,7 +271,6 @@ impl Connections {
                 self.per_address.remove(&key);
             }
         }
-        Some(conn)
     }
 }
 
@@ -325,6 +358,27 @@ pub mod tests {
         // Peers do not take room from clients, nor clients from peers.
         assert_eq!(shared.admit(&conn(&shared, Kind::Caller).0), Ok(()));
         assert_eq!(shared.connections.read().iter().count(), 3);
+    }
+
+    #[test]
+    fn who_has_proved_to_be_a_peer_takes_no_callers_place() {
+        let (shared, _events) = shared(Limits::default());
+        let caller = || conn(&shared, Kind::Caller).0;
+        let peers: Vec<_> = (0..PEERS_MAX).map(|_| caller()).collect();
+        for peer in &peers {
+            assert_eq!(shared.admit(peer), Ok(()));
+            assert_eq!(shared.prove(peer.id), Ok(()));
+        }
+        let callers: Vec<_> = (0..CALLERS_PER_ADDRESS).map(|_| caller()).collect();
+        callers.iter().for_each(|caller| assert_eq!(shared.admit(caller), Ok(())));
+        assert_eq!(shared.admit(&caller()), Err(NoRoom::AddressFull));
+        assert!(shared.prove(callers[0].id).unwrap_err().contains("as many peers"));
+        // A peer that goes makes room for a peer, and for no more callers.
+        shared.forget(peers[0].id).unwrap();
+        assert!(shared.admit(&caller()).is_err());
+        assert_eq!((shared.prove(callers[0].id), shared.prove(callers[0].id)), (Ok(()), Ok(())));
+        assert_eq!(shared.admit(&caller()), Ok(()));
+        assert!(CALLERS_MAX > 3 * CALLERS_PER_ADDRESS, "a few addresses cannot keep everyone out");
     }
 
     #[test]

@@ -12,6 +12,14 @@ pub enum Effect {
     Send { to: ConnId, line: Arc<str> },
     /// A channel's fan-out: one effect per form of the line.
     SendAll { to: Vec<ConnId>, line: Arc<str> },
+    /// A line to a peer that holds a secret. On a compressed link it shares a window with no other line, so that nobody
+    /// learns of it from how well their own text compresses beside it.
+    SendApart { to: ConnId, line: Arc<str> },
+    /// A peer has proved that it holds the network's secret: from now on it is one of us. Comes before the line that
+    /// tells it so.
+    Proven { conn: ConnId },
+    /// What is sent after this is compressed; comes right behind the line that says so.
+    Compress { conn: ConnId },
     /// No more will be sent: what is queued goes out, then the connection is shut down.
     Close { conn: ConnId, why: String },
     /// Call a peer; answered by `Event::Opened` or `Event::DialFailed`.

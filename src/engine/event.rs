@@ -138,8 +138,11 @@ pub struct Traffic {
     pub queued_bytes: usize,
     pub sent_lines: u64,
     pub sent_bytes: u64,
+    /// What went over the wire for that, before encryption; less where it was compressed.
+    pub sent_wire_bytes: u64,
     pub received_lines: u64,
     pub received_bytes: u64,
+    pub received_wire_bytes: u64,
     /// How what is sent is compressed, where it is.
     pub compression: Option<&'static str>,
 }

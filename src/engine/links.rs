@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use super::cost::Cost;
 use super::effect::Secret;
 use super::event::{AskId, ConnId, Pin};
 use super::merge::{Answer, Stream, Vector};
 use super::network::{Key, Value};
+use super::suspicion::Suspicion;
 use crate::config;
 use crate::wire::names::{ServerId, UserId};
 
@@ -32,11 +34,50 @@ pub struct Link {
     pub pulls: BTreeMap<Stream, Pull>,
     pub opened_ms: u64,
     pub up_ms: Option<u64>,
-    pub heard_ms: u64,
+    /// When we heard of it, and whether its silence is longer than usual.
+    pub suspicion: Suspicion,
+    pub cost: Cost,
     pub pinged_ms: u64,
+    pub hearing: Hearing,
     pub round_trip_ms: Option<u64>,
     /// How far the peer's wall clock is ahead of ours.
     pub clock_ahead_ms: i64,
+}
+
+/// Whether the peer hears us: a link on which only one direction works carries lines all the same.
+#[derive(Clone, Debug, Default)]
+pub struct Hearing {
+    /// Since when nothing has shown that it does, though it was asked.
+    doubted_ms: Option<u64>,
+    /// What has come meanwhile. The answer may stand behind it in the queue.
+    bytes: usize,
+}
+
+/// So much within the time that an answer may take, and the link is at work: slow, not deaf.
+const BULK_BYTES: usize = 16 << 10;
+
+impl Hearing {
+    pub fn asked(&mut self, now_ms: u64) {
+        self.doubted_ms.get_or_insert(now_ms);
+    }
+
+    pub fn is_shown(&mut self) {
+        *self = Hearing::default();
+    }
+
+    pub fn came(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Whether there was neither an answer for so long nor anything that it could stand behind.
+    pub fn is_missing(&mut self, now_ms: u64, within_ms: u64) -> bool {
+        let is_late = self.doubted_ms.is_some_and(|since_ms| now_ms >= since_ms + within_ms);
+        if is_late && self.bytes >= BULK_BYTES {
+            *self = Hearing { doubted_ms: Some(now_ms), bytes: 0 };
+            return false;
+        }
+        is_late
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,7 +136,9 @@ impl Known {
 /// A pull of facts under way.
 #[derive(Debug)]
 pub struct Pull {
-    pub since_ms: u64,
+    pub asked_ms: u64,
+    /// When the latest of it came.
+    pub came_ms: u64,
     /// Facts that will be merged in one step when the peer says it is done, or not at all.
     pub staged: Option<Answer<Key, Value>>,
 }
@@ -181,6 +224,8 @@ pub struct Links {
     pub apart: BTreeMap<ServerId, Apart>,
     /// Servers of other networks that have been named in the log.
     pub strangers: BTreeSet<Pin>,
+    /// When the log last warned of a neighbour's clock.
+    pub clock_warned_ms: BTreeMap<ServerId, u64>,
 }
 
 impl Links {

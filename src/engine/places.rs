@@ -177,22 +177,34 @@ impl Engine {
             // Said once, then only to whoever wants to know: a peer may be off for days.
             let level = if known.failures == 0 { log::Level::Warn } else { log::Level::Debug };
             self.note(level, Topic::Link, format!("{name} cannot be reached at={place} why=\"{why}\""));
-            self.wait_before_next(&place, 0);
+            self.wait_before_next(&place);
             self.tell_who_wanted(&place, &format!("cannot be reached: {why}"));
         }
     }
 
+    /// What closed the link has counted as a failure already.
     pub(super) fn place_refused(&mut self, place: &str) {
-        self.wait_before_next(place, WAIT_REFUSED_MS);
+        let next_ms = self.now.steady_ms + WAIT_REFUSED_MS + self.dice.below(WAIT_REFUSED_MS);
+        if let Some(place) = self.links.places.get_mut(place) {
+            place.next_ms = next_ms;
+        }
+    }
+
+    /// A link that began at this place is no more, whichever end gave it up.
+    fn place_ended(&mut self, place: &str, up_ms: Option<u64>) {
+        let was_steady = up_ms.is_some_and(|up_ms| self.now.steady_ms >= up_ms + STEADY_AFTER_MS);
+        if was_steady && let Some(place) = self.links.places.get_mut(place) {
+            place.failures = 0;
+        }
+        self.wait_before_next(place);
     }
 
     /// Waits a random time up to a bound that doubles with each failure, so that many servers that
     /// lost the same peer do not all call it at once.
-    fn wait_before_next(&mut self, place: &str, at_least_ms: u64) {
+    fn wait_before_next(&mut self, place: &str) {
         let Some(failures) = self.links.places.get(place).map(|place| place.failures) else { return };
         let bound_ms = WAIT_MAX_MS.min(1_000 << failures.min(16));
-        let wait_ms = at_least_ms + self.dice.below(bound_ms);
-        let next_ms = self.now.steady_ms + wait_ms;
+        let next_ms = self.now.steady_ms + self.dice.below(bound_ms);
         if let Some(place) = self.links.places.get_mut(place) {
             place.failures += 1;
             place.next_ms = next_ms;
@@ -218,12 +230,7 @@ impl Engine {
         self.note(level, Topic::Link, format!("{label} closed conn={} why=\"{why}\"", conn.0));
         self.forget_pulls_of(conn);
         if let Some(place) = link.place.filter(|_| !was_refused) {
-            let was_steady =
-                link.up_ms.is_some_and(|up| self.now.steady_ms.saturating_sub(up) > STEADY_AFTER_MS);
-            if was_steady && let Some(place) = self.links.places.get_mut(&place) {
-                place.failures = 0;
-            }
-            self.wait_before_next(&place, 0);
+            self.place_ended(&place, link.up_ms);
         }
         if link.up_ms.is_some() && !self.is_stopping {
             self.publish_route();
@@ -240,11 +247,11 @@ impl Engine {
         let was_up = link.stage == LinkStage::Up;
         link.stage = LinkStage::Closing;
         link.pulls.clear();
-        let place = link.place.clone();
+        let (place, up_ms) = (link.place.clone(), link.up_ms);
         self.effects.push(Effect::Close { conn, why: why.to_string() });
         self.forget_pulls_of(conn);
         if let Some(place) = place {
-            self.wait_before_next(&place, 0);
+            self.place_ended(&place, up_ms);
         }
         if was_up {
             self.publish_route();

@@ -1,14 +1,15 @@
 //! What a tick brings: pings, timeouts, expiries.
 
 use super::Engine;
-use super::effect::Effect;
+use super::effect::{Effect, Topic};
 use super::event::ConnId;
 use super::links::LinkStage;
 use super::network::Reach;
 use super::session::Stage;
 
-/// How long a link may be silent before it is asked for a sign of life, and before it counts as dead.
-const LINK_PING_AFTER_MS: u64 = 5_000;
+/// How often each end of a link says something, whatever else is said; and how long a link may be silent, or leave
+/// us without a sign that we are heard, before it counts as dead.
+const LINK_PING_EVERY_MS: u64 = 5_000;
 const LINK_DEAD_AFTER_MS: u64 = 20_000;
 
 /// How long two servers may take to accept each other.
@@ -83,21 +84,48 @@ impl Engine {
     fn check_links(&mut self) {
         let now_ms = self.now.steady_ms;
         let mut dead: Vec<(ConnId, &str)> = Vec::new();
-        let mut silent: Vec<ConnId> = Vec::new();
+        let mut due: Vec<ConnId> = Vec::new();
+        let mut suspicions: Vec<(String, bool)> = Vec::new();
+        let mut costs_changed = false;
         for link in self.links.by_conn.values_mut().filter(|link| link.stage != LinkStage::Closing) {
             if !link.is_accepted() {
                 if now_ms >= link.opened_ms + GREET_WITHIN_MS {
                     dead.push((link.conn, "the greeting took too long"));
                 }
-            } else if now_ms >= link.heard_ms + LINK_DEAD_AFTER_MS {
+                continue;
+            }
+            if link.suspicion.silent_ms(now_ms) >= LINK_DEAD_AFTER_MS {
                 dead.push((link.conn, "no sign of life"));
-            } else if now_ms >= link.heard_ms.max(link.pinged_ms) + LINK_PING_AFTER_MS {
-                link.pinged_ms = now_ms;
-                silent.push(link.conn);
+                continue;
+            }
+            if link.hearing.is_missing(now_ms, LINK_DEAD_AFTER_MS) {
+                dead.push((link.conn, "it does not hear us: no PING was answered"));
+                continue;
+            }
+            if now_ms >= link.pinged_ms + LINK_PING_EVERY_MS {
+                due.push(link.conn);
+            }
+            // Traffic leaves a link that may be dead while it is not yet certain, so that nobody waits for that.
+            let before = (link.cost.value(), link.cost.is_suspected());
+            link.cost.settle(link.suspicion.is_suspected(now_ms), now_ms);
+            costs_changed |= link.cost.value() != before.0 && link.stage == LinkStage::Up;
+            if link.cost.is_suspected() != before.1 {
+                suspicions.push((link.label(), link.cost.is_suspected()));
             }
         }
+        for (label, is_suspected) in suspicions {
+            let what = if is_suspected {
+                "is silent for longer than usual: other ways are preferred"
+            } else {
+                "is heard as usual again"
+            };
+            self.note(log::Level::Info, Topic::Link, format!("{label} {what}"));
+        }
         dead.into_iter().for_each(|(conn, why)| self.close_link(conn, why));
-        silent.into_iter().for_each(|conn| self.send_ping(conn));
+        due.into_iter().for_each(|conn| self.send_ping(conn));
+        if costs_changed {
+            self.publish_route();
+        }
         if now_ms >= self.route_told_ms + ROUTES_EVERY_MS && self.links.up().next().is_some() {
             self.route_told_ms = now_ms;
             self.publish_route();

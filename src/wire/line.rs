@@ -130,14 +130,30 @@ impl Framer {
     ///
     /// CR ends a line as LF does, so CR LF is an end and an empty line, which is nothing.
     pub fn push(&mut self, received: &[u8]) -> Lines {
+        self.push_until(received, |_| false).0
+    }
+
+    /// The same, but goes no further than to the end of a line that is the last, and says what was not looked at any
+    /// more.
+    pub fn push_until<'r>(
+        &mut self,
+        received: &'r [u8],
+        is_last: impl Fn(&str) -> bool,
+    ) -> (Lines, Option<&'r [u8]>) {
         let mut lines = Lines::default();
         let mut rest = received;
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n' || byte == b'\r') {
+            let before = lines.lines.len();
             self.end_line(&rest[..end], &mut lines);
             rest = &rest[end + 1..];
+            if let Some(Line::Whole(place)) = lines.lines.get(before)
+                && is_last(&lines.text[place.clone()])
+            {
+                return (lines, Some(rest));
+            }
         }
         self.carry(rest, &mut lines);
-        lines
+        (lines, None)
     }
 
     fn end_line(&mut self, piece: &[u8], lines: &mut Lines) {
@@ -263,6 +279,19 @@ mod tests {
             let pieces = std::iter::once(&bytes[..cut]).chain(bytes[cut..].chunks(size));
             assert_eq!(framed(limits, pieces), whole);
         }
+    }
+
+    #[test]
+    fn what_comes_after_the_last_line_is_not_looked_at() {
+        let is_last = |line: &str| line == "STOP";
+        let mut framer = Framer::new(Limits::PEER);
+        let (lines, rest) = framer.push_until(b"A\nSTOP it\nST", is_last);
+        assert_eq!((owned(&lines), rest), (vec![text("A"), text("STOP it")], None));
+        let (lines, rest) = framer.push_until(b"OP\r\nno line\n", is_last);
+        assert_eq!((owned(&lines), rest), (vec![text("STOP")], Some(&b"\nno line\n"[..])));
+        // `carry` may end a line as too long without there being a whole one.
+        let (lines, rest) = framer.push_until(&[b'x'; 20_000], is_last);
+        assert_eq!((owned(&lines), rest), (vec![Err(None)], None));
     }
 
     #[test]

@@ -311,7 +311,7 @@ impl Simulated {
         let mut chores = Vec::new();
         for effect in engine.step(now, event) {
             match effect {
-                Effect::Send { to, line } => self.deliver(server, to, &line),
+                Effect::Send { to, line } | Effect::SendApart { to, line } => self.deliver(server, to, &line),
                 Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.deliver(server, to, &line)),
                 effect => chores.push(effect),
             }
@@ -321,7 +321,11 @@ impl Simulated {
 
     fn see_to(&mut self, server: &str, effect: Effect) {
         match effect {
-            Effect::Send { .. } | Effect::SendAll { .. } => unreachable!("delivered before"),
+            Effect::Send { .. } | Effect::SendAll { .. } | Effect::SendApart { .. } => {
+                unreachable!("delivered before")
+            }
+            // What is sent here is never bytes.
+            Effect::Proven { .. } | Effect::Compress { .. } => {}
             Effect::Close { conn, why } => self.close(server, conn, why),
             Effect::Dial { ask, address, .. } => self.dial(server, ask, &address),
             Effect::Verify { ask, given, known } => {
@@ -357,8 +361,10 @@ impl Simulated {
             queued_bytes: 0,
             sent_lines: 0,
             sent_bytes: 0,
+            sent_wire_bytes: 0,
             received_lines: 0,
             received_bytes: 0,
+            received_wire_bytes: 0,
             compression: None,
         };
         conns.into_iter().map(nothing).collect()

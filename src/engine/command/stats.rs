@@ -165,11 +165,14 @@ fn route(engine: &Engine, link: &Link) -> String {
 /// What carries a link. Peers talk in TLS 1.3 only.
 fn transport(link: &Link, traffic: &Traffic) -> String {
     format!(
-        "{} queued_bytes={} sent_bytes={} received_bytes={} tls=1.3 compression={} pin={}",
+        "{} queued_bytes={} sent_bytes={} sent_wire_bytes={} received_bytes={} received_wire_bytes={} tls=1.3 \
+         compression={} pin={}",
         link.label(),
         traffic.queued_bytes,
         traffic.sent_bytes,
+        traffic.sent_wire_bytes,
         traffic.received_bytes,
+        traffic.received_wire_bytes,
         traffic.compression.unwrap_or("none"),
         link.pin,
     )

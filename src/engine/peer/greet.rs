@@ -1,5 +1,5 @@
-//! CONNECT_SERVER, PROOF and CONNECTED: two servers tell each other who they are, prove that they
-//! hold the network's secret, and say whether they will have each other.
+//! CONNECT_SERVER, PROOF, CONNECTED and COMPRESS: two servers tell each other who they are, prove that they
+//! hold the network's secret, say whether they will have each other, and from where on they compress.
 //!
 //! Whoever was called speaks first, so that the caller can hang up without a word where it finds
 //! itself, or a server that it has a link to already.
@@ -14,12 +14,14 @@ use ring::hmac;
 use super::{PeerMessage, When, or_star, unless_star};
 use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
+use crate::engine::cost::Cost;
 use crate::engine::effect::{Effect, Secret, Topic};
 use crate::engine::event::{AskId, ConnId, Pin};
-use crate::engine::links::{Known, Link, LinkStage, PeerGreeting};
+use crate::engine::links::{Hearing, Known, Link, LinkStage, PeerGreeting};
 use crate::engine::merge::{Origin, Stream};
 use crate::engine::pending::Pending;
 use crate::engine::places::OPERATOR_CUT;
+use crate::engine::suspicion::Suspicion;
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::{ServerId, ServerName};
@@ -48,16 +50,18 @@ pub const MESSAGES: &[PeerMessage] = &[
         run: connected,
         shape: "ok | refused <reason> :<text>",
     },
+    // Written exactly so, since whoever receives must know without understanding it that the next byte is compressed.
+    PeerMessage { name: "COMPRESS", params_min: 1, when: When::Accepted, run: compress, shape: "zstd" },
 ];
 
 /// The version of the mesh protocol.
 const VERSION: &str = "1";
 
 /// What this version can do beyond that; what both ends name may be used between them.
-const FEATURES: &[&str] = &[];
+const FEATURES: &[&str] = &[COMPRESSION];
 
-/// Two clocks may differ by this much; more would show in what people read.
-const CLOCK_APART_MS: u64 = 10_000;
+/// One stream of frames for each direction, with a window of 1 MiB.
+const COMPRESSION: &str = "zstd";
 
 impl Engine {
     pub(in crate::engine) fn link_opened(
@@ -92,8 +96,10 @@ impl Engine {
             pulls: BTreeMap::new(),
             opened_ms: now_ms,
             up_ms: None,
-            heard_ms: now_ms,
+            suspicion: Suspicion::new(now_ms),
+            cost: Cost::default(),
             pinged_ms: now_ms,
+            hearing: Hearing::default(),
             round_trip_ms: None,
             clock_ahead_ms: 0,
         };
@@ -105,6 +111,12 @@ impl Engine {
         }
     }
 
+    /// What is offered, as the settings have it.
+    fn features(&self) -> Vec<&'static str> {
+        let is_offered = |feature: &&str| self.config.network.compression || *feature != COMPRESSION;
+        FEATURES.iter().copied().filter(is_offered).collect()
+    }
+
     fn send_greeting(&mut self, conn: ConnId) {
         let Some(link) = self.links.by_conn.get(&conn) else { return };
         let draft = Draft::new("CONNECT_SERVER")
@@ -114,7 +126,7 @@ impl Engine {
             .param(&self.identity.name)
             .param(&link.nonce)
             .param(self.now.wall.0)
-            .param(or_star(&FEATURES.join(",")))
+            .param(or_star(&self.features().join(",")))
             .trailing(&self.config.network.name);
         self.send_peer(conn, draft);
     }
@@ -210,7 +222,7 @@ impl Engine {
             ));
         }
         let apart_ms = clock_ms.abs_diff(self.now.wall.0);
-        if apart_ms > CLOCK_APART_MS {
+        if apart_ms > self.config.network.clock_refuse.as_millis() as u64 {
             return Some((
                 "clock",
                 format!("the clocks are {apart_ms} ms apart: set them by the same time source"),
@@ -296,11 +308,21 @@ impl Engine {
             }
             self.tell_who_wanted(&place, "is linked");
         }
+        self.begin_compression(conn);
+        // Before anything that it could have to wait behind: this is how we learn how long the way is, and how far the
+        // clocks are apart.
+        self.send_ping(conn);
         self.send_secret_if_missing(conn);
         self.send_routes(conn);
         self.tell_have(conn, true);
-        // A link that is busy is not asked for signs of life; this one tells how far the clocks are apart.
-        self.send_ping(conn);
+    }
+
+    fn begin_compression(&mut self, conn: ConnId) {
+        let Some(peer) = self.links.by_conn.get(&conn).and_then(|link| link.peer.as_ref()) else { return };
+        if self.config.network.compression && peer.features.contains(COMPRESSION) {
+            self.send_peer(conn, Draft::new("COMPRESS").param(COMPRESSION));
+            self.effects.push(Effect::Compress { conn });
+        }
     }
 
     /// Whether somebody has heard more of this server than it has said, in this run or a later one; then it goes
@@ -419,6 +441,7 @@ fn proof(engine: &mut Engine, conn: ConnId, message: &Message) {
     if epoch > engine.identity.epoch && epoch < u32::MAX {
         return engine.renew_epoch(epoch);
     }
+    engine.effects.push(Effect::Proven { conn });
     engine.send_peer(conn, Draft::new("CONNECTED").param("ok"));
     if let Some(link) = engine.links.by_conn.get_mut(&conn) {
         link.stage = LinkStage::Accepting;
@@ -435,5 +458,12 @@ fn connected(engine: &mut Engine, conn: ConnId, message: &Message) {
             engine.link_refused(conn, &reason, &text);
         }
         _ => engine.refuse_peer(conn, "order", "CONNECTED comes out of turn"),
+    }
+}
+
+/// The other end compresses from here on; what reads from it knows already.
+fn compress(engine: &mut Engine, conn: ConnId, message: &Message) {
+    if message.params[0] != COMPRESSION {
+        engine.refuse_peer(conn, "order", "it compresses as nobody here can read");
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::merge::{Answer, Origin, Stream, Vector};
 use crate::engine::network::{Change, News};
 
 /// How many early events of one origin and stream are kept; the rest is pulled again.
-const WAITING_MAX: usize = 4096;
+pub(super) const WAITING_MAX: usize = 4096;
 
 /// How many passing messages of one origin are remembered, so that none is heard twice.
 const PASSING_WINDOW: usize = 1024;
@@ -20,14 +20,26 @@ const PASSING_WINDOW: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Intake {
     pub(super) waiting: BTreeMap<(Origin, Stream), BTreeMap<u64, Arc<Change>>>,
-    /// Ranges of messages asked for, by origin: from whom and since when.
-    pub(super) wanted: BTreeMap<Origin, (ConnId, u64)>,
+    /// Ranges of messages asked for, by origin and in the order of asking.
+    pub(super) wanted: BTreeMap<Origin, Vec<Wanted>>,
+    /// Neighbours that did not give an origin's messages when they were asked, and until when others are preferred.
+    pub(super) in_vain: BTreeMap<(Origin, ConnId), u64>,
     /// Messages that some neighbours do not have any more.
     pub(super) gaps: BTreeMap<Origin, Gap>,
     passed: BTreeMap<Origin, BTreeSet<u64>>,
 }
 
-/// Messages of one origin, up to `last`, that were asked for in vain.
+/// A range of one origin's messages that a neighbour was asked for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub conn: ConnId,
+    pub first: u64,
+    pub last: u64,
+    /// When it was asked for, or the latest of it came.
+    pub since_ms: u64,
+}
+
+/// Messages of one origin, up to `last`, that nobody was found to have.
 #[derive(Debug)]
 pub(super) struct Gap {
     pub last: u64,
@@ -58,6 +70,43 @@ impl Intake {
         }
         heard.insert(number)
     }
+
+    /// An answer that is under way is waited for.
+    fn came(&mut self, conn: ConnId, origin: Origin, seq: u64, now_ms: u64) {
+        let wanted = self.wanted.get_mut(&origin).into_iter().flatten();
+        for wanted in
+            wanted.filter(|wanted| wanted.conn == conn && (wanted.first..=wanted.last).contains(&seq))
+        {
+            wanted.since_ms = now_ms;
+        }
+    }
+
+    pub(super) fn is_waiting(&self, origin: Origin, seq: u64) -> bool {
+        self.waiting.get(&(origin, Stream::Message)).is_some_and(|waiting| waiting.contains_key(&seq))
+    }
+
+    /// How many ranges a neighbour has been asked for and has not given yet.
+    pub(super) fn asked_of(&self, conn: ConnId) -> usize {
+        self.wanted.values().flatten().filter(|wanted| wanted.conn == conn).count()
+    }
+
+    /// The first gap in an origin's messages that nobody has been asked for: from where, and up to where at most.
+    pub(super) fn next_gap(&self, origin: Origin, mut first: u64) -> (u64, u64) {
+        let wanted = self.wanted.get(&origin).map(Vec::as_slice).unwrap_or_default();
+        let waiting = self.waiting.get(&(origin, Stream::Message));
+        loop {
+            if let Some(wanted) = wanted.iter().find(|wanted| (wanted.first..=wanted.last).contains(&first)) {
+                first = wanted.last + 1;
+            } else if waiting.is_some_and(|waiting| waiting.contains_key(&first)) {
+                first += 1;
+            } else {
+                break;
+            }
+        }
+        let asked = wanted.iter().map(|wanted| wanted.first).filter(|next| *next > first);
+        let next = waiting.and_then(|waiting| waiting.range(first..).next()).map(|(seq, _)| *seq);
+        (first, asked.chain(next).min().map_or(u64::MAX, |next| next - 1))
+    }
 }
 
 impl Engine {
@@ -69,9 +118,15 @@ impl Engine {
             return;
         }
         let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
-        if let Some(staged) = link.pulls.get_mut(&dot.stream).and_then(|pull| pull.staged.as_mut()) {
-            super::stage(staged, &change);
-            return self.take_staged_early(&change);
+        if let Some(pull) = link.pulls.get_mut(&dot.stream) {
+            pull.came_ms = self.now.steady_ms;
+            if let Some(staged) = &mut pull.staged {
+                super::stage(staged, &change);
+                return self.take_staged_early(&change);
+            }
+        }
+        if dot.stream == Stream::Message {
+            self.intake.came(conn, dot.origin, dot.seq, self.now.steady_ms);
         }
         link.known.of_mut(dot.stream).raise(dot.origin, dot.seq);
         // Whoever has a message has what its writer had said before.
@@ -83,11 +138,14 @@ impl Engine {
             return;
         }
         let waiting = self.intake.waiting.entry((dot.origin, dot.stream)).or_default();
-        if waiting.len() < WAITING_MAX || self.network.seen(dot.stream).is_next(dot) {
-            waiting.insert(dot.seq, Arc::new(change));
+        waiting.insert(dot.seq, Arc::new(change));
+        if waiting.len() > WAITING_MAX {
+            // The last of them is the one that would have to wait longest.
+            waiting.pop_last();
         }
         self.take_waiting(dot.origin, Some(conn));
-        if self.intake.waiting.contains_key(&(dot.origin, dot.stream)) {
+        let is_asked = dot.stream == Stream::Message && self.intake.wanted.contains_key(&dot.origin);
+        if self.intake.waiting.contains_key(&(dot.origin, dot.stream)) && !is_asked {
             self.pull();
         }
     }

@@ -79,7 +79,7 @@ impl Pair {
 
     fn see_to(&mut self, side: usize, effect: Effect) {
         match effect {
-            Effect::Send { to, line } => self.send((side, to), &line),
+            Effect::Send { to, line } | Effect::SendApart { to, line } => self.send((side, to), &line),
             Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.send((side, to), &line)),
             Effect::Dial { ask, .. } if self.is_silent => {
                 self.calls.push((side, self.now_ms));

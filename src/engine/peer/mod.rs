@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 pub use act::Act;
 pub use ask::{Acted, Request};
-use intake::Gap;
 pub use intake::Intake;
+use intake::{Gap, WAITING_MAX, Wanted};
 pub use passing::Passing;
 use repair::stage;
 use talk::{read_message, write_message_onto};
@@ -87,7 +87,8 @@ impl Engine {
             if link.stage == LinkStage::Closing {
                 return;
             }
-            link.heard_ms = self.now.steady_ms;
+            link.suspicion.heard(self.now.steady_ms);
+            link.hearing.came(line.map_or(0, str::len));
             match line {
                 Ok(line) => self.hear_peer_line(conn, line),
                 Err(LineFault::TooLong) => self.note_senseless(conn, "TooLong"),
@@ -243,5 +244,7 @@ fn unless_star(text: &str) -> &str {
 mod ask_tests;
 #[cfg(test)]
 mod link_tests;
+#[cfg(test)]
+mod liveness_tests;
 #[cfg(test)]
 mod tests;

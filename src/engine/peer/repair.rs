@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Gap, PeerMessage, When, ranges, read_ranges, read_vector, write_change, write_vector};
+use super::{
+    Gap, PeerMessage, WAITING_MAX, Wanted, When, ranges, read_ranges, read_vector, write_change, write_vector,
+};
 use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
 use crate::engine::effect::Topic;
@@ -64,6 +66,17 @@ const GAP_OPEN_MS: u64 = 5_000;
 /// How long a neighbour may take to answer before another is asked.
 const PULL_WITHIN_MS: u64 = 10_000;
 
+/// How long an answer may take in all, though it goes on coming: a slow link needs its time, and nobody may keep others
+/// from being asked for ever.
+const PULL_WHOLLY_WITHIN_MS: u64 = 300_000;
+
+/// How long a neighbour that did not give messages when it was asked is not asked for more of their origin.
+const REST_MS: u64 = 5_000;
+
+/// How many messages a neighbour is asked for at once, and how often before it has answered.
+const MESSAGES_PER_RANGE: u64 = 500;
+const RANGES_PER_LINK: usize = 4;
+
 /// How many words stand on one line of a long list, well below the limit of a peer's line.
 const WORDS_PER_LINE: usize = 100;
 
@@ -81,27 +94,67 @@ impl Engine {
         self.raise_links();
     }
 
+    /// What one neighbour does not give is asked of another. A long range is split, so that all who have it send a part.
     fn pull_messages(&mut self) {
         let own = self.origin();
-        let mut wants = Vec::new();
+        let seen = self.network.seen(Stream::Message).clone();
+        let mut holders: BTreeMap<Origin, Vec<(ConnId, u64)>> = BTreeMap::new();
         let gaps = &self.intake.gaps;
         let lacks = |conn, origin| gaps.get(&origin).is_some_and(|gap: &Gap| gap.without.contains(&conn));
         for link in self.links.by_conn.values().filter(|link| link.is_accepted()) {
-            let seen = self.network.seen(Stream::Message);
-            for (origin, tip) in link.known.message.beyond(seen).iter() {
-                if origin != own && !self.intake.wanted.contains_key(&origin) && !lacks(link.conn, origin) {
-                    wants.push((link.conn, origin, seen.tip(origin) + 1, tip));
+            for (origin, tip) in link.known.message.beyond(&seen).iter() {
+                let is_in_vain = self.intake.in_vain.contains_key(&(origin, link.conn));
+                if origin != own && !is_in_vain && !lacks(link.conn, origin) {
+                    holders.entry(origin).or_default().push((link.conn, tip));
                 }
             }
         }
-        for (conn, origin, first, last) in wants {
-            if self.intake.wanted.contains_key(&origin) {
-                continue;
+        for (origin, holders) in holders {
+            self.pull_messages_of(origin, seen.tip(origin), &holders);
+        }
+    }
+
+    fn pull_messages_of(&mut self, origin: Origin, tip: u64, holders: &[(ConnId, u64)]) {
+        // No more than can wait for what comes before it.
+        let end = tip + WAITING_MAX as u64;
+        let mut from = tip + 1;
+        loop {
+            let (first, last) = self.intake.next_gap(origin, from);
+            let able = holders.iter().filter(|(_, tip)| *tip >= first);
+            let asked = able.map(|(conn, tip)| (self.intake.asked_of(*conn), *conn, *tip));
+            let Some((_, conn, tip)) = asked.filter(|(count, ..)| *count < RANGES_PER_LINK).min() else {
+                return;
+            };
+            if first > end {
+                return;
             }
-            self.intake.wanted.insert(origin, (conn, self.now.steady_ms));
+            let last = last.min(end).min(tip).min(first + MESSAGES_PER_RANGE - 1);
+            let wanted = Wanted { conn, first, last, since_ms: self.now.steady_ms };
+            self.intake.wanted.entry(origin).or_default().push(wanted);
             let draft = Draft::new("WANT").param("M").param(origin);
             self.send_peer(conn, draft.param(base36::encode(first)).param(base36::encode(last)));
+            from = last + 1;
         }
+    }
+
+    /// A neighbour has given all that it gives of the range that it was asked for first.
+    fn messages_done(&mut self, conn: ConnId, origin: Origin) {
+        let Some(ranges) = self.intake.wanted.get_mut(&origin) else { return };
+        let Some(place) = ranges.iter().position(|wanted| wanted.conn == conn) else { return };
+        let done = ranges.remove(place);
+        if ranges.is_empty() {
+            self.intake.wanted.remove(&origin);
+        }
+        let seen = self.network.seen(Stream::Message).tip(origin);
+        let is_missing = |seq: &u64| *seq > seen && !self.intake.is_waiting(origin, *seq);
+        if (done.first..=done.last).any(|seq| is_missing(&seq)) {
+            self.rest_from(conn, origin);
+        }
+    }
+
+    /// For a while others are asked for an origin's messages, if there are any.
+    fn rest_from(&mut self, conn: ConnId, origin: Origin) {
+        self.intake.in_vain.insert((origin, conn), self.now.steady_ms + REST_MS);
     }
 
     fn pull_facts(&mut self, stream: Stream) {
@@ -110,7 +163,8 @@ impl Engine {
         }
         let missing = self.links.accepted().find(|link| self.lacks_facts_of(stream, link));
         if let Some(conn) = missing.map(|link| link.conn) {
-            let pull = Pull { since_ms: self.now.steady_ms, staged: None };
+            let now_ms = self.now.steady_ms;
+            let pull = Pull { asked_ms: now_ms, came_ms: now_ms, staged: None };
             self.links.by_conn.get_mut(&conn).expect("found above").pulls.insert(stream, pull);
             // What is not on disk yet is asked for once more, lest it be taken for what can be had from here.
             let said = write_vector(self.network.said(stream));
@@ -161,12 +215,22 @@ impl Engine {
     pub(in crate::engine) fn expire_pulls(&mut self) {
         let now_ms = self.now.steady_ms;
         let is_late = |since_ms: u64| now_ms.saturating_sub(since_ms) > PULL_WITHIN_MS;
-        self.intake.wanted.retain(|_, (_, since_ms)| !is_late(*since_ms));
+        self.intake.in_vain.retain(|_, until_ms| now_ms < *until_ms);
+        let mut in_vain = Vec::new();
+        for (origin, ranges) in &mut self.intake.wanted {
+            let late = ranges.extract_if(.., |wanted| is_late(wanted.since_ms));
+            in_vain.extend(late.map(|wanted| (wanted.conn, *origin)));
+        }
+        self.intake.wanted.retain(|_, ranges| !ranges.is_empty());
+        in_vain.into_iter().for_each(|(conn, origin)| self.rest_from(conn, origin));
         let late: Vec<ConnId> = self
             .links
             .by_conn
             .values()
-            .filter(|link| link.pulls.values().any(|pull| is_late(pull.since_ms)))
+            .filter(|link| {
+                let is_too_late = |pull: &Pull| now_ms > pull.asked_ms + PULL_WHOLLY_WITHIN_MS;
+                link.pulls.values().any(|pull| is_late(pull.came_ms) || is_too_late(pull))
+            })
             .map(|link| link.conn)
             .collect();
         for conn in late {
@@ -179,7 +243,11 @@ impl Engine {
 
     /// What was asked of a link that is gone is asked of others.
     pub(in crate::engine) fn forget_pulls_of(&mut self, conn: ConnId) {
-        self.intake.wanted.retain(|_, (asked, _)| *asked != conn);
+        for ranges in self.intake.wanted.values_mut() {
+            ranges.retain(|wanted| wanted.conn != conn);
+        }
+        self.intake.wanted.retain(|_, ranges| !ranges.is_empty());
+        self.intake.in_vain.retain(|(_, asked), _| *asked != conn);
     }
 
     // Telling.
@@ -303,10 +371,12 @@ fn want(engine: &mut Engine, conn: ConnId, message: &Message) {
     }
 }
 
-/// What is under way of the stream that a line names first.
+/// What is under way of the stream that a line names first; it goes on coming.
 fn pull_of<'e>(engine: &'e mut Engine, conn: ConnId, message: &Message) -> Option<(Stream, &'e mut Pull)> {
     let stream = read_stream(message.params[0])?;
-    Some((stream, engine.links.by_conn.get_mut(&conn)?.pulls.get_mut(&stream)?))
+    let pull = engine.links.by_conn.get_mut(&conn)?.pulls.get_mut(&stream)?;
+    pull.came_ms = engine.now.steady_ms;
+    Some((stream, pull))
 }
 
 fn snapshot(engine: &mut Engine, conn: ConnId, message: &Message) {
@@ -352,7 +422,8 @@ fn gap(engine: &mut Engine, conn: ConnId, message: &Message) {
     else {
         return engine.note_senseless(conn, "GAP");
     };
-    let was_asked = engine.intake.wanted.get(&origin).is_some_and(|(asked, _)| *asked == conn);
+    let asked = engine.intake.wanted.get(&origin).into_iter().flatten();
+    let was_asked = asked.into_iter().any(|wanted| wanted.conn == conn);
     if was_asked && origin != engine.origin() {
         let since_ms = engine.now.steady_ms;
         let gap =
@@ -381,10 +452,8 @@ impl Engine {
 fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
     match read_stream(message.params[0]) {
         Some(Stream::Message) => {
-            if let Some(origin) = Origin::parse(message.params[1])
-                && engine.intake.wanted.get(&origin).is_some_and(|(asked, _)| *asked == conn)
-            {
-                engine.intake.wanted.remove(&origin);
+            if let Some(origin) = Origin::parse(message.params[1]) {
+                engine.messages_done(conn, origin);
             }
         }
         Some(stream @ (Stream::Session | Stream::Durable)) => {

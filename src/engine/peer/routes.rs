@@ -6,14 +6,10 @@ use super::{PeerMessage, When};
 use crate::engine::Engine;
 use crate::engine::effect::Topic;
 use crate::engine::event::ConnId;
-use crate::engine::links::Link;
 use crate::engine::network::Route;
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::ServerId;
-
-/// From here on the difference between two clocks is told in the log; from `greet::CLOCK_APART_MS` on they do not link.
-const CLOCK_WARN_MS: u64 = 500;
 
 pub const MESSAGES: &[PeerMessage] = &[
     PeerMessage {
@@ -23,15 +19,27 @@ pub const MESSAGES: &[PeerMessage] = &[
         run: routes,
         shape: "<sid> <epoch> <number> :<peer=cost> …",
     },
-    PeerMessage { name: "PING", params_min: 1, when: When::Accepted, run: ping, shape: "<sent, ms>" },
     PeerMessage {
-        name: "PONG",
+        name: "PING",
         params_min: 2,
         when: When::Accepted,
+        run: ping,
+        shape: "<sent, ms> <since the last line from you, ms>",
+    },
+    PeerMessage {
+        name: "PONG",
+        params_min: 3,
+        when: When::Accepted,
         run: pong,
-        shape: "<sent, ms> <wall clock of the answerer, ms>",
+        shape: "<sent, ms> <wall clock at the PING, ms> <wall clock at this PONG, ms>",
     },
 ];
+
+/// A peer that heard us within this time hears us.
+const HEARD_LATELY_MS: u64 = 4_000;
+
+/// How often the log warns of one neighbour's clock.
+const CLOCK_WARN_EVERY_MS: u64 = 3_600_000;
 
 fn write_route(server: ServerId, route: &Route) -> Draft {
     let peers: Vec<String> = route.peers.iter().map(|(peer, cost)| format!("{peer}={cost}")).collect();
@@ -79,43 +87,45 @@ fn routes(engine: &mut Engine, conn: ConnId, message: &Message) {
 }
 
 fn ping(engine: &mut Engine, conn: ConnId, message: &Message) {
-    let answer = Draft::new("PONG").param(message.params[0]).param(engine.now.wall.0);
-    engine.send_peer(conn, answer);
+    let wall_ms = engine.now.wall.0;
+    engine.send_peer(conn, Draft::new("PONG").param(message.params[0]).param(wall_ms).param(wall_ms));
+    // Our own PING may wait behind much that they are taking in; they say that they do.
+    if let Some(link) = engine.links.by_conn.get_mut(&conn)
+        && message.params[1].parse().is_ok_and(|since_ms: u64| since_ms <= HEARD_LATELY_MS)
+    {
+        link.hearing.is_shown();
+    }
 }
 
 fn pong(engine: &mut Engine, conn: ConnId, message: &Message) {
     let now = engine.now;
     let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
-    let (Ok(sent), Ok(theirs)) = (message.params[0].parse::<u64>(), message.params[1].parse::<i64>()) else {
-        return;
+    let [sent, arrived, answered, ..] = message.params[..] else { return };
+    let (Ok(sent_ms), Ok(arrived_ms), Ok(answered_ms)) =
+        (sent.parse::<u64>(), arrived.parse::<i64>(), answered.parse::<i64>())
+    else {
+        return engine.note_senseless(conn, "PONG");
     };
-    let round_trip = now.steady_ms.saturating_sub(sent);
-    link.round_trip_ms = Some(round_trip);
-    // Their clock was read about half a round trip ago.
-    let before_ms = std::mem::replace(
-        &mut link.clock_ahead_ms,
-        theirs.saturating_add((round_trip / 2) as i64).saturating_sub(now.wall.0 as i64),
-    );
-    let (label, ahead_ms) = (link.label(), link.clock_ahead_ms);
-    if is_noticeable(ahead_ms) && !is_noticeable(before_ms) {
-        let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
-        let apart_ms = ahead_ms.unsigned_abs();
-        let text =
-            format!("the clock of {label} is {apart_ms} ms {way} ours: set them by the same time source");
-        engine.note(log::Level::Warn, Topic::Link, text);
+    if sent_ms > link.pinged_ms {
+        return engine.note_senseless(conn, "PONG");
     }
-}
-
-/// Whether two clocks are so far apart that an admin should know, though what is said still has its right order.
-fn is_noticeable(ahead_ms: i64) -> bool {
-    ahead_ms.unsigned_abs() >= CLOCK_WARN_MS
+    link.hearing.is_shown();
+    let kept_ms = answered_ms.saturating_sub(arrived_ms).max(0) as u64;
+    let round_trip_ms = now.steady_ms.saturating_sub(sent_ms).saturating_sub(kept_ms);
+    link.round_trip_ms = Some(round_trip_ms);
+    link.cost.measured(round_trip_ms, now.steady_ms);
+    // Their clock was read about half a round trip ago, and certainly not longer ago than a whole one.
+    let half_ms = (round_trip_ms / 2) as i64;
+    link.clock_ahead_ms = answered_ms.saturating_add(half_ms).saturating_sub(now.wall.0 as i64);
+    let apart_ms = link.clock_ahead_ms.unsigned_abs().saturating_sub(round_trip_ms / 2);
+    engine.check_clock(conn, apart_ms);
 }
 
 impl Engine {
     /// Tells everyone which links this server has.
     pub(in crate::engine) fn publish_route(&mut self) {
         self.route_number += 1;
-        let peers = self.links.up().filter_map(Link::sid).map(|sid| (sid, 1)).collect();
+        let peers = self.links.up().filter_map(|link| Some((link.sid()?, link.cost.value()))).collect();
         let route = Route { epoch: self.identity.epoch, number: self.route_number, peers };
         let draft = write_route(self.identity.sid, &route);
         let has_changed = self.routes.edges_said_by(self.identity.sid) != Some(&route.peers);
@@ -141,8 +151,42 @@ impl Engine {
         self.tell_all_have();
     }
 
+    /// Asks for a sign of life, and shows that the other end is heard.
     pub(in crate::engine) fn send_ping(&mut self, conn: ConnId) {
-        let draft = Draft::new("PING").param(self.now.steady_ms);
+        let now_ms = self.now.steady_ms;
+        let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
+        link.pinged_ms = now_ms;
+        link.hearing.asked(now_ms);
+        let draft = Draft::new("PING").param(now_ms).param(link.suspicion.silent_ms(now_ms));
         self.send_peer(conn, draft);
+    }
+
+    /// What the clocks of neighbours say of each other: each reads times that the other wrote.
+    fn check_clock(&mut self, conn: ConnId, apart_ms: u64) {
+        let network = &self.config.network;
+        let (warn_ms, refuse_ms) =
+            (network.clock_warn.as_millis() as u64, network.clock_refuse.as_millis() as u64);
+        let Some(link) = self.links.by_conn.get(&conn) else { return };
+        let (label, sid, place) = (link.label(), link.sid(), link.place.clone());
+        let ahead_ms = link.clock_ahead_ms;
+        if apart_ms > refuse_ms {
+            let why = format!("the clocks are {apart_ms} ms apart: set them by the same time source");
+            self.note(log::Level::Error, Topic::Link, format!("{label} is given up: {why}"));
+            self.close_link(conn, &why);
+            if let Some(place) = place {
+                self.place_refused(&place);
+            }
+            return;
+        }
+        let Some(sid) = sid.filter(|_| apart_ms > warn_ms) else { return };
+        let now_ms = self.now.steady_ms;
+        let warned_ms = self.links.clock_warned_ms.get(&sid);
+        if warned_ms.is_none_or(|warned_ms| now_ms >= warned_ms + CLOCK_WARN_EVERY_MS) {
+            self.links.clock_warned_ms.insert(sid, now_ms);
+            let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
+            let text =
+                format!("the clock of {label} is {apart_ms} ms {way} ours: set them by the same time source");
+            self.note(log::Level::Warn, Topic::Link, text);
+        }
     }
 }

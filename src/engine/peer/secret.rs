@@ -86,7 +86,8 @@ impl Engine {
     fn send_secret(&mut self, conn: ConnId) {
         let draft =
             Draft::new("SECRET").param(self.secrets.made_ms).param(BASE64.encode(&self.secrets.current.0));
-        self.send_peer(conn, draft);
+        // Nobody learns of it by what it is compressed with.
+        self.effects.push(Effect::SendApart { to: conn, line: draft.line().into() });
     }
 
     /// Says once when a former secret is good for nothing any more.

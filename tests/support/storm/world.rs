@@ -376,7 +376,7 @@ impl World {
         let mut chores = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Send { to, line } => self.send((server, to), &line),
+                Effect::Send { to, line } | Effect::SendApart { to, line } => self.send((server, to), &line),
                 Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.send((server, to), &line)),
                 effect => chores.push(effect),
             }
