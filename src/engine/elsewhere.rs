@@ -33,6 +33,10 @@ impl Turn<'_> {
             self.say_done(done);
             return Ok(());
         }
+        if !self.engine.routes.is_reachable(of) {
+            let name = Word::echo(self.network().server_name(of));
+            return Err(numeric::no_answer(Word::echo(command), name).into());
+        }
         let conn = self.conn;
         let line = *self.line.get_or_insert_with(|| self.engine.asks.open_line(conn));
         if let Some(open) = self.engine.asks.line(line) {

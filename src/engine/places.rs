@@ -29,8 +29,10 @@ const STRANGERS_MAX: usize = 1_000;
 /// Why a server is not called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallFault {
-    /// Neither a `[[link]]` nor found on the LAN.
+    /// There is no server of that name.
     Unknown,
+    /// It is part of the network, but neither a `[[link]]` here nor found on the LAN.
+    NoPlace,
     /// There is a link already.
     Linked,
     /// The config only waits for it to call, and does not say where it is.
@@ -42,6 +44,9 @@ impl CallFault {
     pub fn refusal(self, name: &ServerName) -> Numeric {
         let why = match self {
             CallFault::Unknown => return numeric::no_such_server(name),
+            CallFault::NoPlace => {
+                format!("There is no [[link]] for {name} here, nor was it found on the LAN")
+            }
             CallFault::Linked => format!("There is a link to {name} already"),
             CallFault::NoAddress => {
                 format!("The config has no address for {name}, which is to call this server")
@@ -289,7 +294,8 @@ impl Engine {
     /// the link ends: to be called again is not what the config asks for.
     fn awaited_place(&self, name: &str) -> Result<Place, CallFault> {
         let link = self.config.link.iter().find(|link| link.name.eq_ignore_ascii_case(name));
-        let link = link.ok_or(CallFault::Unknown)?;
+        let is_known = self.network.server_called(name).is_some();
+        let link = link.ok_or(if is_known { CallFault::NoPlace } else { CallFault::Unknown })?;
         Ok(Place::of_link(link, self.now.steady_ms, false))
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::effect::Effect;
 use super::event::ConnId;
+use super::merge::Stream;
 use super::network::Change;
 use super::peer;
 
@@ -21,6 +22,9 @@ impl Engine {
                 link.known.of_mut(dot.stream).raise(dot.origin, dot.seq);
                 to.push(link.conn);
             }
+        }
+        if !to.is_empty() && dot.origin == self.origin_of(Stream::Durable) && dot.stream == Stream::Durable {
+            self.network.tell_durable(dot.seq);
         }
         if !to.is_empty() {
             let line: Arc<str> = peer::write_change(change).into();

@@ -52,9 +52,8 @@ fn sanick(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 fn sajoin(turn: &mut Turn, params: &[&str]) -> Outcome {
     let (called, channels) = match params {
-        [channels] => (turn.called(), channels),
-        [called, channels, ..] => (called.to_string(), channels),
-        [] => unreachable!("the gate lets no line through that lacks a parameter"),
+        [called, channels, ..] => (called.to_string(), *channels),
+        _ => (turn.called(), params[0]),
     };
     let user = turn.user_within_reach(&called)?.id;
     for_each(turn, channels, |turn, channel| {

@@ -111,6 +111,11 @@ impl Vector {
         other.iter().for_each(|(origin, tip)| self.raise(origin, tip));
     }
 
+    /// What both cover.
+    pub fn within(&self, other: &Vector) -> Vector {
+        self.iter().map(|(origin, tip)| (origin, tip.min(other.tip(origin)))).collect()
+    }
+
     /// The entries of `self` that lie beyond `other`.
     pub fn beyond(&self, other: &Vector) -> Vector {
         Vector(self.iter().filter(|&(origin, tip)| tip > other.tip(origin)).collect())

@@ -27,6 +27,8 @@ pub struct Durable {
     batch: u64,
     /// How far this server's own generation had come when it was started.
     begun_at: u64,
+    /// How far others can have heard it: as far as it had come by then, or was told since.
+    told: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +68,7 @@ impl Durable {
     pub fn new(events_kept: usize, stored: Facts<Key, Value>, own: Origin) -> Durable {
         Durable {
             begun_at: stored.seen().tip(own),
+            told: stored.seen().tip(own),
             kept: stored.clone(),
             facts: stored,
             recent: Log::new(events_kept),
@@ -144,8 +147,22 @@ impl Durable {
         let is_of_this_run = |dot: Dot| dot.origin == own && dot.seq > self.begun_at;
         let written = before.iter().filter(|(_, fact)| is_of_this_run(fact.dot));
         let edits = written.filter_map(|(key, fact)| super::edit_of(key, &fact.value)).collect();
-        self.begun_at = 0;
         edits
+    }
+
+    /// This server's own writings start at 1 again.
+    pub fn begin_generation(&mut self, generation: u32) {
+        self.writing.generation = Some(generation);
+        (self.begun_at, self.told) = (0, 0);
+    }
+
+    /// Others have now been told of this server's own writings up to this one.
+    pub fn tell(&mut self, seq: u64) {
+        self.told = seq.max(self.told);
+    }
+
+    pub fn told(&self) -> u64 {
+        self.told
     }
 
     fn write_difference(&mut self, before: &Facts<Key, Value>) {
@@ -165,10 +182,6 @@ impl Durable {
         let (old, new) = (before.early(), self.facts.early());
         self.writing.early.extend(old.difference(new).map(|dot| (*dot, false)));
         self.writing.early.extend(new.difference(old).map(|dot| (*dot, true)));
-    }
-
-    pub fn write_generation(&mut self, generation: u32) {
-        self.writing.generation = Some(generation);
     }
 
     /// What has to be written next, with the number under which it will be said to be on disk.

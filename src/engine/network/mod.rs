@@ -152,8 +152,18 @@ impl Network {
     }
 
     /// Has another generation of this server's put on disk, along with what else is to be.
-    pub fn write_generation(&mut self, generation: u32) {
-        self.durable.write_generation(generation);
+    pub fn begin_generation(&mut self, generation: u32) {
+        self.durable.begin_generation(generation);
+    }
+
+    /// Others have now been told of this server's own durable facts up to this one.
+    pub fn tell_durable(&mut self, seq: u64) {
+        self.durable.tell(seq);
+    }
+
+    /// How far others can have heard of this server's own durable facts.
+    pub fn durable_told(&self) -> u64 {
+        self.durable.told()
     }
 
     /// What has to be put on disk next, with the number under which it will be said to be there.

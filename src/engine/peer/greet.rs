@@ -36,11 +36,10 @@ pub const MESSAGES: &[PeerMessage] = &[
     },
     PeerMessage {
         name: "PROOF",
-        params_min: 3,
+        params_min: 2,
         when: When::Greeting,
         run: proof,
-        shape: "<proof, base64> <highest epoch seen of you, 0 for none> <highest generation of your store> \
-                [<proof by a former secret> …]",
+        shape: "<proof, base64> <highest epoch seen of you, 0 for none> [<proof by a former secret> …]",
     },
     PeerMessage {
         name: "CONNECTED",
@@ -162,10 +161,8 @@ impl Engine {
         let accepted = self.secrets.accepted(self.now.wall.0);
         let proofs: Option<Vec<String>> = accepted.map(|secret| self.proof_of(link, true, secret)).collect();
         let Some((proof, former)) = proofs.as_deref().and_then(|proofs| proofs.split_first()) else { return };
-        let seen = |stream| link.sid().and_then(|sid| self.network.said(stream).epoch(sid)).unwrap_or(0);
-        let (epoch, generation) = (seen(Stream::Session), seen(Stream::Durable));
-        let draft = Draft::new("PROOF").param(proof).param(base36::encode(u64::from(epoch)));
-        let draft = draft.param(base36::encode(u64::from(generation)));
+        let seen = link.sid().and_then(|sid| self.network.seen(Stream::Session).epoch(sid)).unwrap_or(0);
+        let draft = Draft::new("PROOF").param(proof).param(base36::encode(u64::from(seen)));
         self.send_peer(conn, former.iter().fold(draft, |draft, proof| draft.param(proof)));
         if let Some(link) = self.links.by_conn.get_mut(&conn) {
             link.stage = LinkStage::Proving;
@@ -333,19 +330,20 @@ impl Engine {
         heard: impl IntoIterator<Item = (Origin, u64)>,
         stream: Stream,
     ) -> bool {
+        let heard = heard.into_iter().filter(|(origin, _)| origin.epoch < u32::MAX);
+        if stream == Stream::Durable {
+            return self.is_of_another_past(&heard.collect());
+        }
         let own = self.origin_of(stream);
         let tip = self.network.seen(stream).tip(own);
         let is_beyond = |(origin, seq): &(Origin, u64)| {
-            origin.server == own.server && (origin.epoch, *seq) > (own.epoch, tip) && origin.epoch < u32::MAX
+            origin.server == own.server && (origin.epoch, *seq) > (own.epoch, tip)
         };
-        let Some(epoch) = heard.into_iter().filter(is_beyond).map(|(origin, _)| origin.epoch).max() else {
+        let Some(epoch) = heard.filter(is_beyond).map(|(origin, _)| origin.epoch).max() else {
             return false;
         };
-        match stream {
-            Stream::Session | Stream::Message => self.renew_epoch(epoch),
-            Stream::Durable => self.renew_generation(epoch, true),
-        }
-        stream != Stream::Durable
+        self.renew_epoch(epoch);
+        true
     }
 
     /// Somebody remembers this server in a later run than this one: its data was lost or put back.
@@ -423,7 +421,7 @@ fn proof(engine: &mut Engine, conn: ConnId, message: &Message) {
     if link.stage != LinkStage::Proving {
         return engine.refuse_peer(conn, "order", "PROOF comes out of turn");
     }
-    let (given, former) = (message.params[0], message.params.get(3..).unwrap_or_default());
+    let (given, former) = (message.params[0], message.params.get(2..).unwrap_or_default());
     let holds = engine.proven_by(link, given).cloned();
     let by = holds.as_ref().or_else(|| former.iter().find_map(|given| engine.proven_by(link, given)));
     let Some(by) = by else {
@@ -433,13 +431,9 @@ fn proof(engine: &mut Engine, conn: ConnId, message: &Message) {
         let text = format!("{} proves itself by a former secret of the network", link.label());
         engine.note(log::Level::Info, Topic::Link, text);
     }
-    let seen = |param| base36::parse(param).and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
-    let (epoch, generation) = (seen(message.params[1]), seen(message.params[2]));
-    if generation > engine.generation {
-        engine.renew_generation(generation, false);
-    }
-    if epoch > engine.identity.epoch && epoch < u32::MAX {
-        return engine.renew_epoch(epoch);
+    let seen = base36::parse(message.params[1]).and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
+    if seen > engine.identity.epoch && seen < u32::MAX {
+        return engine.renew_epoch(seen);
     }
     engine.effects.push(Effect::Proven { conn });
     engine.send_peer(conn, Draft::new("CONNECTED").param("ok"));

@@ -14,13 +14,15 @@ use crate::wire::time::{Now, Timestamp};
 const NAMES: [(&str, &str); 2] = [("1AA", "hall.lan"), ("2BB", "barn.lan")];
 
 /// Two servers, and the wires between them.
-struct Pair {
-    engines: [Engine; 2],
+pub(super) struct Pair {
+    pub(super) engines: [Engine; 2],
     now_ms: u64,
     wires: BTreeMap<(usize, ConnId), (usize, ConnId)>,
     events: VecDeque<(usize, Event)>,
     /// Nothing that is said arrives any more, and nobody is told.
     is_silent: bool,
+    /// Nothing reaches the disk of that side.
+    pub(super) disks_fail: [bool; 2],
     /// Who said what in their logs.
     notes: Vec<(usize, String)>,
     /// Who called, and when.
@@ -30,41 +32,37 @@ struct Pair {
 
 impl Pair {
     /// `expected` says whom each calls, and by what name it expects the other to answer.
-    fn new(expected: [Option<&str>; 2]) -> Pair {
-        let engine = |side: usize| {
-            let link = expected[side].map(|name| Link {
-                name: name.to_string(),
-                address: "10.0.0.9:6900".to_string(),
-                pin: None,
-                connect: true,
-            });
-            let identity = Identity {
-                sid: ServerId::parse(NAMES[side].0).unwrap(),
-                name: ServerName::parse(NAMES[side].1).unwrap(),
-                epoch: 1,
-                secret: b"the same".to_vec(),
-                pin: Pin([side as u8 + 1; 32]),
-                clock_floor_ms: 0,
-                seed: [side as u8; 32],
-                version: String::new(),
-            };
-            let config = Config { link: link.into_iter().collect(), ..Config::default() };
-            Engine::new(config, identity, at(0))
-        };
+    pub(super) fn new(expected: [Option<&str>; 2]) -> Pair {
         Pair {
-            engines: [engine(0), engine(1)],
+            engines: [0, 1].map(|side| engine(side, 1, expected[side], 0)),
             now_ms: 0,
             wires: BTreeMap::new(),
             events: VecDeque::new(),
             is_silent: false,
+            disks_fail: [false; 2],
             notes: Vec::new(),
             calls: Vec::new(),
             last_conn: 0,
         }
     }
 
+    /// Ends a server without a word, and starts it as if nothing had ever been on its disk but its epoch.
+    pub(super) fn begin_with_an_empty_disk(&mut self, side: usize, epoch: u32) {
+        self.lose_links();
+        self.events.retain(|(to, _)| *to != side);
+        let calls = if side == 0 { Some(NAMES[1].1) } else { None };
+        self.engines[side] = engine(side, epoch, calls, self.now_ms);
+    }
+
+    /// Every connection breaks, and both ends notice.
+    pub(super) fn lose_links(&mut self) {
+        for (near, _) in std::mem::take(&mut self.wires) {
+            self.events.push_back((near.0, Event::Closed { conn: near.1, why: "Connection reset".into() }));
+        }
+    }
+
     /// Lets time pass, in ticks.
-    fn wait(&mut self, ms: u64) {
+    pub(super) fn wait(&mut self, ms: u64) {
         let end_ms = self.now_ms + ms;
         while self.now_ms < end_ms {
             self.now_ms += 250;
@@ -108,6 +106,9 @@ impl Pair {
                     }
                 }
             }
+            Effect::Keep { number, .. } if !self.disks_fail[side] => {
+                self.events.push_back((side, Event::Kept { number }));
+            }
             Effect::Note { text, .. } => self.notes.push((side, text)),
             _ => {}
         }
@@ -120,7 +121,7 @@ impl Pair {
     }
 
     /// The links that one side has, and whether it was itself that called.
-    fn links(&self, side: usize) -> Vec<(LinkStage, bool)> {
+    pub(super) fn links(&self, side: usize) -> Vec<(LinkStage, bool)> {
         let links = self.engines[side].links.by_conn.values();
         links.map(|link| (link.stage, link.place.is_some())).collect()
     }
@@ -128,6 +129,27 @@ impl Pair {
     fn noted(&self, side: usize, text: &str) -> bool {
         self.notes.iter().any(|(at, note)| *at == side && note.contains(text))
     }
+}
+
+fn engine(side: usize, epoch: u32, calls: Option<&str>, now_ms: u64) -> Engine {
+    let link = calls.map(|name| Link {
+        name: name.to_string(),
+        address: "10.0.0.9:6900".to_string(),
+        pin: None,
+        connect: true,
+    });
+    let identity = Identity {
+        sid: ServerId::parse(NAMES[side].0).unwrap(),
+        name: ServerName::parse(NAMES[side].1).unwrap(),
+        epoch,
+        secret: b"the same".to_vec(),
+        pin: Pin([side as u8 + 1; 32]),
+        clock_floor_ms: 0,
+        seed: [side as u8; 32],
+        version: "folkmoot-test".to_string(),
+    };
+    let config = Config { link: link.into_iter().collect(), ..Config::default() };
+    Engine::new(config, identity, at(now_ms))
 }
 
 fn at(ms: u64) -> Now {

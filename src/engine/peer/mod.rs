@@ -243,6 +243,8 @@ fn unless_star(text: &str) -> &str {
 #[cfg(test)]
 mod ask_tests;
 #[cfg(test)]
+mod durable_tests;
+#[cfg(test)]
 mod link_tests;
 #[cfg(test)]
 mod liveness_tests;

@@ -276,6 +276,9 @@ impl Engine {
 
     fn answer_facts(&mut self, conn: ConnId, stream: Stream, asked: &Vector) {
         let said = self.network.said(stream).clone();
+        if stream == Stream::Durable {
+            self.network.tell_durable(said.tip(self.origin_of(stream)));
+        }
         match self.network.missed_since(stream, asked) {
             Some(missed) => {
                 for change in missed {
@@ -461,8 +464,11 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
                 return engine.note_senseless(conn, "DONE");
             };
             let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
-            link.known.of_mut(stream).join(&seen);
             let Some(pull) = link.pulls.remove(&stream) else { return engine.note_senseless(conn, "DONE") };
+            // What it said it had and did not give it has not, or it would be asked again and again.
+            let known = link.known.of_mut(stream);
+            *known = known.within(engine.network.seen(stream));
+            known.join(&seen);
             if let Some(mut answer) = pull.staged {
                 let superseded = answer.early.iter().map(|dot| (dot.origin, dot.seq));
                 let heard: Vec<_> = seen.iter().chain(superseded).collect();
