@@ -15,6 +15,10 @@ fn main() {
     if may_make_namespaces() {
         println!("cargo::rustc-cfg=has_namespaces");
     }
+    println!("cargo::rustc-check-cfg=cfg(has_cables)");
+    if may_make_namespaces() && is_installed("nft") {
+        println!("cargo::rustc-cfg=has_cables");
+    }
 
     println!("cargo::rustc-check-cfg=cfg(has_faketime)");
     if may_fake_time() {
@@ -73,10 +77,12 @@ fn may_make_namespaces() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let capabilities = capabilities.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()).unwrap_or(0);
-    let places = ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"];
-    capabilities & NET_ADMIN != 0
-        && capabilities & SYS_ADMIN != 0
-        && places.into_iter().any(|ip| Path::new(ip).exists())
+    capabilities & NET_ADMIN != 0 && capabilities & SYS_ADMIN != 0 && is_installed("ip")
+}
+
+fn is_installed(program: &str) -> bool {
+    let places = ["/usr/sbin", "/sbin", "/usr/bin"];
+    places.into_iter().any(|place| Path::new(place).join(program).exists())
 }
 
 /// Whether a process can be given another clock: that takes a library to be loaded before it, where it loads any.

@@ -292,7 +292,7 @@ fn noise_on_the_link_port_is_refused_and_disturbs_nobody() {
 fn who_gets_through_tls_and_says_no_greeting_is_refused() {
     let mut village = Village::new();
     for (said, reason) in [
-        ("PROOF x 0", "order"),
+        ("PROOF x 0 0", "order"),
         ("CONNECTED ok", "order"),
         ("HAVE S", "order"),
         ("@dot=0AA.1.S1.1 GOODBYE :x", "order"),
@@ -399,7 +399,7 @@ fn a_proof_by_someone_who_lacks_the_secret_is_refused() {
     let mut stranger = village.stranger();
     stranger.say(&Greeting { sid: "9ZZ", name: "shed.lan", network: "Folkmoot" }.line());
     assert!(stranger.hear().starts_with("PROOF "));
-    stranger.say("PROOF bm8gcHJvb2Y= 0");
+    stranger.say("PROOF bm8gcHJvb2Y= 0 0");
     let answer = stranger.hear();
     assert!(answer.starts_with("CONNECTED refused proof :"), "{answer}");
     assert_eq!(stranger.hear_to_the_end(), [""; 0]);
@@ -419,7 +419,7 @@ fn a_proven_peer_that_talks_nonsense_stays_and_one_out_of_turn_goes() {
         village.hall.logs(mark, &format!("shed.lan sent a line that makes no sense conn={conn} what={what}"));
     }
     village.is_well();
-    stranger.say("PROOF x 0");
+    stranger.say("PROOF x 0 0");
     assert!(stranger.hear_until("CONNECTED ").starts_with("CONNECTED refused order :"));
     assert_eq!(stranger.hear_to_the_end(), [""; 0]);
     village.is_well();

@@ -18,7 +18,7 @@ fn server(word: &str, room: usize, others: &[&Server]) -> Server {
     }
     server.start();
     for other in others {
-        server.is_linked_with(Mark::START, other);
+        server.logs(Mark::START, &format!("{} is part of the network", other.name()));
     }
     server
 }

@@ -1,6 +1,8 @@
 //! Plays every file of `tests/transcripts` on a simulated network.
 
 #[path = "support/disk.rs"]
+// Each test takes what it needs of it.
+#[allow(dead_code)]
 mod disk;
 #[path = "support/player.rs"]
 mod player;

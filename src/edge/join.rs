@@ -282,7 +282,9 @@ mod tests {
         assert!(fault.contains("has a network of its own already"), "{fault}");
         // As that says, and with the same code.
         fs::remove_file(barn.path().join(identity::SECRET)).unwrap();
+        barn.write("network.secret.old", "9999999999999 a secret of the network it leaves\n").unwrap();
         join(&defaults(), &barn, &code).unwrap();
+        assert!(SecretBook::load(&Config::default(), &barn, 0).unwrap().all().former.is_empty());
         assert!(served.join().unwrap()[0].is_ok());
     }
 

@@ -68,6 +68,10 @@ impl SecretBook {
                 (Place::Own(path), current, made_ms)
             }
         };
+        if made_ms == 0 {
+            // Made anew, brought by an invite or put there by hand: what was before it was another network's.
+            data.remove(FORMER);
+        }
         let former = data.read(FORMER)?.unwrap_or_default();
         let former = former.lines().filter_map(|line| {
             let (until_ms, secret) = line.split_once(' ')?;
@@ -218,6 +222,13 @@ mod tests {
         // As it was before there were more lines than one.
         assert_eq!(read(&scratch.0.join(SECRET)).unwrap(), NEW);
 
+        // Who leaves a network takes nothing along.
+        std::fs::remove_file(scratch.0.join(SECRET)).unwrap();
+        let anew = load(&config, &data).all();
+        assert_eq!((anew.made_ms, anew.former.len()), (0, 0));
+        assert!(!scratch.0.join(FORMER).exists());
+
+        load(&config, &data).keep(&data, rotated(100)).unwrap();
         let forgotten = Secrets { former: Vec::new(), ..rotated(100) };
         load(&config, &data).keep(&data, forgotten).unwrap();
         assert!(!scratch.0.join(FORMER).exists());
@@ -261,5 +272,6 @@ mod tests {
         std::fs::write(&file, "a secret of quite another kind\n").unwrap();
         let again = load(&config, &data).all();
         assert_eq!((again.current.0.as_str(), again.made_ms), ("a secret of quite another kind", 0));
+        assert!(again.former.is_empty());
     }
 }

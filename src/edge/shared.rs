@@ -378,7 +378,22 @@ pub mod tests {
         assert!(shared.admit(&caller()).is_err());
         assert_eq!((shared.prove(callers[0].id), shared.prove(callers[0].id)), (Ok(()), Ok(())));
         assert_eq!(shared.admit(&caller()), Ok(()));
-        assert!(CALLERS_MAX > 3 * CALLERS_PER_ADDRESS, "a few addresses cannot keep everyone out");
+    }
+
+    #[test]
+    fn three_addresses_cannot_keep_a_fourth_from_calling() {
+        let (shared, _events) = shared(Limits::default());
+        let caller = |host: u8| {
+            let address = (([10, 0, 0, host]), 5000).into();
+            let (ours, _theirs) = pair();
+            Arc::new(Conn::new(shared.next_conn_id(), Kind::Caller, address, ours, 1 << 20))
+        };
+        let mut taken = 0;
+        for host in 1..=3 {
+            taken += (0..CALLERS_MAX).filter(|_| shared.admit(&caller(host)).is_ok()).count();
+        }
+        assert_eq!(taken, 3 * CALLERS_PER_ADDRESS);
+        assert_eq!(shared.admit(&caller(4)), Ok(()));
     }
 
     #[test]

@@ -139,6 +139,8 @@ pub struct Pull {
     pub asked_ms: u64,
     /// When the latest of it came.
     pub came_ms: u64,
+    /// What was here when it was asked for.
+    pub seen: Vector,
     /// Facts that will be merged in one step when the peer says it is done, or not at all.
     pub staged: Option<Answer<Key, Value>>,
 }

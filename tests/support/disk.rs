@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use folkmoot::engine::{GENERATION, Row, Stored, Table};
 
 /// Rows on disk, and batches on their way to it, which a crash loses.
-#[derive(Default)]
 pub struct Disk {
     rows: BTreeMap<(Table, String), String>,
     under_way: VecDeque<(u64, Vec<Row>)>,
@@ -14,12 +13,18 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// An empty disk, on which a store is made that begins with this generation.
+    pub fn new(generation: u32) -> Disk {
+        let state = ((Table::State, GENERATION.to_string()), generation.to_string());
+        Disk { rows: BTreeMap::from([state]), under_way: VecDeque::new(), is_open: false }
+    }
+
     /// What a server finds as it starts. What the last one had not put here is not here.
     pub fn open(&mut self) -> Stored {
         self.under_way.clear();
         let key = (Table::State, GENERATION.to_string());
-        let before = self.rows.get(&key).map_or(0, |text| text.parse().expect("a server wrote it"));
-        let generation = if before == 0 || self.is_open { before + 1 } else { before };
+        let before: u32 = self.rows[&key].parse().expect("a server wrote it");
+        let generation = if self.is_open { before + 1 } else { before };
         self.rows.insert(key, generation.to_string());
         self.is_open = true;
         let rows = self.rows.iter().map(|((table, key), value)| Row {
@@ -45,20 +50,6 @@ impl Disk {
                 };
             }
         }
-    }
-
-    /// A disk that is used for the first time.
-    pub fn of(generation: u32) -> Disk {
-        let mut disk = Disk::default();
-        disk.lose(generation);
-        disk
-    }
-
-    /// An empty disk takes its place. As the program does it, a store that is made anew begins in a generation
-    /// above all that the one before can have come to.
-    pub fn lose(&mut self, generation: u32) {
-        *self = Disk::default();
-        self.rows.insert((Table::State, GENERATION.to_string()), generation.to_string());
     }
 
     /// The server that used it ends well.

@@ -198,7 +198,7 @@ impl Simulated {
             calls: BTreeSet::new(),
             epoch: 0,
             clock_floor_ms: 0,
-            disk: Disk::default(),
+            disk: Disk::new(1),
         })
     }
 

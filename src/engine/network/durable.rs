@@ -146,8 +146,7 @@ impl Durable {
         self.write_difference(&before);
         let is_of_this_run = |dot: Dot| dot.origin == own && dot.seq > self.begun_at;
         let written = before.iter().filter(|(_, fact)| is_of_this_run(fact.dot));
-        let edits = written.filter_map(|(key, fact)| super::edit_of(key, &fact.value)).collect();
-        edits
+        written.filter_map(|(key, fact)| super::edit_of(key, &fact.value)).collect()
     }
 
     /// This server's own writings start at 1 again.

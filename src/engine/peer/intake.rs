@@ -24,6 +24,8 @@ pub struct Intake {
     pub(super) wanted: BTreeMap<Origin, Vec<Wanted>>,
     /// Neighbours that did not give an origin's messages when they were asked, and until when others are preferred.
     pub(super) in_vain: BTreeMap<(Origin, ConnId), u64>,
+    /// The same for the facts of a stream.
+    pub(super) facts_in_vain: BTreeMap<(Stream, ConnId), u64>,
     /// Messages that some neighbours do not have any more.
     pub(super) gaps: BTreeMap<Origin, Gap>,
     passed: BTreeMap<Origin, BTreeSet<u64>>,

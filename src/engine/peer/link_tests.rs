@@ -28,6 +28,8 @@ pub(super) struct Pair {
     /// Who called, and when.
     calls: Vec<(usize, u64)>,
     last_conn: u64,
+    /// How far the wall clock of each side is ahead.
+    ahead_ms: [u64; 2],
 }
 
 impl Pair {
@@ -43,6 +45,7 @@ impl Pair {
             notes: Vec::new(),
             calls: Vec::new(),
             last_conn: 0,
+            ahead_ms: [0; 2],
         }
     }
 
@@ -68,7 +71,9 @@ impl Pair {
             self.now_ms += 250;
             self.events.extend([(0, Event::Tick), (1, Event::Tick)]);
             while let Some((side, event)) = self.events.pop_front() {
-                for effect in self.engines[side].step(at(self.now_ms), event) {
+                let mut now = at(self.now_ms);
+                now.wall.0 += self.ahead_ms[side];
+                for effect in self.engines[side].step(now, event) {
                     self.see_to(side, effect);
                 }
             }
@@ -227,6 +232,25 @@ fn after_a_loss_calls_come_at_random_times_and_ever_more_rarely() {
     assert!(waits[6..].iter().max() > Some(&30_000) && waits[6..].iter().min() < Some(&30_000), "{waits:?}");
 }
 
+#[test]
+fn clocks_that_are_apart_are_told_of_once_a_link_and_far_apart_refused() {
+    for (ahead_ms, words) in [(400, None), (3_000, Some("is 3000 ms ahead of ours")), (12_000, None)] {
+        let mut pair = Pair::new([Some("barn.lan"), None]);
+        pair.ahead_ms[0] = ahead_ms;
+        pair.wait(60_000);
+        let told: Vec<&String> = pair
+            .notes
+            .iter()
+            .filter(|(side, note)| *side == 1 && note.contains("the clock of"))
+            .map(|(_, note)| note)
+            .collect();
+        assert_eq!(told.len(), usize::from(words.is_some()), "{told:?}");
+        assert!(told.iter().all(|note| note.contains(words.unwrap_or_default())), "{told:?}");
+        assert_eq!(pair.noted(1, "reason=clock"), ahead_ms > 10_000);
+        assert_eq!(pair.links(1).is_empty(), ahead_ms > 10_000);
+    }
+}
+
 // The network's secret is changed.
 
 const NEW: &str = "a new secret for everybody";
@@ -326,4 +350,50 @@ fn what_can_be_no_secret_changes_nothing_and_ends_no_link() {
     pair.wait(1_000);
     assert_eq!(pair.secrets(), ["the same"; 2]);
     assert_eq!(pair.links(0), [(LinkStage::Up, true)]);
+}
+
+// Somebody knows a server in a later run than its own.
+
+#[test]
+fn a_server_that_others_know_in_a_later_run_begins_a_run_beyond_it() {
+    for line in [
+        "HAVE S :2BB.5=3",
+        "HAVE M :2BB.5=3",
+        // The same run, but further than it has come.
+        "HAVE S :2BB.1=zz",
+        "ROUTES 2BB 5 1 :",
+        "@dot=2BB.5.S1.2s1k0ftdg0 GOODBYE :until then",
+        "@dot=2BB.5.M1.2s1k0ftdg0 :ann!a@b PRIVMSG 2BBAAAAAA #green :said by nobody who is here",
+        "@dot=1AA.1.S9.2s1k0ftdg0;over=2BB.5.S1 GOODBYE :over what is yet to be written",
+    ] {
+        let mut pair = Pair::new([Some("barn.lan"), None]);
+        pair.wait(1_000);
+        let (near, _) = pair.wires.iter().find(|(near, _)| near.0 == 0).expect("they are linked");
+        let near = *near;
+        pair.send(near, line);
+        pair.wait(1_000);
+        let epoch = pair.engines[1].identity.epoch;
+        let known = if line.contains("2BB.1=") { 1 } else { 5 };
+        assert_eq!(epoch, known + 1, "{line}");
+        assert!(pair.noted(1, "later than its own"), "{line}");
+        pair.wait(120_000);
+        assert_eq!(pair.links(1), [(LinkStage::Up, false)], "{line}");
+        let barn = ServerId::parse("2BB").unwrap();
+        let seen = pair.engines[0].network.server(barn).map(|server| server.epoch);
+        assert_eq!(seen, Some(epoch), "{line}");
+    }
+}
+
+#[test]
+fn what_a_server_has_said_itself_begins_no_new_run() {
+    let mut pair = Pair::new([Some("barn.lan"), None]);
+    pair.wait(1_000);
+    let (near, _) = pair.wires.iter().find(|(near, _)| near.0 == 0).expect("they are linked");
+    let near = *near;
+    for line in ["HAVE S :2BB.1=1", "ROUTES 2BB 1 1 :", "@dot=2BB.1.S1.2s1k0ftdg0 GOODBYE :said before"] {
+        pair.send(near, line);
+        pair.wait(1_000);
+        assert_eq!(pair.engines[1].identity.epoch, 1, "{line}");
+    }
+    assert_eq!(pair.links(1), [(LinkStage::Up, false)]);
 }

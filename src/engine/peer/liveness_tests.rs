@@ -35,6 +35,10 @@ struct Mesh {
     /// What went from server to server.
     lines: Vec<(usize, usize, String)>,
     notes: Vec<(usize, u64, String)>,
+    /// Lines from one server to another that get lost, by how they begin.
+    lost: Vec<(usize, usize, &'static str)>,
+    /// How many directions of links are compressed.
+    compressed: usize,
 }
 
 impl Mesh {
@@ -50,7 +54,7 @@ impl Mesh {
                 pin: Pin([at_place as u8; 32]),
                 clock_floor_ms: 0,
                 seed: [at_place as u8; 32],
-                version: String::new(),
+                version: "folkmoot-test".to_string(),
             };
             Engine::new(Config { link: called.map(link).collect(), ..Config::default() }, identity, at(0, 0))
         };
@@ -66,6 +70,8 @@ impl Mesh {
             heard: Vec::new(),
             lines: Vec::new(),
             notes: Vec::new(),
+            lost: Vec::new(),
+            compressed: 0,
         };
         (0..SIDS.len()).for_each(|server| mesh.plan(250, server, Event::Tick));
         mesh
@@ -103,6 +109,9 @@ impl Mesh {
             Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.send((server, to), &line)),
             Effect::Dial { ask, address, .. } => {
                 let far = (0..SIDS.len()).find(|far| self::address(*far) == address).unwrap();
+                if self.cables[&(server.min(far), server.max(far))].carries == [false, false] {
+                    return self.plan(1, server, Event::DialFailed { ask, why: "no way there".to_string() });
+                }
                 let ends = [(server, ConnId(self.planned + 1_000)), (far, ConnId(self.planned + 1_001))];
                 self.wires.extend([(ends[0], ends[1]), (ends[1], ends[0])]);
                 for (end, other, dialled) in [(ends[0], far, Some(ask)), (ends[1], server, None)] {
@@ -113,6 +122,15 @@ impl Mesh {
                 }
             }
             Effect::Close { conn, why } => self.cut((server, conn), &why),
+            Effect::Compress { conn } => {
+                let said = self.lines.last().map(|(from, _, line)| (*from, line.as_str()));
+                assert_eq!(
+                    said,
+                    Some((server, "COMPRESS zstd")),
+                    "{conn:?}: right behind the line that says so"
+                );
+                self.compressed += 1;
+            }
             Effect::Note { text, .. } => self.notes.push((server, self.now_ms, text)),
             _ => {}
         }
@@ -124,7 +142,9 @@ impl Mesh {
         };
         self.lines.push((near.0, far.0, line.to_string()));
         let cable = self.cables[&(near.0.min(far.0), near.0.max(far.0))];
-        if cable.carries[usize::from(near.0 > far.0)] {
+        let mut lost = self.lost.iter();
+        let is_lost = lost.any(|(from, to, what)| (*from, *to) == (near.0, far.0) && line.starts_with(what));
+        if cable.carries[usize::from(near.0 > far.0)] && !is_lost {
             self.plan(cable.delay_ms, far.0, Event::Lines { conn: far.1, lines: Lines::from(line) });
         }
     }
@@ -349,4 +369,145 @@ fn a_slow_way_alone_is_no_difference_between_clocks() {
     mesh.wait(300_000);
     assert_eq!((mesh.noted_ms(0, "clock"), mesh.noted_ms(1, "clock")), (None, None));
     assert_eq!(mesh.next_hop(0, 1), Some(id(1)));
+}
+
+/// What two servers told each other to become one again: what each has, what it misses, and the facts.
+fn repair_bytes(mesh: &Mesh) -> usize {
+    let is_repair = |line: &str| {
+        let verbs = ["HAVE ", "WANT ", "DONE ", "SNAPSHOT ", "ALIVE ", "DEAD ", "GAP ", "@"];
+        verbs.iter().any(|verb| line.starts_with(verb))
+    };
+    mesh.lines.iter().filter(|(_, _, line)| is_repair(line)).map(|(_, _, line)| line.len() + 2).sum()
+}
+
+#[test]
+fn a_link_that_is_back_soon_moves_little_more_than_what_changed() {
+    let mut mesh = Mesh::new(&[(0, 1)]);
+    mesh.wait(2_000);
+    for number in 0..200 {
+        let (server, conn) = (number % 2, 100 + number as u64);
+        mesh.client(server, conn, &format!("nick{number}"));
+        mesh.say(server, conn, &format!("JOIN #room{},#hall", number % 20));
+        mesh.wait(10);
+    }
+    mesh.wait(60_000);
+    assert_eq!(mesh.engines[0].report().state_hash, mesh.engines[1].report().state_hash);
+    mesh.cables.get_mut(&(0, 1)).unwrap().carries = [false, false];
+    let ends: Vec<_> = mesh.wires.keys().copied().collect();
+    ends.into_iter().for_each(|end| mesh.cut(end, "Connection reset"));
+    mesh.wait(5_000);
+    mesh.say(1, 101, "AWAY :milling");
+    mesh.lines.clear();
+    mesh.cables.get_mut(&(0, 1)).unwrap().carries = [true, true];
+    while mesh.engines[0].links.up().next().is_none() {
+        mesh.wait(250);
+    }
+    mesh.wait(2_000);
+    let is_told = |(_, _, line): &(usize, usize, String)| line.contains("milling");
+    assert_eq!(mesh.lines.iter().filter(|line| is_told(line)).count(), 1);
+    assert_eq!(mesh.engines[0].report().seen_hash, mesh.engines[1].report().seen_hash);
+    assert_eq!(mesh.engines[0].report().state_hash, mesh.engines[1].report().state_hash);
+    let bytes = repair_bytes(&mesh);
+    println!("{bytes} bytes to repair");
+    assert!(bytes < 1_024, "{bytes}");
+}
+
+/// What alice, on server 0, says.
+const MESSAGE: &str = "@dot=1AA.1.M";
+
+/// Server 1 has heard it all, and server 2 none of it.
+fn behind_by(messages: u64) -> Mesh {
+    let mut mesh = Mesh::new(&TRIANGLE);
+    mesh.wait(2_000);
+    mesh.client(0, 1, "alice");
+    mesh.say(0, 1, "JOIN #green");
+    mesh.wait(1_000);
+    mesh.lost = vec![(0, 2, MESSAGE), (1, 2, MESSAGE), (1, 2, "HAVE M")];
+    for number in 0..messages {
+        mesh.say(0, 1, &format!("PRIVMSG #green :number {number}"));
+        if number % 100 == 0 {
+            mesh.wait(10);
+        }
+    }
+    mesh.wait(1_000);
+    assert_eq!(mesh.engines[1].report().seen_hash, mesh.engines[0].report().seen_hash);
+    assert_ne!(mesh.engines[2].report().seen_hash, mesh.engines[0].report().seen_hash);
+    mesh.lines.clear();
+    mesh
+}
+
+/// Ranges of messages that server 2 asked for: of whom, from where.
+fn asked(mesh: &Mesh) -> Vec<(usize, String)> {
+    let wants = mesh.lines.iter().filter(|(from, _, line)| *from == 2 && line.starts_with("WANT M "));
+    wants.map(|(_, to, line)| (*to, line.split(' ').nth(3).unwrap().to_string())).collect()
+}
+
+#[test]
+fn a_long_range_is_pulled_from_all_who_have_it_and_each_message_once() {
+    let mut mesh = behind_by(6_000);
+    mesh.lost.clear();
+    mesh.cables.get_mut(&(1, 2)).unwrap().delay_ms = 2_000;
+    while asked(&mesh).is_empty() {
+        mesh.wait(250);
+    }
+    // So server 2 learns that server 0 has it all as well.
+    mesh.say(0, 1, "PRIVMSG #green :and one more");
+    mesh.wait(60_000);
+    assert_eq!(mesh.engines[2].report().seen_hash, mesh.engines[0].report().seen_hash);
+    let messages = mesh.lines.iter().filter(|(_, to, line)| *to == 2 && line.contains("PRIVMSG"));
+    assert_eq!(messages.count(), 6_001);
+    let asked = asked(&mesh);
+    for of in [0, 1] {
+        assert!(asked.iter().filter(|(to, _)| *to == of).count() >= 4, "{asked:?}");
+    }
+    let mut ranges: Vec<&String> = asked.iter().map(|(_, from)| from).collect();
+    ranges.sort();
+    ranges.dedup();
+    assert_eq!(ranges.len(), asked.len(), "no range is asked for twice: {asked:?}");
+}
+
+#[test]
+fn what_one_neighbour_does_not_give_is_asked_of_another() {
+    for silence in [MESSAGE, "DONE M"] {
+        let mut mesh = behind_by(300);
+        // The one says what it has, and then does not give it, or never comes to an end.
+        mesh.lost = vec![(1, 2, MESSAGE), (1, 2, silence)];
+        while asked(&mesh).is_empty() {
+            mesh.wait(250);
+        }
+        mesh.say(0, 1, "PRIVMSG #green :and one more");
+        mesh.wait(12_000);
+        assert_eq!(mesh.engines[2].report().seen_hash, mesh.engines[0].report().seen_hash);
+        let asked: Vec<usize> = asked(&mesh).into_iter().map(|(of, _)| of).collect();
+        assert_eq!(asked, [1, 0], "{silence}");
+    }
+}
+
+#[test]
+fn a_neighbour_that_promises_what_it_does_not_give_is_not_asked_all_the_time() {
+    let mut mesh = behind_by(300);
+    mesh.lost = vec![(0, 2, "@"), (1, 2, "@")];
+    mesh.say(0, 1, "AWAY :over the hills");
+    mesh.wait(60_000);
+    let wants =
+        mesh.lines.iter().filter(|(from, to, line)| (*from, *to) == (2, 1) && line.starts_with("WANT"));
+    let wants: Vec<_> = wants.collect();
+    assert!(wants.iter().any(|(_, _, line)| line.starts_with("WANT S")), "{wants:?}");
+    assert!(wants.iter().any(|(_, _, line)| line.starts_with("WANT M")), "{wants:?}");
+    assert!(wants.len() < 30, "{wants:?}");
+}
+
+#[test]
+fn each_direction_is_compressed_where_the_other_end_can_read_it() {
+    for (offers, said) in [([true, true], 2), ([true, false], 0), ([false, true], 0)] {
+        let mut mesh = Mesh::new(&[(0, 1)]);
+        for (server, offer) in offers.into_iter().enumerate() {
+            mesh.engines[server].config.network.compression = offer;
+        }
+        mesh.wait(2_000);
+        assert_eq!(mesh.next_hop(0, 1), Some(id(1)));
+        let places: Vec<usize> =
+            (0..mesh.lines.len()).filter(|at| mesh.lines[*at].2 == "COMPRESS zstd").collect();
+        assert_eq!((places.len(), mesh.compressed), (said, said), "{offers:?}");
+    }
 }

@@ -152,6 +152,14 @@ impl Engine {
         }
     }
 
+    /// A neighbour has given all the facts that it gives. One that says it has more is asked again, but not at once.
+    fn facts_done(&mut self, conn: ConnId, stream: Stream, before: &Vector) {
+        let Some(link) = self.links.by_conn.get(&conn) else { return };
+        if self.network.seen(stream) == before && self.lacks_facts_of(stream, link) {
+            self.intake.facts_in_vain.insert((stream, conn), self.now.steady_ms + REST_MS);
+        }
+    }
+
     /// For a while others are asked for an origin's messages, if there are any.
     fn rest_from(&mut self, conn: ConnId, origin: Origin) {
         self.intake.in_vain.insert((origin, conn), self.now.steady_ms + REST_MS);
@@ -161,10 +169,13 @@ impl Engine {
         if self.links.accepted().any(|link| link.pulls.contains_key(&stream)) {
             return;
         }
-        let missing = self.links.accepted().find(|link| self.lacks_facts_of(stream, link));
+        let is_in_vain = |link: &Link| self.intake.facts_in_vain.contains_key(&(stream, link.conn));
+        let missing =
+            self.links.accepted().find(|link| !is_in_vain(link) && self.lacks_facts_of(stream, link));
         if let Some(conn) = missing.map(|link| link.conn) {
             let now_ms = self.now.steady_ms;
-            let pull = Pull { asked_ms: now_ms, came_ms: now_ms, staged: None };
+            let seen = self.network.seen(stream).clone();
+            let pull = Pull { asked_ms: now_ms, came_ms: now_ms, seen, staged: None };
             self.links.by_conn.get_mut(&conn).expect("found above").pulls.insert(stream, pull);
             // What is not on disk yet is asked for once more, lest it be taken for what can be had from here.
             let said = write_vector(self.network.said(stream));
@@ -216,6 +227,7 @@ impl Engine {
         let now_ms = self.now.steady_ms;
         let is_late = |since_ms: u64| now_ms.saturating_sub(since_ms) > PULL_WITHIN_MS;
         self.intake.in_vain.retain(|_, until_ms| now_ms < *until_ms);
+        self.intake.facts_in_vain.retain(|_, until_ms| now_ms < *until_ms);
         let mut in_vain = Vec::new();
         for (origin, ranges) in &mut self.intake.wanted {
             let late = ranges.extract_if(.., |wanted| is_late(wanted.since_ms));
@@ -248,6 +260,7 @@ impl Engine {
         }
         self.intake.wanted.retain(|_, ranges| !ranges.is_empty());
         self.intake.in_vain.retain(|(_, asked), _| *asked != conn);
+        self.intake.facts_in_vain.retain(|(_, asked), _| *asked != conn);
     }
 
     // Telling.
@@ -488,6 +501,7 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
                 engine.take_all_waiting();
                 engine.tell_all_have();
             }
+            engine.facts_done(conn, stream, &pull.seen);
         }
         None => return engine.note_senseless(conn, "DONE"),
     }

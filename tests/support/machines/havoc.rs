@@ -9,7 +9,7 @@ use super::network::Network;
 use crate::dice::Dice;
 
 /// How long a fault may go unnoticed, and what was lost by it stay away, while there is another way.
-const REPAIRED_WITHIN: Duration = Duration::from_secs(45);
+const REPAIRED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a cable that was mended may carry nothing yet: until both ends have given the old link up, and called.
 const CALLED_WITHIN: Duration = Duration::from_secs(45);
 /// The same where nobody has them call: the longest wait before a call, and the call.
@@ -46,14 +46,14 @@ impl Havoc {
         }
         let fault = *self.dice.pick(&Fault::ALL).expect("there are some");
         let lasts =
-            Duration::from_millis(200 << self.dice.below(9)) + Duration::from_millis(self.dice.below(5000));
-        match self.dice.below(10) {
+            Duration::from_millis(200 << self.dice.below(8)) + Duration::from_millis(self.dice.below(5000));
+        match self.dice.below(20) {
             0 => {
                 let server = self.dice.below(self.servers.len() as u64) as usize;
                 self.spoil(network, Part::Server(server), fault, lasts);
             }
             // Somebody is alone.
-            1 | 2 => {
+            1 => {
                 let word = &self.dice.pick(&network.mesh.servers).expect("there are some").word;
                 let own = network.cables.iter().enumerate().filter(|(_, cable)| cable.ends.contains(word));
                 for (cable, _) in own.collect::<Vec<_>>() {
@@ -96,7 +96,7 @@ impl Havoc {
     }
 
     fn mend(&mut self, network: &Network, part: Part) {
-        let is_prompted = self.dice.one_in(2);
+        let is_prompted = !self.dice.one_in(8);
         let until = Instant::now() + if is_prompted { CALLED_WITHIN } else { CALLED_UNPROMPTED_WITHIN };
         println!("{part:?} is mended, prompted: {is_prompted}");
         let (times, prompted) = match part {

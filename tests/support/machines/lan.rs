@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::process::Server;
 use crate::process::client::Client;
 
+/// How many LANs there may be at once.
+const NUMBERS: u32 = 250;
+
 /// A bridge that this machine is on too, at the last address.
 pub struct Lan {
     number: u32,
@@ -18,20 +21,31 @@ pub fn ip(words: &str) {
     assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+fn bridge(lan: u32) -> String {
+    format!("folkmoot{lan}")
+}
+
 impl Lan {
     pub fn new() -> Lan {
         static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = (std::process::id() + MADE.fetch_add(1, Ordering::Relaxed)) % 250;
+        let first = std::process::id() + MADE.fetch_add(1, Ordering::Relaxed);
+        // Others may test on this machine too: a number is ours once we have made its bridge.
+        let is_made = |number: &u32| {
+            let output =
+                Command::new("ip").args(["link", "add", &bridge(*number), "type", "bridge"]).output();
+            output.expect("`ip` is there").status.success()
+        };
+        let mut numbers = (first..first + NUMBERS).map(|number| number % NUMBERS);
+        let number = numbers.find(is_made).expect("a LAN can be laid out, and not all are taken");
         let lan = Lan { number, machines: Vec::new() };
         let bridge = lan.bridge();
-        ip(&format!("link add {bridge} type bridge"));
         ip(&format!("addr add {}/24 dev {bridge}", lan.address(254)));
         ip(&format!("link set {bridge} up"));
         lan
     }
 
     pub fn bridge(&self) -> String {
-        format!("folkmoot{}", self.number)
+        bridge(self.number)
     }
 
     pub fn address(&self, machine: u8) -> Ipv4Addr {

@@ -34,6 +34,8 @@ impl Network {
                 r#"
                 listen = { irc = ["0.0.0.0:6667"], ircs = [], link = ["0.0.0.0:6900"] }
                 limits.ping_after = "1h"
+                # Few enough that memory soon holds as many as it ever will.
+                limits.messages_kept = 2000
                 "#,
             );
             server.start_by(lan.starter(word));

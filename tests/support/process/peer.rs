@@ -58,7 +58,7 @@ pub fn prove(stranger: &mut Client, greeting: &Greeting) {
     let text = ["folkmoot/1", "caller", greeting.sid, sid, NONCE, nonce, ""].join("\0");
     let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
     let tag = hmac::sign(&key, &[text.as_bytes(), &stranger.exported("EXPORTER-folkmoot/1")].concat());
-    stranger.say(&format!("PROOF {} 0", BASE64.encode(tag)));
+    stranger.say(&format!("PROOF {} 0 0", BASE64.encode(tag)));
     assert_eq!(stranger.hear(), "CONNECTED ok");
     stranger.say("CONNECTED ok");
 }

@@ -75,7 +75,7 @@ impl Storm {
         let layout = Layout::rolled(&mut dice);
         let is_trimmed = layout.messages_kept < 10_000;
         let mut world = World::new(layout, dice.number(), trace);
-        world.ledger.is_thorough = seed % 4 == 0;
+        world.ledger.is_thorough = seed.is_multiple_of(4);
         let cables: Vec<_> = world.wires.cables.keys().copied().collect();
         let manner = match dice.below(12) {
             0 => Some(Manner::Noisy),

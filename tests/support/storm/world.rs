@@ -110,7 +110,7 @@ impl World {
                 runs: 0,
                 identity: identity(number),
                 config,
-                disk: Disk::of(FIRST_EPOCH),
+                disk: Disk::new(FIRST_EPOCH),
                 wall_ahead_ms: dice.below(2 * apart_ms + 1) as i64 - apart_ms as i64,
                 started_ms: 0,
                 backlog: None,
@@ -179,12 +179,12 @@ impl World {
         self.resume(server);
         let run = self.servers[server].runs;
         self.step(server, Event::Stop { why: "Stopped".into() });
-        let kept = self.due.extract_if(
-            ..,
-            |_, due| matches!(due, Due::Kept(of, in_run, _) if (*of, *in_run) == (server, run)),
-        );
-        for (_, due) in kept.collect::<Vec<_>>() {
-            self.happen(due);
+        let is_its = |due: &Due| matches!(due, Due::Kept(of, in_run, _) if (*of, *in_run) == (server, run));
+        let kept: Vec<_> = self.due.iter().filter(|(_, due)| is_its(due)).map(|(when, _)| *when).collect();
+        for when in kept {
+            if let Some(due) = self.due.remove(&when) {
+                self.happen(due);
+            }
         }
         self.servers[server].disk.close();
         self.end(server);
@@ -212,7 +212,8 @@ impl World {
         // As the program does it: nothing on the disk, so the time tells where to begin.
         let first = FIRST_EPOCH + (self.now_ms / 1_000) as u32;
         (identity.epoch, identity.clock_floor_ms) = (first, 0);
-        self.servers[server].disk.lose(first);
+        // So it is with a store that is made anew.
+        self.servers[server].disk = Disk::new(first);
     }
 
     /// A server that does not run gets back an old copy of its disk, from before so many runs. What it writes from
