@@ -142,8 +142,9 @@ impl Bans {
 
     /// The first ban of that kind that is in force and means somebody.
     pub fn against(&self, kind: BanKind, suspect: &Suspect, now: Timestamp) -> Option<(&str, &Ban)> {
-        let bans = self.iter().filter(|(of, _, ban)| *of == kind && ban.fact.is_in_force(now));
-        bans.map(|(_, mask, ban)| (mask, ban)).find(|(_, ban)| ban.matches(suspect))
+        let bans = self.0.range((kind, String::new())..).take_while(|((of, _), _)| *of == kind);
+        let mut bans = bans.map(|((_, mask), ban)| (mask.as_str(), ban));
+        bans.find(|(_, ban)| ban.fact.is_in_force(now) && ban.matches(suspect))
     }
 }
 

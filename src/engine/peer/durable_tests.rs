@@ -1,6 +1,6 @@
 //! What two servers tell each other of what is on disk, of what is not, and of what was.
 
-use super::link_tests::Pair;
+use super::Pair;
 use crate::engine::links::LinkStage;
 use crate::engine::merge::Stream;
 use crate::engine::network::{BanFact, BanKind, Edit};
@@ -10,6 +10,24 @@ fn ban(pair: &mut Pair, side: usize, who: &str) {
     let (by, reason) = ("alice!a@host".to_string(), "be gone".to_string());
     let fact = Some(BanFact { until: None, set: Timestamp(1), by: by.clone(), reason });
     pair.engines[side].write(Edit::Ban { kind: BanKind::UserHost, mask: mask(who), fact, by }, false);
+}
+
+#[test]
+fn a_ban_that_is_over_is_removed_everywhere() {
+    let mut pair = Pair::new([Some("barn.lan"), None]);
+    pair.wait(5_000);
+    let until = Some(Timestamp(pair.engines[0].now.wall.0 + 10_000));
+    let by = "alice!a@host".to_string();
+    for (side, who, until) in [(1, "bob", until), (1, "carol", None)] {
+        let fact = Some(BanFact { until, set: Timestamp(1), by: by.clone(), reason: String::new() });
+        let (kind, by) = (BanKind::UserHost, by.clone());
+        pair.engines[side].write(Edit::Ban { kind, mask: mask(who), fact, by }, false);
+    }
+    pair.wait(1_000);
+    assert_eq!(bans(&pair, 0), ["bob", "carol"]);
+    pair.wait(180_000);
+    assert_eq!((bans(&pair, 0), bans(&pair, 1)), (vec!["carol".into()], vec!["carol".into()]));
+    assert!(is_one_network(&pair));
 }
 
 fn mask(who: &str) -> String {

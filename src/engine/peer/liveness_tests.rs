@@ -408,7 +408,6 @@ fn a_link_that_is_back_soon_moves_little_more_than_what_changed() {
     assert_eq!(mesh.engines[0].report().seen_hash, mesh.engines[1].report().seen_hash);
     assert_eq!(mesh.engines[0].report().state_hash, mesh.engines[1].report().state_hash);
     let bytes = repair_bytes(&mesh);
-    println!("{bytes} bytes to repair");
     assert!(bytes < 1_024, "{bytes}");
 }
 

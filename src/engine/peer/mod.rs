@@ -247,6 +247,8 @@ mod durable_tests;
 #[cfg(test)]
 mod link_tests;
 #[cfg(test)]
+use link_tests::Pair;
+#[cfg(test)]
 mod liveness_tests;
 #[cfg(test)]
 mod tests;
