@@ -267,6 +267,7 @@ impl Section<'_, '_, '_> {
         self.duration("ping_after", &mut limits.ping_after);
         self.duration("pong_within", &mut limits.pong_within);
         self.number("send_queue", &mut limits.send_queue, 16_384, 1 << 30);
+        self.number("link_bytes_per_second", &mut limits.link_bytes_per_second, 0, 1 << 40);
         // What Linux takes; a socket that it refuses to set up could serve nobody.
         let (least, most) = (Duration::from_secs(1), Duration::from_secs(9 * 3600));
         self.duration_within("keepalive_idle", &mut limits.keepalive_idle, least, most);

@@ -31,7 +31,7 @@ pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>)
     let read = || {
         let allowance = shared.limits().flood.then(|| Allowance::new(Instant::now()));
         let framer = Framer::new(Limits::CLIENT);
-        let reader = Reader { shared, conn, framer, allowance, secure, inflow: Inflow::Plain };
+        let reader = Reader { shared, conn, framer, allowance, pace: None, secure, inflow: Inflow::Plain };
         reader.run(&mut [0; RECEIVE_BYTES], |first| if secure { Ok(()) } else { refuse_tls(conn, first) })
     };
     if let Err(why) = attend(shared, conn, greet, read) {

@@ -11,6 +11,7 @@ use rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned};
 use super::compression::Inflow;
 use super::conn::{Conn, Kind};
 use super::invite;
+use super::pace::Pace;
 use super::reader::{Greeting, Reader, attend};
 use super::shared::Shared;
 use super::socket;
@@ -148,7 +149,10 @@ fn opened(conn: &Conn, session: rustls::Connection, call: Option<&Call>) -> Resu
 
 fn read(shared: &Shared, conn: &Conn) -> String {
     let framer = Framer::new(Limits::PEER);
-    let reader = Reader { shared, conn, framer, allowance: None, secure: true, inflow: Inflow::PlainYet };
+    let limits = shared.limits();
+    let pace = if limits.flood { Pace::new(limits.link_bytes_per_second, Instant::now()) } else { None };
+    let inflow = Inflow::PlainYet;
+    let reader = Reader { shared, conn, framer, allowance: None, pace, secure: true, inflow };
     reader.run(&mut vec![0; RECEIVE_BYTES], |_first| Ok(()))
 }
 

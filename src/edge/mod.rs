@@ -23,6 +23,7 @@ mod link;
 mod listen;
 mod mdns;
 mod outbox;
+mod pace;
 mod pairing;
 mod password;
 mod reader;

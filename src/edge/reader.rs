@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::allowance::Allowance;
 use super::compression::{Inflow, LAST_PLAIN_LINE, Unpacker};
 use super::conn::Conn;
+use super::pace::Pace;
 use super::shared::Shared;
 use super::threads::panic_text;
 use crate::engine::{Event, Origin};
@@ -72,6 +73,8 @@ pub struct Reader<'a> {
     pub framer: Framer,
     /// `None`: as fast as it comes.
     pub allowance: Option<Allowance>,
+    /// How many bytes a peer may send; `None`: as many as come.
+    pub pace: Option<Pace>,
     pub secure: bool,
     pub inflow: Inflow,
 }
@@ -173,9 +176,10 @@ impl Reader<'_> {
 
     fn deliver_plain(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.conn.is_over() {
-            let may = match &mut self.allowance {
-                None => Ok(bytes.len()),
-                Some(allowance) => allowance.spend(bytes, Instant::now()),
+            let may = match (&mut self.allowance, &mut self.pace) {
+                (Some(allowance), _) => allowance.spend(bytes, Instant::now()),
+                (None, Some(pace)) => pace.spend(bytes, Instant::now()),
+                (None, None) => Ok(bytes.len()),
             };
             match may {
                 Ok(taken) => {
@@ -264,6 +268,7 @@ mod tests {
         }
         let framer = Framer::new(line::Limits::PEER);
         let reader = Reader {
+            pace: None,
             shared: &shared,
             conn: &conn,
             framer,

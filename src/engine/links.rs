@@ -8,6 +8,7 @@ use super::effect::Secret;
 use super::event::{AskId, ConnId, Pin};
 use super::merge::{Answer, Stream, Vector};
 use super::network::{Key, Value};
+use super::peer::Comparison;
 use super::suspicion::Suspicion;
 use crate::config;
 use crate::wire::names::{ServerId, UserId};
@@ -32,6 +33,8 @@ pub struct Link {
     pub known: Known,
     /// Facts that the peer is sending us because we asked for them, by their stream.
     pub pulls: BTreeMap<Stream, Pull>,
+    /// What the peer holds otherwise, while that is found out.
+    pub comparison: Option<Comparison>,
     pub opened_ms: u64,
     pub up_ms: Option<u64>,
     /// When we heard of it, and whether its silence is longer than usual.
@@ -139,8 +142,6 @@ pub struct Pull {
     pub asked_ms: u64,
     /// When the latest of it came.
     pub came_ms: u64,
-    /// What was here when it was asked for.
-    pub seen: Vector,
     /// Facts that will be merged in one step when the peer says it is done, or not at all.
     pub staged: Option<Answer<Key, Value>>,
 }

@@ -66,6 +66,11 @@ impl Engine {
         }
     }
 
+    /// The same before one fact of a channel is put right.
+    pub(super) fn prepare_to_put_right(&mut self, channel: &Folded) {
+        self.begin_mending(channel, None);
+    }
+
     /// Ends what is whole: nothing is on its way, and whoever brought it is within reach.
     pub(super) fn settle_mending(&mut self) {
         let now_ms = self.now.steady_ms;

@@ -96,6 +96,9 @@ pub struct Engine {
     sessions: Sessions,
     links: Links,
     intake: peer::Intake,
+    trust: peer::Trust,
+    chains: peer::Chains,
+    quarantine: peer::Quarantine,
     asks: Asks,
     acted: peer::Acted,
     situation: Situation,
@@ -121,6 +124,8 @@ pub struct Engine {
     /// What was last put on disk as a bound on all stamps.
     clock_bound_ms: u64,
     forgot_ms: u64,
+    /// When this server lately learned that it had been seen in a later run.
+    renewals: Vec<u64>,
     is_stopping: bool,
 }
 
@@ -173,6 +178,9 @@ impl Engine {
             sessions: Sessions::default(),
             links: Links::default(),
             intake: peer::Intake::default(),
+            trust: peer::Trust::default(),
+            chains: peer::Chains::default(),
+            quarantine: peer::Quarantine::default(),
             asks: Asks::default(),
             situation: Situation::default(),
             secrets: Secrets::first(Secret(String::from_utf8_lossy(&identity.secret).into_owned())),
@@ -195,6 +203,7 @@ impl Engine {
             route_told_ms: 0,
             clock_bound_ms: 0,
             forgot_ms: now.steady_ms,
+            renewals: Vec::new(),
             is_stopping: false,
             dice,
             config,
@@ -231,6 +240,7 @@ impl Engine {
         self.network = Network::new(sid, durable, limits.events_kept, limits.messages_kept);
         self.routes = Routes::new(self.identity.sid);
         self.intake = peer::Intake::default();
+        self.chains = peer::Chains::default();
         self.mending.clear();
         self.introduce();
     }

@@ -36,6 +36,7 @@ impl Engine {
         self.expire_reach();
         self.check_sessions();
         self.check_links();
+        self.end_quarantines();
         self.expire_pulls();
         self.call_places();
         self.chase_asks();
@@ -130,6 +131,8 @@ impl Engine {
             self.route_told_ms = now_ms;
             self.publish_route();
             self.tell_all_have();
+            self.tell_state();
+            self.tell_chains();
         }
     }
 

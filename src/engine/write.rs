@@ -44,6 +44,7 @@ impl Engine {
     /// Takes the next change of its origin and stream, whoever wrote it.
     pub(super) fn take(&mut self, change: &Arc<Change>, from: Option<ConnId>) {
         self.clock.observe(change.stamp);
+        self.chain(change, from);
         self.prepare_for(change, from);
         let news = self.network.apply(change);
         if change.dot.stream != Stream::Durable {

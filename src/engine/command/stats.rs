@@ -5,9 +5,11 @@ use crate::engine::Engine;
 use crate::engine::banish::until;
 use crate::engine::event::Traffic;
 use crate::engine::links::Link;
+use crate::engine::merge::Stream;
 use crate::engine::network::BanKind;
 use crate::engine::query::{ANSWER_LINES_MAX, Answer, Query};
 use crate::engine::turn::{Outcome, Turn};
+use crate::wire::base36;
 use crate::wire::names::{ServerId, Word};
 use crate::wire::numeric::{self, Numeric};
 
@@ -17,7 +19,7 @@ pub const COMMANDS: &[Command] = &[Command {
     who: Who::Registered,
     run: stats,
     usage: "<letter> [<server>]",
-    help: "Shows figures of a server. u: how long it is up. p: operators who are here. For operators with the right `stats` also l: connections and their traffic, and the state of each link, m: how often each command was given, o: operators of the config; and with that or `ban`, bans that expire and those for good: k and K by user@host, d and D by address, x and X by real name.",
+    help: "Shows figures of a server. u: how long it is up. p: operators who are here. For operators with the right `stats` also l: connections and their traffic, and the state of each link, m: how often each command was given, o: operators of the config, h: what is held against peers, by reason, and digests of what this server holds; and with that or `ban`, bans that expire and those for good: k and K by user@host, d and D by address, x and X by real name.",
 }];
 
 pub const QUERIES: &[&Query] = &[&STATS];
@@ -57,6 +59,7 @@ fn answer(engine: &Engine, letter: &str) -> Answer {
                 .map(|(name, tally)| numeric::stats_commands(Word::echo(name), tally.count, tally.bytes, 0))
                 .collect()
         }
+        "h" => held_against_peers(engine),
         "o" => {
             let operators = engine.config.operator.iter();
             operators
@@ -109,6 +112,27 @@ fn operators_here(engine: &Engine) -> Vec<Numeric> {
     });
     let mut lines: Vec<Numeric> = lines.collect();
     lines.push(numeric::stats_text(Word::from('p'), &format!("{} operator(s)", lines.len())));
+    lines
+}
+
+fn held_against_peers(engine: &Engine) -> Vec<Numeric> {
+    let line = |text: String| numeric::stats_text(Word::from('h'), &text);
+    let mut lines = Vec::new();
+    lines.extend(engine.trust.refused().map(|(reason, count)| line(format!("refused {reason} {count}"))));
+    lines.extend(engine.trust.faults().map(|(fault, count)| line(format!("fault {} {count}", fault.word()))));
+    for stream in Stream::OF_FACTS {
+        let seen = base36::encode(engine.seen_digest(stream));
+        let facts = base36::encode(engine.network.facts_hash(stream));
+        lines.push(line(format!("state {} heard {seen} holds {facts}", stream.letter())));
+    }
+    lines.extend(engine.chains.false_relays().map(|(server, until_ms)| {
+        let left_s = until_ms.saturating_sub(engine.now.steady_ms) / 1000;
+        line(format!("relay {} not believed for {left_s} s", engine.network.server_name(server)))
+    }));
+    lines.extend(engine.quarantine.iter().map(|(origin, until)| {
+        let ahead_s = until.saturating_sub(engine.now.wall.0) / 1000;
+        line(format!("quarantine {origin} ahead {ahead_s} s"))
+    }));
     lines
 }
 

@@ -107,6 +107,12 @@ impl Vector {
         }
     }
 
+    /// Counts an origin as heard just so far, whatever was known before.
+    pub fn set(&mut self, origin: Origin, seq: u64) {
+        self.0.remove(&origin);
+        self.raise(origin, seq);
+    }
+
     pub fn join(&mut self, other: &Vector) {
         other.iter().for_each(|(origin, tip)| self.raise(origin, tip));
     }
@@ -123,6 +129,11 @@ impl Vector {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many origins have been heard.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Origin, u64)> {

@@ -7,8 +7,10 @@
 use crate::defect::{Defect, is_planted};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::dot::{Dot, Vector};
+use super::dot::{Dot, Origin, Vector};
+use super::dots::Dots;
 use super::stamp::Stamp;
+use super::sums::{Counting, Digested, Sums};
 
 /// One writing of a key that still counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Answer<K, V> {
     /// Facts outside `asked`.
     pub facts: Vec<(K, Fact<V>)>,
     /// Dots inside `asked` that still count for the answering server.
-    pub alive: BTreeSet<Dot>,
+    pub alive: Dots,
     /// Dots that the answering server knows to be superseded though their events have not come to it.
     pub early: BTreeSet<Dot>,
     pub seen: Vector,
@@ -50,15 +52,21 @@ pub struct Facts<K, V> {
     /// Writings of one key that had not seen each other stand side by side, the latest stamp last.
     live: BTreeMap<K, Vec<Fact<V>>>,
     early: BTreeSet<Dot>,
+    sums: Sums,
 }
 
-impl<K: Ord + Clone, V: Clone> Default for Facts<K, V> {
+impl<K: Ord + Clone, V: Clone + Digested<K>> Default for Facts<K, V> {
     fn default() -> Facts<K, V> {
-        Facts { seen: Vector::default(), live: BTreeMap::new(), early: BTreeSet::new() }
+        Facts {
+            seen: Vector::default(),
+            live: BTreeMap::new(),
+            early: BTreeSet::new(),
+            sums: Sums::default(),
+        }
     }
 }
 
-impl<K: Ord + Clone, V: Clone> Facts<K, V> {
+impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
     pub fn seen(&self) -> &Vector {
         &self.seen
     }
@@ -74,7 +82,7 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
         facts: impl IntoIterator<Item = (K, Fact<V>)>,
         early: BTreeSet<Dot>,
     ) -> Facts<K, V> {
-        let mut restored = Facts { seen, live: BTreeMap::new(), early };
+        let mut restored = Facts { seen, live: BTreeMap::new(), early, sums: Sums::default() };
         facts.into_iter().for_each(|(key, fact)| restored.insert(key, fact));
         restored
     }
@@ -148,7 +156,7 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
     pub fn answer(&self, asked: &Vector) -> Answer<K, V> {
         let mut answer = Answer {
             facts: Vec::new(),
-            alive: BTreeSet::new(),
+            alive: Dots::default(),
             early: self.early.clone(),
             seen: self.seen.clone(),
         };
@@ -174,7 +182,12 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
             let before = facts.len();
             facts.retain(|fact| {
                 let unknown_there = !answer.seen.covers(fact.dot) && !answer.early.contains(&fact.dot);
-                theirs.contains(&fact.dot) || unknown_there || is_planted(Defect::MergeKeepsTheDead)
+                let stays =
+                    theirs.contains(fact.dot) || unknown_there || is_planted(Defect::MergeKeepsTheDead);
+                if !stays {
+                    self.sums.take(key, fact);
+                }
+                stays
             });
             if facts.len() != before {
                 touched.insert(key.clone());
@@ -199,7 +212,44 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
         self.remove_where(key, which)
     }
 
+    /// A sum over all that counts, but for what is to be counted apart; equal where the same has been heard.
+    pub fn sum(&self) -> u64 {
+        self.sums.total(&self.seen)
+    }
+
+    /// How many facts of an origin count.
+    pub fn count_of(&self, origin: Origin) -> usize {
+        self.sums.facts_of(origin)
+    }
+
+    /// Whether a fact is part of `sum`.
+    pub fn is_summed(&self, key: &K, fact: &Fact<V>) -> bool {
+        match V::counting(key) {
+            Counting::Always => true,
+            Counting::InLatestRun => self.seen.epoch(fact.dot.origin.server) == Some(fact.dot.origin.epoch),
+            Counting::Apart => false,
+        }
+    }
+
+    /// Has one event that was heard mean what it should have meant all along, and answers with the keys whose
+    /// facts are not what they were.
+    pub fn put_right(&mut self, dot: Dot, right: Option<(K, Fact<V>)>) -> Vec<K> {
+        assert!(self.seen.covers(dot), "the caller puts right only what was heard");
+        let wrong: Vec<K> =
+            self.iter().filter(|(_, fact)| fact.dot == dot).map(|(key, _)| key.clone()).collect();
+        let mut touched: BTreeSet<K> = wrong.into_iter().collect();
+        for key in &touched {
+            self.remove_where(key, |fact| fact.dot == dot);
+        }
+        if let Some((key, fact)) = right {
+            self.insert(key.clone(), fact);
+            touched.insert(key);
+        }
+        touched.into_iter().collect()
+    }
+
     fn insert(&mut self, key: K, fact: Fact<V>) {
+        self.sums.add(&key, &fact);
         let siblings = self.live.entry(key).or_default();
         let place = match is_planted(Defect::LatestArrivalWins) {
             true => siblings.len(),
@@ -211,7 +261,13 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
     fn remove_where(&mut self, key: &K, which: impl Fn(&Fact<V>) -> bool) -> bool {
         let Some(siblings) = self.live.get_mut(key) else { return false };
         let before = siblings.len();
-        siblings.retain(|fact| !which(fact));
+        siblings.retain(|fact| {
+            let goes = which(fact);
+            if goes {
+                self.sums.take(key, fact);
+            }
+            !goes
+        });
         let changed = siblings.len() != before;
         if siblings.is_empty() {
             self.live.remove(key);
@@ -222,11 +278,22 @@ impl<K: Ord + Clone, V: Clone> Facts<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dot::{Origin, Stream};
+    use super::super::dot::Stream;
     use super::*;
     use crate::wire::names::ServerId;
 
     type Event = Write<u8, u32>;
+
+    impl Digested<u8> for u32 {
+        fn digest(key: &u8, fact: &Fact<u32>) -> u64 {
+            let mixed = u64::from(*key) << 32 | u64::from(fact.value);
+            (mixed + fact.dot.seq).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        }
+
+        fn counting(key: &u8) -> Counting {
+            if *key == 0 { Counting::InLatestRun } else { Counting::Always }
+        }
+    }
 
     fn dot(server: usize, seq: u64) -> Dot {
         let server = ServerId::parse(["1AA", "2BB", "3CC", "4DD"][server]).unwrap();
@@ -276,6 +343,8 @@ mod tests {
             }
             for server in &servers {
                 assert_eq!(server.dots(), oracle(&said, &server.seen), "seed {seed}, step {step}");
+                let all = server.iter().map(|(key, fact)| u32::digest(key, fact));
+                assert_eq!(server.sum(), all.fold(0, u64::wrapping_add), "seed {seed}, step {step}");
             }
         }
     }

@@ -2,9 +2,13 @@
 //! something that had seen it. Nothing here knows what is merged.
 
 mod dot;
+mod dots;
 mod facts;
 mod stamp;
+mod sums;
 
 pub use dot::{Dot, Origin, Stream, Vector};
+pub use dots::Dots;
 pub use facts::{Answer, Fact, Facts, Write};
 pub use stamp::{Clock, Stamp};
+pub use sums::{Counting, Digested};

@@ -129,6 +129,24 @@ pub enum Value {
     Ban(BanFact),
 }
 
+impl Key {
+    /// Whether only one server ever writes this: that of the user, or the one that it is about.
+    pub fn is_owned(&self) -> bool {
+        matches!(self, Key::Server(_) | Key::User(_) | Key::Member(..))
+    }
+
+    /// The channel that this is about.
+    pub fn channel(&self) -> Option<&Folded> {
+        match self {
+            Key::Member(channel, _)
+            | Key::Setting(channel, ..)
+            | Key::Status(channel, ..)
+            | Key::Mask(channel, ..) => Some(channel),
+            Key::Server(_) | Key::User(_) | Key::Foreign(_) | Key::Ban(..) => None,
+        }
+    }
+}
+
 impl Edit {
     pub fn stream(&self) -> Stream {
         match self {

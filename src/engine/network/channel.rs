@@ -39,6 +39,16 @@ pub enum Item {
     Topic,
 }
 
+impl Item {
+    /// The letter of a mode; one that is no mode's for the topic.
+    pub fn letter(self) -> char {
+        match self {
+            Item::Mode(letter) => letter,
+            Item::Topic => '*',
+        }
+    }
+}
+
 /// What it is set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setting {

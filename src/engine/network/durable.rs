@@ -135,6 +135,15 @@ impl Durable {
         keys
     }
 
+    /// Has one event mean what it should have meant all along, here and on disk.
+    pub fn put_right(&mut self, dot: Dot, right: Option<(Key, Fact<Value>)>) -> Vec<Key> {
+        if self.kept.seen().covers(dot) {
+            self.kept.put_right(dot, right.clone());
+        }
+        self.writing.facts.insert(dot, right.clone());
+        self.facts.put_right(dot, right)
+    }
+
     /// Begins anew as if the disk were empty. What this run of the server had written comes back as edits,
     /// to be written once more.
     pub fn begin_anew(&mut self, own: Origin) -> Vec<Edit> {

@@ -29,7 +29,7 @@ pub use server::{ClientDoor, Reach, Server, ServerFact, Standing};
 pub use talk::{Message, Talk, Target, Verb};
 pub use user::{User, UserFact};
 
-use super::merge::{Answer, Dot, Fact, Facts, Origin, Stamp, Stream, Vector, Write};
+use super::merge::{Answer, Digested, Dot, Fact, Facts, Origin, Stamp, Stream, Vector, Write};
 use crate::defect::{Defect, is_planted};
 use crate::wire::fold::{Folded, fold};
 use crate::wire::names::{Nick, ServerId, UserId};
@@ -408,6 +408,44 @@ impl Network {
     /// A server's name; its id where it has not said.
     pub fn server_name(&self, id: ServerId) -> &str {
         self.servers.get(&id).map_or("*", |server| &server.fact.name)
+    }
+
+    /// Has one event mean what it should have meant all along.
+    pub fn put_right(&mut self, dot: Dot, right: Option<(Key, Fact<Value>)>) -> Vec<News> {
+        let keys = match dot.stream {
+            Stream::Durable => self.durable.put_right(dot, right),
+            _ => self.facts.put_right(dot, right),
+        };
+        self.refresh(Touched::from_keys(keys), &Cause::Merged)
+    }
+
+    /// A sum over all facts that servers have to hold alike; equal where the same has been heard.
+    pub fn facts_hash(&self, stream: Stream) -> u64 {
+        let statuses = self.statuses_that_count(stream).map(|(key, fact)| Value::digest(key, fact));
+        statuses.fold(self.facts(stream).sum(), u64::wrapping_add)
+    }
+
+    /// The facts that are part of that sum. Anyone may forget the others on their own.
+    pub fn facts_that_count(&self, stream: Stream) -> impl Iterator<Item = (&Key, &Fact<Value>)> {
+        let facts = self.facts(stream);
+        let summed = facts.iter().filter(|(key, fact)| facts.is_summed(key, fact));
+        summed.chain(self.statuses_that_count(stream))
+    }
+
+    /// Statuses given to a join that is not over.
+    fn statuses_that_count(&self, stream: Stream) -> impl Iterator<Item = (&Key, &Fact<Value>)> {
+        self.facts(stream).iter().filter(|(key, fact)| match (key, &fact.value) {
+            (Key::Status(channel, _, user, _), Value::Status(status)) => {
+                let member = self.facts.get(&Key::Member(channel.clone(), *user));
+                let in_latest_run = |fact: &Fact<Value>| self.facts.is_summed(&Key::User(*user), fact);
+                member.is_some_and(|fact| {
+                    let joined =
+                        matches!(&fact.value, Value::Member(member) if member.joined == status.joined);
+                    joined && in_latest_run(fact)
+                })
+            }
+            _ => false,
+        })
     }
 
     /// A digest of how far every origin has been heard.

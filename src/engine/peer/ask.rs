@@ -126,7 +126,7 @@ impl Engine {
         self.send_towards(of, request.write(draft));
     }
 
-    fn send_towards(&mut self, server: ServerId, draft: Draft) {
+    pub(super) fn send_towards(&mut self, server: ServerId, draft: Draft) {
         let hop = self.routes.next_hop(server);
         if let Some(conn) = hop.and_then(|hop| self.links.to(hop)).map(|link| link.conn) {
             self.send_peer(conn, draft);
@@ -194,13 +194,15 @@ impl Engine {
     }
 
     /// Passes a question or an answer on to where it is going.
-    fn pass_on(&mut self, conn: ConnId, to: ServerId, message: &Message) {
+    pub(super) fn pass_on(&mut self, conn: ConnId, to: ServerId, message: &Message) {
         // Back where it came from would be a circle: then the map has just changed, and it is lost until it is said
         // again.
         let back = self.links.by_conn.get(&conn).and_then(|link| link.sid());
         let hops = message.tags.get("hops").and_then(|hops| base36::parse(&hops)).unwrap_or(0) + 1;
         if self.routes.next_hop(to) != back && hops <= HOPS_MAX {
             let draft = Draft::new(message.command).tag("hops", &base36::encode(hops));
+            let tags = message.tags.iter().filter(|(key, _)| *key != "hops");
+            let draft = tags.fold(draft, |draft, (key, value)| draft.tag(key, &value));
             let draft = message.params.iter().fold(draft, |draft, param| draft.param(param));
             self.send_towards(to, draft);
         }

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::hmac;
 
-use super::{PeerMessage, When, or_star, unless_star};
+use super::{Fault, PeerMessage, When, or_star, unless_star};
 use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
 use crate::engine::cost::Cost;
@@ -62,6 +62,11 @@ const FEATURES: &[&str] = &[COMPRESSION];
 /// One stream of frames for each direction, with a window of 1 MiB.
 const COMPRESSION: &str = "zstd";
 
+/// A server is told of a later run of itself so often at most in such a time, and of one so far ahead.
+const RENEWALS_MAX: usize = 8;
+const RENEWALS_WITHIN_MS: u64 = 600_000;
+const EPOCHS_AHEAD_MAX: u32 = 1 << 20;
+
 impl Engine {
     pub(in crate::engine) fn link_opened(
         &mut self,
@@ -93,6 +98,7 @@ impl Engine {
             holds: None,
             known: Known::default(),
             pulls: BTreeMap::new(),
+            comparison: None,
             opened_ms: now_ms,
             up_ms: None,
             suspicion: Suspicion::new(now_ms),
@@ -170,7 +176,8 @@ impl Engine {
     }
 
     /// Says no to a peer, and why; its own log will show it.
-    pub(in crate::engine) fn refuse_peer(&mut self, conn: ConnId, reason: &str, text: &str) {
+    pub(in crate::engine) fn refuse_peer(&mut self, conn: ConnId, reason: &'static str, text: &str) {
+        self.trust.count_refusal(reason);
         self.send_peer(conn, Draft::new("CONNECTED").param("refused").param(reason).trailing(text));
         self.link_refused(conn, reason, text);
     }
@@ -327,6 +334,7 @@ impl Engine {
     /// is with its store, which needs no new run.
     pub(super) fn is_outrun(
         &mut self,
+        conn: ConnId,
         heard: impl IntoIterator<Item = (Origin, u64)>,
         stream: Stream,
     ) -> bool {
@@ -342,8 +350,31 @@ impl Engine {
         let Some(epoch) = heard.filter(is_beyond).map(|(origin, _)| origin.epoch).max() else {
             return false;
         };
+        if !self.may_renew(conn, epoch) {
+            return false;
+        }
         self.renew_epoch(epoch);
         true
+    }
+
+    /// Whether to believe that this server was seen in a later run. It happens where its data was lost, so
+    /// hardly ever, and never by many runs at once.
+    pub(super) fn may_renew(&mut self, conn: ConnId, seen: u32) -> bool {
+        let own = self.identity.epoch;
+        let now_ms = self.now.steady_ms;
+        self.renewals.retain(|at_ms| now_ms < at_ms + RENEWALS_WITHIN_MS);
+        let is_likely = seen <= own.saturating_add(EPOCHS_AHEAD_MAX);
+        if is_likely && self.renewals.len() < RENEWALS_MAX {
+            self.renewals.push(now_ms);
+            return true;
+        }
+        let label = self.links.by_conn.get(&conn).map_or(String::new(), Link::label);
+        let text = format!(
+            "{label} tells of a later run of this server, which is not believed conn={} run={} seen={seen}",
+            conn.0, own
+        );
+        self.suspect(Fault::OwnOrigin, &label, &text);
+        false
     }
 
     /// Somebody remembers this server in a later run than this one: its data was lost or put back.
@@ -433,7 +464,10 @@ fn proof(engine: &mut Engine, conn: ConnId, message: &Message) {
     }
     let seen = base36::parse(message.params[1]).and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
     if seen > engine.identity.epoch && seen < u32::MAX {
-        return engine.renew_epoch(seen);
+        if engine.may_renew(conn, seen) {
+            return engine.renew_epoch(seen);
+        }
+        return engine.refuse_peer(conn, "epoch", "this server is not in a later run than it says");
     }
     engine.effects.push(Effect::Proven { conn });
     engine.send_peer(conn, Draft::new("CONNECTED").param("ok"));

@@ -3,15 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::{Doubts, Fault, VainClaims};
 use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
 use crate::engine::audit::Load;
 use crate::engine::event::ConnId;
-use crate::engine::merge::{Answer, Origin, Stream, Vector};
+use crate::engine::links::Link;
+use crate::engine::merge::{Answer, Dot, Origin, Stream, Vector};
 use crate::engine::network::{Change, News};
 
 /// How many early events of one origin and stream are kept; the rest is pulled again.
 pub(super) const WAITING_MAX: usize = 4096;
+
+/// How many bytes all early events may have together, and how many streams they may belong to.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+const WAITING_STREAMS_MAX: usize = 512;
+
+/// How many facts of one origin may count at a time: several for each user of the largest server, and as many as
+/// memory bears.
+const FACTS_PER_ORIGIN_MAX: usize = 500_000;
+
+/// How many dots may be known to be superseded before their events have come.
+const EARLY_MAX: usize = 100_000;
+
+/// So often at most early events make this server look for what is missing; each tick does so, too.
+const LOOK_EVERY_MS: u64 = 20;
 
 /// How many passing messages of one origin are remembered, so that none is heard twice.
 const PASSING_WINDOW: usize = 1024;
@@ -19,16 +35,26 @@ const PASSING_WINDOW: usize = 1024;
 /// What has come and cannot be taken yet, and what has been asked for.
 #[derive(Debug, Default)]
 pub struct Intake {
-    pub(super) waiting: BTreeMap<(Origin, Stream), BTreeMap<u64, Arc<Change>>>,
+    pub(super) waiting: BTreeMap<(Origin, Stream), BTreeMap<u64, Early>>,
+    waiting_bytes: usize,
     /// Ranges of messages asked for, by origin and in the order of asking.
     pub(super) wanted: BTreeMap<Origin, Vec<Wanted>>,
-    /// Neighbours that did not give an origin's messages when they were asked, and until when others are preferred.
-    pub(super) in_vain: BTreeMap<(Origin, ConnId), u64>,
-    /// The same for the facts of a stream.
-    pub(super) facts_in_vain: BTreeMap<(Stream, ConnId), u64>,
     /// Messages that some neighbours do not have any more.
     pub(super) gaps: BTreeMap<Origin, Gap>,
+    /// What neighbours said they have, and did not.
+    pub(super) vain: VainClaims,
+    /// Facts whose right wording was asked for.
+    pub(super) doubts: Doubts,
     passed: BTreeMap<Origin, BTreeSet<u64>>,
+    /// When an early event last made this server look for what is missing.
+    looked_ms: Option<u64>,
+}
+
+/// An event that has come before its turn.
+#[derive(Debug)]
+pub(super) struct Early {
+    change: Arc<Change>,
+    bytes: usize,
 }
 
 /// A range of one origin's messages that a neighbour was asked for.
@@ -57,12 +83,66 @@ impl Intake {
         let passed = longest(&mut self.passed.values().map(BTreeSet::len));
         vec![
             Load { what: "early events of one origin", count: waiting, most: WAITING_MAX },
+            Load { what: "bytes of early events", count: self.waiting_bytes, most: WAITING_BYTES_MAX },
+            Load { what: "streams with early events", count: self.waiting.len(), most: WAITING_STREAMS_MAX },
             Load { what: "passing messages remembered of one origin", count: passed, most: PASSING_WINDOW },
         ]
     }
 
+    #[cfg(test)]
+    pub(super) fn passed_count(&self) -> usize {
+        self.passed.values().map(BTreeSet::len).sum()
+    }
+
+    /// Keeps an event until its turn, if there is room or its turn is next.
+    fn keep(&mut self, change: Change, bytes: usize, is_next: bool) {
+        let (origin, stream) = (change.dot.origin, change.dot.stream);
+        let has_room = match self.waiting.contains_key(&(origin, stream)) {
+            true => true,
+            false => self.waiting.len() < WAITING_STREAMS_MAX,
+        };
+        if !is_next && (!has_room || self.waiting_bytes + bytes > WAITING_BYTES_MAX) {
+            return;
+        }
+        let early = Early { bytes, change: Arc::new(change) };
+        let waiting = self.waiting.entry((origin, stream)).or_default();
+        let before = waiting.insert(early.change.dot.seq, early);
+        // The last of them is the one that would have to wait longest.
+        let last = if waiting.len() > WAITING_MAX { waiting.pop_last().map(|(_, last)| last) } else { None };
+        self.waiting_bytes += bytes;
+        self.waiting_bytes -= before.into_iter().chain(last).map(|early| early.bytes).sum::<usize>();
+    }
+
+    /// Drops what is no longer early, up to this number.
+    fn drop_waiting(&mut self, origin: Origin, stream: Stream, tip: u64) {
+        let Some(waiting) = self.waiting.get_mut(&(origin, stream)) else { return };
+        let later = match tip.checked_add(1) {
+            Some(next) => waiting.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        let dropped = std::mem::replace(waiting, later);
+        self.waiting_bytes -= dropped.values().map(|early| early.bytes).sum::<usize>();
+        if waiting.is_empty() {
+            self.waiting.remove(&(origin, stream));
+        }
+    }
+
+    /// The first event of a stream that is neither behind `tip` nor waiting.
+    pub(super) fn first_missing(&self, origin: Origin, stream: Stream, tip: u64) -> u64 {
+        let waiting = self.waiting.get(&(origin, stream));
+        let mut first = tip.saturating_add(1);
+        while waiting.is_some_and(|waiting| waiting.contains_key(&first)) {
+            first = first.saturating_add(1);
+        }
+        first
+    }
+
     /// Whether a passing message is new; one that is older than the window counts as heard.
     pub fn is_new_passing(&mut self, origin: Origin, number: u64) -> bool {
+        if !self.passed.contains_key(&origin) {
+            // An earlier run of the same server says nothing any more.
+            self.passed.retain(|known, _| known.server != origin.server);
+        }
         let heard = self.passed.entry(origin).or_default();
         if heard.len() >= PASSING_WINDOW {
             if heard.first().is_some_and(|oldest| number < *oldest) {
@@ -113,23 +193,32 @@ impl Intake {
 
 impl Engine {
     /// Takes an event from a link: now if it is the next of its origin, later if it is early.
-    pub(super) fn receive(&mut self, conn: ConnId, change: Change) {
+    pub(super) fn receive(&mut self, conn: ConnId, change: Change, bytes: usize) {
         let dot = change.dot;
+        let now_ms = self.now.steady_ms;
         let named = change.over.iter().chain([&dot]).map(|dot| (dot.origin, dot.seq));
-        if self.is_outrun(named.collect::<Vec<_>>(), dot.stream) {
+        if self.is_outrun(conn, named.collect::<Vec<_>>(), dot.stream) {
             return;
         }
         let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
         if let Some(pull) = link.pulls.get_mut(&dot.stream) {
-            pull.came_ms = self.now.steady_ms;
+            pull.came_ms = now_ms;
             if let Some(staged) = &mut pull.staged {
                 super::stage(staged, &change);
+                self.bound_staged(conn, dot.stream);
                 return self.take_staged_early(&change);
             }
         }
         if dot.stream == Stream::Message {
-            self.intake.came(conn, dot.origin, dot.seq, self.now.steady_ms);
+            self.intake.came(conn, dot.origin, dot.seq, now_ms);
         }
+        let is_own_word = link.sid() == Some(dot.origin.server);
+        let is_believed =
+            is_own_word || !self.links.by_conn.get(&conn).is_some_and(|link| self.is_false_relay(link));
+        if !is_believed || self.is_in_my_name(dot) || !self.has_room_for(conn, dot.origin) {
+            return;
+        }
+        let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
         link.known.of_mut(dot.stream).raise(dot.origin, dot.seq);
         // Whoever has a message has what its writer had said before.
         link.known.session.raise(dot.origin, change.after);
@@ -139,15 +228,17 @@ impl Engine {
             }
             return;
         }
-        let waiting = self.intake.waiting.entry((dot.origin, dot.stream)).or_default();
-        waiting.insert(dot.seq, Arc::new(change));
-        if waiting.len() > WAITING_MAX {
-            // The last of them is the one that would have to wait longest.
-            waiting.pop_last();
+        if !change.edit.is_rightful(dot.origin.server) {
+            self.note_not_owner(conn, &change);
         }
+        let is_next = self.network.seen(dot.stream).is_next(dot);
+        self.intake.keep(change, bytes, is_next);
         self.take_waiting(dot.origin, Some(conn));
+        // With many early events one look for what is missing does for all of them.
         let is_asked = dot.stream == Stream::Message && self.intake.wanted.contains_key(&dot.origin);
-        if self.intake.waiting.contains_key(&(dot.origin, dot.stream)) && !is_asked {
+        let is_due = self.intake.looked_ms.is_none_or(|ms| now_ms >= ms + LOOK_EVERY_MS);
+        if is_due && !is_asked && self.intake.waiting.contains_key(&(dot.origin, dot.stream)) {
+            self.intake.looked_ms = Some(now_ms);
             self.pull();
         }
     }
@@ -175,36 +266,75 @@ impl Engine {
             let ready = |change: &Arc<Change>| change.after <= self.network.seen(Stream::Session).tip(origin);
             let next = message.filter(ready).or_else(|| self.next_waiting(origin, Stream::Session));
             let Some(change) = next else { break };
-            if let Some(waiting) = self.intake.waiting.get_mut(&(origin, change.dot.stream)) {
-                waiting.remove(&change.dot.seq);
+            if self.must_wait(change.dot, change.stamp) || self.is_too_much(&change) {
+                break;
             }
             self.take(&change, from);
+            self.intake.drop_waiting(origin, change.dot.stream, change.dot.seq);
         }
         // Durable facts have an order of their own; the same number may be somebody's epoch or generation.
         while let Some(change) = self.next_waiting(origin, Stream::Durable) {
-            if let Some(waiting) = self.intake.waiting.get_mut(&(origin, Stream::Durable)) {
-                waiting.remove(&change.dot.seq);
+            if self.must_wait(change.dot, change.stamp) || self.is_too_much(&change) {
+                break;
             }
             self.take(&change, from);
+            self.intake.drop_waiting(origin, Stream::Durable, change.dot.seq);
         }
         for stream in Stream::ALL {
-            let tip = self.network.seen(stream).tip(origin);
-            if let Some(waiting) = self.intake.waiting.get_mut(&(origin, stream)) {
-                *waiting = waiting.split_off(&(tip + 1));
-                if waiting.is_empty() {
-                    self.intake.waiting.remove(&(origin, stream));
-                }
-            }
+            self.intake.drop_waiting(origin, stream, self.network.seen(stream).tip(origin));
         }
     }
 
     fn next_waiting(&self, origin: Origin, stream: Stream) -> Option<Arc<Change>> {
-        let next = self.network.seen(stream).tip(origin) + 1;
-        self.intake.waiting.get(&(origin, stream))?.get(&next).cloned()
+        let next = self.network.seen(stream).tip(origin).checked_add(1)?;
+        Some(self.intake.waiting.get(&(origin, stream))?.get(&next)?.change.clone())
     }
 
     pub(super) fn take_all_waiting(&mut self) {
         let origins: BTreeSet<Origin> = self.intake.waiting.keys().map(|(origin, _)| *origin).collect();
         origins.into_iter().for_each(|origin| self.take_waiting(origin, None));
+    }
+}
+
+impl Engine {
+    /// What its writer had no right to write counts nowhere, and is passed on all the same: its number has
+    /// to be taken, or nothing after it could be.
+    fn note_not_owner(&mut self, conn: ConnId, change: &Change) {
+        let origin = change.dot.origin;
+        let label = self.links.by_conn.get(&conn).map_or(String::new(), Link::label);
+        let user = change.edit.owned().map_or(String::new(), |user| user.to_string());
+        let text = format!(
+            "{} writes of a user of another server, which counts for nothing origin={origin} dot={} user={user} by={label}",
+            self.network.server_name(origin.server),
+            change.dot
+        );
+        self.suspect_origin(Fault::NotOwner, origin, &text);
+    }
+
+    /// Whether an origin has written more than any honest one does: then the rest of it is not taken.
+    fn is_too_much(&mut self, change: &Change) -> bool {
+        let (origin, facts) = (change.dot.origin, self.network.facts(change.dot.stream));
+        let is_fact = change.dot.stream != Stream::Message;
+        let has_many = is_fact && facts.count_of(origin) >= FACTS_PER_ORIGIN_MAX;
+        let is_over_many = is_fact && !change.over.is_empty() && facts.early().len() >= EARLY_MAX;
+        if has_many || is_over_many {
+            let text = format!(
+                "{} has written more than there may be, and the rest of it is not taken origin={origin}",
+                self.network.server_name(origin.server)
+            );
+            self.suspect_origin(Fault::TooMany, origin, &text);
+        }
+        has_many || is_over_many
+    }
+
+    /// Whether a run is this one of this server, or one to come.
+    pub(super) fn is_mine(&self, origin: Origin, stream: Stream) -> bool {
+        let own = self.origin_of(stream);
+        origin.server == own.server && origin.epoch >= own.epoch
+    }
+
+    /// Whether an event says that this server wrote it, though it never did.
+    fn is_in_my_name(&self, dot: Dot) -> bool {
+        self.is_mine(dot.origin, dot.stream) && !self.network.seen(dot.stream).covers(dot)
     }
 }

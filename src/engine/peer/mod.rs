@@ -4,15 +4,21 @@
 mod act;
 mod ask;
 mod bans;
+mod chain;
 mod channels;
+mod claims;
+mod compare;
+mod digest;
 mod greet;
 mod intake;
 mod passing;
+mod quarantine;
 mod repair;
 mod routes;
 mod secret;
 mod servers;
 mod talk;
+mod trust;
 mod users;
 mod vectors;
 
@@ -20,15 +26,21 @@ use std::sync::Arc;
 
 pub use act::Act;
 pub use ask::{Acted, Request};
+pub use chain::Chains;
+use claims::VainClaims;
+pub use compare::Comparison;
+use compare::{Doubts, RULES};
+use digest::{digest_of, digest_of_vector, line_of};
 pub use intake::Intake;
 use intake::{Gap, WAITING_MAX, Wanted};
 pub use passing::Passing;
-use repair::stage;
+pub use quarantine::Quarantine;
+use repair::{read_stream, stage};
 use talk::{read_message, write_message_onto};
-use vectors::{ranges, read_ranges, read_vector, write_vector};
+pub use trust::{Fault, Trust};
+use vectors::{read_ranges, read_vector, write_ranges, write_vector};
 
 use super::Engine;
-use super::effect::Topic;
 use super::event::ConnId;
 use super::links::LinkStage;
 use super::merge::{Dot, Stamp, Stream};
@@ -72,6 +84,8 @@ const PEER_MESSAGES: &[&[PeerMessage]] = &[
     secret::MESSAGES,
     routes::MESSAGES,
     repair::MESSAGES,
+    compare::MESSAGES,
+    chain::MESSAGES,
     ask::MESSAGES,
     passing::MESSAGES,
 ];
@@ -110,7 +124,7 @@ impl Engine {
                 );
             }
             match read_change(&message, line) {
-                Some(change) => self.receive(conn, change),
+                Some(change) => self.receive(conn, change, line.len()),
                 None => self.note_senseless(conn, message.command),
             }
             return;
@@ -137,6 +151,7 @@ impl Engine {
     /// A line that makes no sense never closes a link.
     fn note_senseless(&mut self, conn: ConnId, what: &str) {
         let label = self.links.by_conn.get(&conn).map_or(String::new(), |link| link.label());
+        let about = format!("{} {}", conn.0, what.get(..40).unwrap_or(what));
         let what: String = what.chars().filter(|c| !c.is_control()).take(40).collect();
         let peer = PEER_MESSAGES.iter().copied().flatten().map(|row| (row.name, row.shape));
         let events = EVENT_MESSAGES.iter().copied().flatten().map(|row| (row.name, row.shape));
@@ -145,7 +160,7 @@ impl Engine {
             "{label} sent a line that makes no sense conn={} what={what} expected=\"{shape}\"",
             conn.0
         );
-        self.note(log::Level::Warn, Topic::Link, text);
+        self.suspect(Fault::Senseless, &about, &text);
     }
 
     fn send_peer(&mut self, conn: ConnId, draft: Draft) {
@@ -243,7 +258,13 @@ fn unless_star(text: &str) -> &str {
 #[cfg(test)]
 mod ask_tests;
 #[cfg(test)]
+mod compare_tests;
+#[cfg(test)]
 mod durable_tests;
+#[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod link_tests;
 #[cfg(test)]
@@ -252,3 +273,10 @@ use link_tests::Pair;
 mod liveness_tests;
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+use chain::next_hash;
+#[cfg(test)]
+use compare_tests::{Mesh, TRIANGLE};
+#[cfg(test)]
+use hostile_tests::{Hall, Peer};

@@ -4,7 +4,7 @@ use super::{PeerMessage, When, read_message, write_message_onto};
 use crate::engine::Engine;
 use crate::engine::cap::Cap;
 use crate::engine::event::ConnId;
-use crate::engine::merge::Origin;
+use crate::engine::merge::{Origin, Stream};
 use crate::engine::network::{Message as Said, Verb};
 use crate::engine::outgoing::{Outgoing, Spoken};
 use crate::engine::session::Session;
@@ -118,7 +118,9 @@ fn passing(engine: &mut Engine, conn: ConnId, message: &Message) {
     let (Some((origin, number)), Some(passing)) = (once, read_passing(message)) else {
         return engine.note_senseless(conn, "PASSING");
     };
-    if origin.server == engine.identity.sid || !engine.intake.is_new_passing(origin, number) {
+    // Only runs that are known say anything, or windows could be made up without end.
+    let is_known = engine.network.seen(Stream::Session).epoch(origin.server) == Some(origin.epoch);
+    if origin.server == engine.identity.sid || !is_known || !engine.intake.is_new_passing(origin, number) {
         return;
     }
     let mut draft = Draft::new("PASSING");

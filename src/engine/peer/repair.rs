@@ -8,14 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Gap, PeerMessage, WAITING_MAX, Wanted, When, ranges, read_ranges, read_vector, write_change, write_vector,
+    Gap, PeerMessage, WAITING_MAX, Wanted, When, read_ranges, read_vector, write_change, write_ranges,
+    write_vector,
 };
 use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
 use crate::engine::effect::Topic;
 use crate::engine::event::ConnId;
 use crate::engine::links::{Link, LinkStage, Pull};
-use crate::engine::merge::{Answer, Dot, Fact, Origin, Stream, Vector};
+use crate::engine::merge::{Answer, Dot, Dots, Fact, Origin, Stream, Vector};
 use crate::engine::network::{Change, Key, Value, edit_of};
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
@@ -70,12 +71,13 @@ const PULL_WITHIN_MS: u64 = 10_000;
 /// from being asked for ever.
 const PULL_WHOLLY_WITHIN_MS: u64 = 300_000;
 
-/// How long a neighbour that did not give messages when it was asked is not asked for more of their origin.
-const REST_MS: u64 = 5_000;
-
 /// How many messages a neighbour is asked for at once, and how often before it has answered.
 const MESSAGES_PER_RANGE: u64 = 500;
 const RANGES_PER_LINK: usize = 4;
+
+/// No honest answer holds more facts, runs of dots or dead dots than this: several times the largest network that this is
+/// made for. Whoever sends more is not listened to any longer.
+const STAGED_MAX: usize = 1_000_000;
 
 /// How many words stand on one line of a long list, well below the limit of a peer's line.
 const WORDS_PER_LINE: usize = 100;
@@ -96,15 +98,13 @@ impl Engine {
 
     /// What one neighbour does not give is asked of another. A long range is split, so that all who have it send a part.
     fn pull_messages(&mut self) {
-        let own = self.origin();
         let seen = self.network.seen(Stream::Message).clone();
         let mut holders: BTreeMap<Origin, Vec<(ConnId, u64)>> = BTreeMap::new();
         let gaps = &self.intake.gaps;
         let lacks = |conn, origin| gaps.get(&origin).is_some_and(|gap: &Gap| gap.without.contains(&conn));
         for link in self.links.by_conn.values().filter(|link| link.is_accepted()) {
-            for (origin, tip) in link.known.message.beyond(&seen).iter() {
-                let is_in_vain = self.intake.in_vain.contains_key(&(origin, link.conn));
-                if origin != own && !is_in_vain && !lacks(link.conn, origin) {
+            for (origin, _, tip) in self.lacking(link, Stream::Message) {
+                if !lacks(link.conn, origin) {
                     holders.entry(origin).or_default().push((link.conn, tip));
                 }
             }
@@ -148,34 +148,18 @@ impl Engine {
         let seen = self.network.seen(Stream::Message).tip(origin);
         let is_missing = |seq: &u64| *seq > seen && !self.intake.is_waiting(origin, *seq);
         if (done.first..=done.last).any(|seq| is_missing(&seq)) {
-            self.rest_from(conn, origin);
+            self.judge_claims(conn, Stream::Message, Some(origin));
         }
-    }
-
-    /// A neighbour has given all the facts that it gives. One that says it has more is asked again, but not at once.
-    fn facts_done(&mut self, conn: ConnId, stream: Stream, before: &Vector) {
-        let Some(link) = self.links.by_conn.get(&conn) else { return };
-        if self.network.seen(stream) == before && self.lacks_facts_of(stream, link) {
-            self.intake.facts_in_vain.insert((stream, conn), self.now.steady_ms + REST_MS);
-        }
-    }
-
-    /// For a while others are asked for an origin's messages, if there are any.
-    fn rest_from(&mut self, conn: ConnId, origin: Origin) {
-        self.intake.in_vain.insert((origin, conn), self.now.steady_ms + REST_MS);
     }
 
     fn pull_facts(&mut self, stream: Stream) {
         if self.links.accepted().any(|link| link.pulls.contains_key(&stream)) {
             return;
         }
-        let is_in_vain = |link: &Link| self.intake.facts_in_vain.contains_key(&(stream, link.conn));
-        let missing =
-            self.links.accepted().find(|link| !is_in_vain(link) && self.lacks_facts_of(stream, link));
+        let missing = self.links.accepted().find(|link| self.lacks_facts_of(stream, link));
         if let Some(conn) = missing.map(|link| link.conn) {
             let now_ms = self.now.steady_ms;
-            let seen = self.network.seen(stream).clone();
-            let pull = Pull { asked_ms: now_ms, came_ms: now_ms, seen, staged: None };
+            let pull = Pull { asked_ms: now_ms, came_ms: now_ms, staged: None };
             self.links.by_conn.get_mut(&conn).expect("found above").pulls.insert(stream, pull);
             // What is not on disk yet is asked for once more, lest it be taken for what can be had from here.
             let said = write_vector(self.network.said(stream));
@@ -185,8 +169,7 @@ impl Engine {
 
     /// Whether the other end of a link has facts that are not here.
     fn lacks_facts_of(&self, stream: Stream, link: &Link) -> bool {
-        let own = self.origin_of(stream);
-        link.known.of(stream).beyond(self.network.seen(stream)).iter().any(|(origin, _)| origin != own)
+        !self.lacking(link, stream).is_empty()
     }
 
     fn lacks_any_facts_of(&self, link: &Link) -> bool {
@@ -226,15 +209,15 @@ impl Engine {
     pub(in crate::engine) fn expire_pulls(&mut self) {
         let now_ms = self.now.steady_ms;
         let is_late = |since_ms: u64| now_ms.saturating_sub(since_ms) > PULL_WITHIN_MS;
-        self.intake.in_vain.retain(|_, until_ms| now_ms < *until_ms);
-        self.intake.facts_in_vain.retain(|_, until_ms| now_ms < *until_ms);
         let mut in_vain = Vec::new();
         for (origin, ranges) in &mut self.intake.wanted {
             let late = ranges.extract_if(.., |wanted| is_late(wanted.since_ms));
             in_vain.extend(late.map(|wanted| (wanted.conn, *origin)));
         }
         self.intake.wanted.retain(|_, ranges| !ranges.is_empty());
-        in_vain.into_iter().for_each(|(conn, origin)| self.rest_from(conn, origin));
+        for (conn, origin) in in_vain {
+            self.judge_claims(conn, Stream::Message, Some(origin));
+        }
         let late: Vec<ConnId> = self
             .links
             .by_conn
@@ -259,8 +242,7 @@ impl Engine {
             ranges.retain(|wanted| wanted.conn != conn);
         }
         self.intake.wanted.retain(|_, ranges| !ranges.is_empty());
-        self.intake.in_vain.retain(|(_, asked), _| *asked != conn);
-        self.intake.facts_in_vain.retain(|(_, asked), _| *asked != conn);
+        self.intake.vain.forget(conn);
     }
 
     // Telling.
@@ -318,12 +300,8 @@ impl Engine {
                 Change { dot: fact.dot, stamp: fact.stamp, over: vec![], after: 0, more: false, edit };
             self.send_line(conn, write_change(&change));
         }
-        let mut alive: BTreeMap<Origin, Vec<u64>> = BTreeMap::new();
-        for dot in answer.alive {
-            alive.entry(dot.origin).or_default().push(dot.seq);
-        }
-        for (origin, seqs) in alive {
-            for ranges in ranges(&seqs).chunks(WORDS_PER_LINE) {
+        for (origin, _, runs) in answer.alive.runs() {
+            for ranges in write_ranges(runs).chunks(WORDS_PER_LINE) {
                 self.send_peer(
                     conn,
                     Draft::new("ALIVE").param(letter).param(origin).trailing(ranges.join(" ")),
@@ -362,9 +340,10 @@ fn have(engine: &mut Engine, conn: ConnId, message: &Message) {
     let (Some(stream), Some(vector)) = (read_stream(message.params[0]), vector) else {
         return engine.note_senseless(conn, "HAVE");
     };
-    if engine.is_outrun(vector.iter(), stream) {
+    if engine.is_outrun(conn, vector.iter(), stream) {
         return;
     }
+    let vector = engine.bounded(conn, vector);
     let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
     link.known.of_mut(stream).join(&vector);
     link.known.told.insert(stream);
@@ -387,6 +366,18 @@ fn want(engine: &mut Engine, conn: ConnId, message: &Message) {
     }
 }
 
+impl Engine {
+    /// Ends a link whose answer to a WANT grows beyond all measure.
+    pub(super) fn bound_staged(&mut self, conn: ConnId, stream: Stream) {
+        let pull = self.links.by_conn.get(&conn).and_then(|link| link.pulls.get(&stream));
+        let Some(staged) = pull.and_then(|pull| pull.staged.as_ref()) else { return };
+        if staged.facts.len().max(staged.early.len()).max(staged.alive.runs_count()) > STAGED_MAX {
+            self.note_too_many(conn, "facts");
+            self.close_link(conn, "its answer to a WANT is too large");
+        }
+    }
+}
+
 /// What is under way of the stream that a line names first; it goes on coming.
 fn pull_of<'e>(engine: &'e mut Engine, conn: ConnId, message: &Message) -> Option<(Stream, &'e mut Pull)> {
     let stream = read_stream(message.params[0])?;
@@ -399,7 +390,7 @@ fn snapshot(engine: &mut Engine, conn: ConnId, message: &Message) {
     match pull_of(engine, conn, message) {
         Some((_, pull)) => {
             let (facts, seen) = (Vec::new(), Vector::default());
-            pull.staged = Some(Answer { facts, alive: BTreeSet::new(), early: BTreeSet::new(), seen });
+            pull.staged = Some(Answer { facts, alive: Dots::default(), early: BTreeSet::new(), seen });
         }
         None => engine.note_senseless(conn, "SNAPSHOT"),
     }
@@ -416,10 +407,13 @@ pub(super) fn stage(staged: &mut Answer<Key, Value>, change: &Change) {
 }
 
 fn alive(engine: &mut Engine, conn: ConnId, message: &Message) {
-    let (origin, seqs) = (Origin::parse(message.params[1]), read_ranges(message.params[2]));
-    match (pull_of(engine, conn, message), origin, seqs) {
-        (Some((stream, Pull { staged: Some(staged), .. })), Some(origin), Some(seqs)) => {
-            staged.alive.extend(seqs.into_iter().map(|seq| Dot { origin, stream, seq }));
+    let (origin, ranges) = (Origin::parse(message.params[1]), read_ranges(message.params[2]));
+    match (pull_of(engine, conn, message), origin, ranges) {
+        (Some((stream, Pull { staged: Some(staged), .. })), Some(origin), Some(ranges)) => {
+            for (first, last) in ranges {
+                staged.alive.insert_run(origin, stream, first, last);
+            }
+            engine.bound_staged(conn, stream);
         }
         _ => engine.note_senseless(conn, "ALIVE"),
     }
@@ -428,7 +422,10 @@ fn alive(engine: &mut Engine, conn: ConnId, message: &Message) {
 fn dead(engine: &mut Engine, conn: ConnId, message: &Message) {
     let dots = message.params[1].split_ascii_whitespace().map(Dot::parse).collect::<Option<Vec<Dot>>>();
     match (pull_of(engine, conn, message), dots) {
-        (Some((_, Pull { staged: Some(staged), .. })), Some(dots)) => staged.early.extend(dots),
+        (Some((stream, Pull { staged: Some(staged), .. })), Some(dots)) => {
+            staged.early.extend(dots);
+            engine.bound_staged(conn, stream);
+        }
         _ => engine.note_senseless(conn, "DEAD"),
     }
 }
@@ -476,6 +473,7 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
             let Some(seen) = read_vector(message.params[1]) else {
                 return engine.note_senseless(conn, "DONE");
             };
+            let seen = engine.bounded(conn, seen);
             let Some(link) = engine.links.by_conn.get_mut(&conn) else { return };
             let Some(pull) = link.pulls.remove(&stream) else { return engine.note_senseless(conn, "DONE") };
             // What it said it had and did not give it has not, or it would be asked again and again.
@@ -485,14 +483,13 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
             if let Some(mut answer) = pull.staged {
                 let superseded = answer.early.iter().map(|dot| (dot.origin, dot.seq));
                 let heard: Vec<_> = seen.iter().chain(superseded).collect();
-                if engine.is_outrun(heard, stream) {
+                if engine.is_outrun(conn, heard, stream) {
                     return;
                 }
                 answer.seen = seen;
+                engine.make_harmless(conn, stream, &mut answer);
                 answer.facts.iter().for_each(|(_, fact)| engine.clock.observe(fact.stamp));
                 if stream == Stream::Session {
-                    // Nobody knows better who is here.
-                    answer.alive.extend(engine.network.own_dots(engine.origin()));
                     engine.prepare_for_merge(conn);
                 }
                 let news = engine.network.merge(stream, answer);
@@ -501,14 +498,14 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
                 engine.take_all_waiting();
                 engine.tell_all_have();
             }
-            engine.facts_done(conn, stream, &pull.seen);
+            engine.judge_claims(conn, stream, None);
         }
         None => return engine.note_senseless(conn, "DONE"),
     }
     engine.pull();
 }
 
-fn read_stream(text: &str) -> Option<Stream> {
+pub(super) fn read_stream(text: &str) -> Option<Stream> {
     let mut chars = text.chars();
     let stream = Stream::from_letter(chars.next()?)?;
     chars.next().is_none().then_some(stream)

@@ -35,6 +35,11 @@ pub const MESSAGES: &[PeerMessage] = &[
     },
 ];
 
+/// So many servers stand on the map at most.
+const SERVERS_MAX: usize = 256;
+
+/// No server tells of its links so often; beyond it numbers would run over.
+const NUMBER_MAX: u64 = 1 << 53;
 /// A peer that heard us within this time hears us.
 const HEARD_LATELY_MS: u64 = 4_000;
 
@@ -69,12 +74,19 @@ fn routes(engine: &mut Engine, conn: ConnId, message: &Message) {
     if server == engine.identity.sid {
         // What we said of ourselves before a restart, or what another says in our name: ours is newer.
         if route.epoch > engine.identity.epoch && route.epoch < u32::MAX {
-            return engine.renew_epoch(route.epoch);
+            if engine.may_renew(conn, route.epoch) {
+                engine.renew_epoch(route.epoch);
+            }
+            return;
         }
-        if route.epoch == engine.identity.epoch && route.number > engine.route_number {
+        let is_later = route.epoch == engine.identity.epoch && route.number > engine.route_number;
+        if is_later && route.number <= NUMBER_MAX {
             engine.route_number = route.number;
             engine.publish_route();
         }
+        return;
+    }
+    if route.number > NUMBER_MAX || !engine.has_room_on_map(conn, server) {
         return;
     }
     let draft = write_route(server, &route);
@@ -122,6 +134,15 @@ fn pong(engine: &mut Engine, conn: ConnId, message: &Message) {
 }
 
 impl Engine {
+    fn has_room_on_map(&mut self, conn: ConnId, server: ServerId) -> bool {
+        let has_room =
+            self.routes.edges_said_by(server).is_some() || self.routes.known().count() < SERVERS_MAX;
+        if !has_room {
+            self.note_too_many(conn, "servers");
+        }
+        has_room
+    }
+
     /// Tells everyone which links this server has.
     pub(in crate::engine) fn publish_route(&mut self) {
         self.route_number += 1;

@@ -1,0 +1,143 @@
+//! Origins whose clock runs ahead: what they write waits until the wall clock here has caught up.
+//!
+//! A stamp is never changed to one that fits: servers would then hold different facts. And the clock here
+//! never observes one from the far future, or it would carry the whole network there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Fault;
+use crate::engine::Engine;
+use crate::engine::effect::Topic;
+use crate::engine::event::ConnId;
+use crate::engine::merge::{Answer, Dot, Origin, Stamp, Stream};
+use crate::engine::network::{Key, Value};
+
+/// A stamp may be so far ahead of the wall clock here.
+const AHEAD_MS: u64 = 60_000;
+
+/// How often an administrator is told that this server's own clock is ahead.
+const OWN_CLOCK_TOLD_EVERY_MS: u64 = 3_600_000;
+
+/// Origins in quarantine: the highest time that any of them was found to have.
+#[derive(Debug, Default)]
+pub struct Quarantine {
+    /// By origin and whether it is as a generation of its store: that may have the number of another run.
+    until: BTreeMap<(Origin, bool), u64>,
+    own_clock_told_ms: Option<u64>,
+}
+
+impl Quarantine {
+    pub fn holds(&self, origin: Origin, stream: Stream) -> bool {
+        self.until.contains_key(&(origin, stream == Stream::Durable))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Origin, u64)> {
+        self.until.iter().map(|((origin, _), ms)| (*origin, *ms))
+    }
+}
+
+impl Engine {
+    /// Whether a stamp lies too far ahead for its event to be taken now.
+    fn is_ahead(&self, stamp: Stamp) -> bool {
+        stamp.ms > self.now.wall.0.saturating_add(AHEAD_MS)
+    }
+
+    /// Whether an event's origin has to wait, from now on if this very event is the first one ahead.
+    pub(super) fn must_wait(&mut self, dot: Dot, stamp: Stamp) -> bool {
+        let origin = dot.origin;
+        if !self.is_ahead(stamp) {
+            return self.quarantine.holds(origin, dot.stream);
+        }
+        let until = self.quarantine.until.entry((origin, dot.stream == Stream::Durable)).or_insert(stamp.ms);
+        *until = stamp.ms.min(*until);
+        let ahead_ms = stamp.ms - self.now.wall.0;
+        let text = format!(
+            "{} is in quarantine: its clock is ahead of the one here origin={origin} ahead_ms={ahead_ms}",
+            self.network.server_name(origin.server)
+        );
+        self.suspect_origin(Fault::ClockAhead, origin, &text);
+        true
+    }
+
+    /// Cuts out of an answer what comes from origins ahead of the time here, as if whoever gave it had not
+    /// heard more of them than this server has. What is held of them stays.
+    fn cut_ahead(&mut self, stream: Stream, answer: &mut Answer<Key, Value>) {
+        let facts = answer.facts.iter().map(|(_, fact)| (fact.dot, fact.stamp));
+        let ahead: Vec<(Dot, Stamp)> = facts.filter(|(_, stamp)| self.is_ahead(*stamp)).collect();
+        for (dot, stamp) in ahead {
+            self.must_wait(dot, stamp);
+        }
+        let held =
+            self.quarantine.until.keys().filter(|(_, durable)| *durable == (stream == Stream::Durable));
+        let origins: Vec<Origin> = held.map(|(origin, _)| *origin).collect();
+        origins.into_iter().for_each(|origin| self.cut_out(stream, answer, origin));
+    }
+
+    /// Leaves an answer as if it came from somebody who knows of one origin just what this server does.
+    fn cut_out(&self, stream: Stream, answer: &mut Answer<Key, Value>, origin: Origin) {
+        let held = self.network.facts(stream);
+        answer.facts.retain(|(_, fact)| fact.dot.origin != origin);
+        answer.seen.set(origin, self.network.seen(stream).tip(origin));
+        answer.alive.extend(held.iter().map(|(_, fact)| fact.dot).filter(|dot| dot.origin == origin));
+    }
+
+    /// Takes out of an answer what nobody can have to say: of this server's own users, of its runs to come, of
+    /// the far future, twice, or beyond what the answer says it covers.
+    pub(super) fn make_harmless(&mut self, conn: ConnId, stream: Stream, answer: &mut Answer<Key, Value>) {
+        let mut dots = BTreeSet::new();
+        answer.facts.retain(|(_, fact)| answer.seen.covers(fact.dot) && dots.insert(fact.dot));
+        let mine = |origin: &Origin| self.is_mine(*origin, stream);
+        let in_my_name: BTreeSet<Origin> =
+            answer.seen.iter().map(|(origin, _)| origin).filter(mine).collect();
+        for origin in in_my_name {
+            let (said, tip) = (answer.seen.tip(origin), self.network.seen(stream).tip(origin));
+            if said > tip {
+                answer.facts.retain(|(_, fact)| fact.dot.origin != origin);
+                answer.seen.set(origin, tip);
+            }
+        }
+        // What is owned ends by its owner's word, which has been heard here before anywhere else.
+        if stream == Stream::Session {
+            answer.alive.extend(self.network.own_dots(self.origin()));
+        }
+        self.cut_ahead(stream, answer);
+        // Whoever changed what others wrote is believed in its own name only.
+        let Some(link) = self.links.by_conn.get(&conn).filter(|link| self.is_false_relay(link)) else {
+            return;
+        };
+        let (sid, origins) = (link.sid(), answer.seen.iter().map(|(origin, _)| origin));
+        let others: Vec<Origin> = origins.filter(|origin| Some(origin.server) != sid).collect();
+        others.into_iter().for_each(|origin| self.cut_out(stream, answer, origin));
+    }
+
+    /// Lets go of origins that the wall clock has caught up with, and takes what waited of them.
+    pub(in crate::engine) fn end_quarantines(&mut self) {
+        let over_ms = self.now.wall.0.saturating_add(AHEAD_MS);
+        let over = self.quarantine.until.iter().filter(|(_, until)| **until <= over_ms);
+        for (origin, durable) in over.map(|(held, _)| *held).collect::<Vec<_>>() {
+            self.quarantine.until.remove(&(origin, durable));
+            let text =
+                format!("{} is out of quarantine origin={origin}", self.network.server_name(origin.server));
+            self.note(log::Level::Info, Topic::Link, text);
+            self.take_waiting(origin, None);
+        }
+        self.warn_of_own_clock();
+        self.end_disbelief();
+    }
+
+    /// Others will not take what a server writes whose own stamps are ahead, as they are after its wall clock
+    /// was far in the future for a while.
+    fn warn_of_own_clock(&mut self) {
+        let ahead_ms = self.clock.ms().saturating_sub(self.now.wall.0);
+        let told_ms = self.quarantine.own_clock_told_ms;
+        let is_due = told_ms.is_none_or(|ms| self.now.steady_ms >= ms + OWN_CLOCK_TOLD_EVERY_MS);
+        if ahead_ms > AHEAD_MS && is_due {
+            self.quarantine.own_clock_told_ms = Some(self.now.steady_ms);
+            let text = format!(
+                "the stamps given out here are ahead of the wall clock, and other servers will not take them \
+                 ahead_ms={ahead_ms}: was the clock wrong before, or is it now?"
+            );
+            self.note(log::Level::Error, Topic::Server, text);
+        }
+    }
+}
