@@ -33,6 +33,8 @@ pub struct Link {
     pub known: Known,
     /// Facts that the peer is sending us because we asked for them, by their stream.
     pub pulls: BTreeMap<Stream, Pull>,
+    /// Vectors that the peer has begun to say, and that do not fit on one line.
+    pub vector_parts: BTreeMap<Stream, Vector>,
     /// What the peer holds otherwise, while that is found out.
     pub comparison: Option<Comparison>,
     pub opened_ms: u64,

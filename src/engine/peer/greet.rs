@@ -98,6 +98,7 @@ impl Engine {
             holds: None,
             known: Known::default(),
             pulls: BTreeMap::new(),
+            vector_parts: BTreeMap::new(),
             comparison: None,
             opened_ms: now_ms,
             up_ms: None,

@@ -1,13 +1,16 @@
 //! How two servers come to have one link, and how they find out that it is dead.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::config::{Config, Link};
 use crate::engine::effect::{Effect, Secret};
 use crate::engine::event::{ConnId, Event, Origin, Pin};
 use crate::engine::links::LinkStage;
+use crate::engine::merge::{Dot, Origin as Run, Stamp, Stream};
+use crate::engine::network::{Change, Edit};
 use crate::engine::{Engine, Identity};
-use crate::wire::line::Lines;
+use crate::wire::line::{Framer, Limits};
 use crate::wire::names::{ServerId, ServerName};
 use crate::wire::time::{Now, Timestamp};
 
@@ -121,7 +124,9 @@ impl Pair {
 
     fn send(&mut self, near: (usize, ConnId), line: &str) {
         if let Some(far) = self.wires.get(&near).filter(|_| !self.is_silent) {
-            self.events.push_back((far.0, Event::Lines { conn: far.1, lines: Lines::from(line) }));
+            // As it would arrive: what is too long is not heard.
+            let lines = Framer::new(Limits::PEER).push(format!("{line}\r\n").as_bytes());
+            self.events.push_back((far.0, Event::Lines { conn: far.1, lines }));
         }
     }
 
@@ -396,4 +401,24 @@ fn what_a_server_has_said_itself_begins_no_new_run() {
         assert_eq!(pair.engines[1].identity.epoch, 1, "{line}");
     }
     assert_eq!(pair.links(1), [(LinkStage::Up, false)]);
+}
+
+/// Each run of each server is an origin of its own, and all of them are remembered.
+#[test]
+fn after_a_thousand_runs_a_vector_still_arrives() {
+    let mut pair = Pair::new([Some("barn.lan"), None]);
+    let mill = ServerId::parse("9ZZ").unwrap();
+    for run in 1..=1_000 {
+        let origin = Run { server: mill, epoch: run };
+        let dot = Dot { origin, stream: Stream::Session, seq: 1 };
+        let stamp = Stamp { ms: u64::from(run), count: 0, server: mill };
+        let edit = Edit::Unknown { line: format!("@dot={dot}.{run} WHATEVER") };
+        let change = Change { dot, stamp, over: vec![], after: 0, more: false, edit };
+        pair.engines[0].take(&Arc::new(change), None);
+    }
+    pair.wait(2_000);
+    assert_eq!(pair.links(0), [(LinkStage::Up, true)], "{:?}", pair.notes);
+    let seen = pair.engines.each_ref().map(|engine| engine.network.seen(Stream::Session).clone());
+    assert_eq!(seen[0], seen[1]);
+    assert!(seen[1].iter().count() > 1_000);
 }

@@ -38,7 +38,7 @@ pub use quarantine::Quarantine;
 use repair::{read_stream, stage};
 use talk::{read_message, write_message_onto};
 pub use trust::{Fault, Trust};
-use vectors::{read_ranges, read_vector, write_ranges, write_vector};
+use vectors::{read_ranges, read_vector, write_ranges, write_vector, write_vector_in_parts};
 
 use super::Engine;
 use super::event::ConnId;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Gap, PeerMessage, WAITING_MAX, Wanted, When, read_ranges, read_vector, write_change, write_ranges,
-    write_vector,
+    write_vector_in_parts,
 };
 use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
@@ -35,6 +35,13 @@ pub const MESSAGES: &[PeerMessage] = &[
         when: When::Accepted,
         run: want,
         shape: "S|D :<sid.epoch=tip> … | M <sid.epoch> <from> <to>",
+    },
+    PeerMessage {
+        name: "VECTOR",
+        params_min: 2,
+        when: When::Accepted,
+        run: vector,
+        shape: "S|D|M :<sid.epoch=tip> …, more of which comes with the next HAVE, WANT or DONE",
     },
     PeerMessage { name: "SNAPSHOT", params_min: 1, when: When::Accepted, run: snapshot, shape: "S|D" },
     PeerMessage {
@@ -162,8 +169,8 @@ impl Engine {
             let pull = Pull { asked_ms: now_ms, came_ms: now_ms, staged: None };
             self.links.by_conn.get_mut(&conn).expect("found above").pulls.insert(stream, pull);
             // What is not on disk yet is asked for once more, lest it be taken for what can be had from here.
-            let said = write_vector(self.network.said(stream));
-            self.send_peer(conn, Draft::new("WANT").param(stream.letter()).trailing(said));
+            let said = self.network.said(stream).clone();
+            self.send_vector(conn, "WANT", stream, &said);
         }
     }
 
@@ -251,15 +258,30 @@ impl Engine {
     pub(super) fn tell_have(&mut self, conn: ConnId, in_full: bool) {
         let Some(link) = self.links.by_conn.get(&conn) else { return };
         // Facts last: whoever hears of both asks for messages first.
-        let mut drafts = Vec::new();
-        for stream in [Stream::Message, Stream::Durable, Stream::Session] {
+        let news = [Stream::Message, Stream::Durable, Stream::Session].map(|stream| {
             let said = self.network.said(stream);
-            let news = if in_full { said.clone() } else { said.beyond(link.known.of(stream)) };
-            if in_full || !news.is_empty() {
-                drafts.push(Draft::new("HAVE").param(stream.letter()).trailing(write_vector(&news)));
-            }
+            (stream, if in_full { said.clone() } else { said.beyond(link.known.of(stream)) })
+        });
+        for (stream, news) in news.into_iter().filter(|(_, news)| in_full || !news.is_empty()) {
+            self.send_vector(conn, "HAVE", stream, &news);
         }
-        drafts.into_iter().for_each(|draft| self.send_peer(conn, draft));
+    }
+
+    /// Says a verb with a vector, and before it as many VECTORs as the parts that do not fit.
+    fn send_vector(&mut self, conn: ConnId, verb: &str, stream: Stream, vector: &Vector) {
+        let mut parts = write_vector_in_parts(vector, WORDS_PER_LINE).into_iter().peekable();
+        while let Some(part) = parts.next() {
+            let verb = if parts.peek().is_some() { "VECTOR" } else { verb };
+            self.send_peer(conn, Draft::new(verb).param(stream.letter()).trailing(part));
+        }
+    }
+
+    /// The vector of which a verb brings the last part.
+    fn whole_vector(&mut self, conn: ConnId, stream: Stream, last: &str) -> Option<Vector> {
+        let link = self.links.by_conn.get_mut(&conn)?;
+        let mut whole = link.vector_parts.remove(&stream).unwrap_or_default();
+        whole.join(&read_vector(last)?);
+        Some(whole)
     }
 
     pub(in crate::engine) fn tell_all_have(&mut self) {
@@ -282,7 +304,7 @@ impl Engine {
             }
             None => self.send_snapshot(conn, stream, asked),
         }
-        self.send_peer(conn, Draft::new("DONE").param(stream.letter()).trailing(write_vector(&said)));
+        self.send_vector(conn, "DONE", stream, &said);
         if let Some(link) = self.links.by_conn.get_mut(&conn) {
             let known = link.known.of_mut(stream);
             known.join(&said);
@@ -335,9 +357,24 @@ impl Engine {
     }
 }
 
+fn vector(engine: &mut Engine, conn: ConnId, message: &Message) {
+    let stream = read_stream(message.params[0]);
+    let Some((stream, whole)) = stream.and_then(|stream| {
+        let whole = engine.whole_vector(conn, stream, message.params[1])?;
+        Some((stream, whole))
+    }) else {
+        return engine.note_senseless(conn, "VECTOR");
+    };
+    let whole = engine.bounded(conn, whole);
+    if let Some(link) = engine.links.by_conn.get_mut(&conn) {
+        link.vector_parts.insert(stream, whole);
+    }
+}
+
 fn have(engine: &mut Engine, conn: ConnId, message: &Message) {
-    let vector = read_vector(message.params[1]);
-    let (Some(stream), Some(vector)) = (read_stream(message.params[0]), vector) else {
+    let stream = read_stream(message.params[0]);
+    let vector = stream.and_then(|stream| engine.whole_vector(conn, stream, message.params[1]));
+    let (Some(stream), Some(vector)) = (stream, vector) else {
         return engine.note_senseless(conn, "HAVE");
     };
     if engine.is_outrun(conn, vector.iter(), stream) {
@@ -352,10 +389,12 @@ fn have(engine: &mut Engine, conn: ConnId, message: &Message) {
 
 fn want(engine: &mut Engine, conn: ConnId, message: &Message) {
     match (read_stream(message.params[0]), &message.params[1..]) {
-        (Some(stream @ (Stream::Session | Stream::Durable)), [vector, ..]) => match read_vector(vector) {
-            Some(asked) => engine.answer_facts(conn, stream, &asked),
-            None => engine.note_senseless(conn, "WANT"),
-        },
+        (Some(stream @ (Stream::Session | Stream::Durable)), [vector, ..]) => {
+            match engine.whole_vector(conn, stream, vector) {
+                Some(asked) => engine.answer_facts(conn, stream, &asked),
+                None => engine.note_senseless(conn, "WANT"),
+            }
+        }
         (Some(Stream::Message), [origin, first, last, ..]) => {
             match (Origin::parse(origin), base36::parse(first), base36::parse(last)) {
                 (Some(origin), Some(first), Some(last)) => engine.answer_messages(conn, origin, first, last),
@@ -470,7 +509,7 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
             }
         }
         Some(stream @ (Stream::Session | Stream::Durable)) => {
-            let Some(seen) = read_vector(message.params[1]) else {
+            let Some(seen) = engine.whole_vector(conn, stream, message.params[1]) else {
                 return engine.note_senseless(conn, "DONE");
             };
             let seen = engine.bounded(conn, seen);

@@ -5,9 +5,17 @@ use crate::wire::base36;
 
 /// `7FA.2=5k 9BC.1=3`
 pub fn write_vector(vector: &Vector) -> String {
-    let entries: Vec<String> =
-        vector.iter().map(|(origin, tip)| format!("{origin}={}", base36::encode(tip))).collect();
-    entries.join(" ")
+    words(vector).join(" ")
+}
+
+/// The same in parts, each short enough for a line; the last one may be empty.
+pub fn write_vector_in_parts(vector: &Vector, words_per_part: usize) -> Vec<String> {
+    let parts: Vec<String> = words(vector).chunks(words_per_part).map(|part| part.join(" ")).collect();
+    if parts.is_empty() { vec![String::new()] } else { parts }
+}
+
+fn words(vector: &Vector) -> Vec<String> {
+    vector.iter().map(|(origin, tip)| format!("{origin}={}", base36::encode(tip))).collect()
 }
 
 pub fn read_vector(text: &str) -> Option<Vector> {
