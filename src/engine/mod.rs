@@ -9,6 +9,7 @@ mod dice;
 mod effect;
 mod elsewhere;
 mod event;
+mod gate;
 mod greeting;
 mod isupport;
 mod keep;
@@ -31,6 +32,7 @@ mod report;
 mod roster;
 mod secret;
 mod session;
+mod settings;
 mod sight;
 mod suspicion;
 mod tell;
@@ -50,22 +52,15 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::defect::{Defect, is_planted};
-use crate::wire::base36;
-use crate::wire::line::{LineFault, Lines};
-use crate::wire::message::{Message, cut};
-use crate::wire::names::{ServerId, ServerName, Word};
-use crate::wire::numeric;
-use crate::wire::standard::Standard;
+use crate::wire::names::{ServerId, ServerName};
 use crate::wire::time::{Now, Timestamp};
-use command::Who;
 use dice::Dice;
 use links::Links;
 use merge::{Clock, Origin as Run};
 use network::{Durable, Network, Routes, ServerFact};
 use outgoing::Outgoing;
 use pending::{Asks, Pending};
-use session::{Session, Sessions, Stage};
-use turn::{Deferred, Outcome, Turn};
+use session::{Session, Sessions};
 
 /// Who this server is, beyond its settings: made or found at start, and fixed from then on.
 #[derive(Clone, Debug)]
@@ -329,101 +324,6 @@ impl Engine {
         }
     }
 
-    // Clients.
-
-    fn hear_client(&mut self, conn: ConnId, lines: &Lines) {
-        for line in lines.iter() {
-            let Some(session) = self.sessions.get_mut(conn) else { return };
-            if matches!(session.stage, Stage::Closing) {
-                return;
-            }
-            session.heard_ms = self.now.steady_ms;
-            session.pinged_ms = None;
-            let mut turn = Turn::new(self, conn);
-            let label = match line {
-                Ok(text) => turn.obey(text),
-                Err(fault) => turn.refuse_line(fault),
-            };
-            self.finish_turn(conn, label);
-        }
-    }
-
-    /// Gives a client's replies their label, and turns all that was said into effects.
-    fn finish_turn(&mut self, conn: ConnId, label: Option<String>) {
-        let is_open = self.sessions.get(conn).is_some_and(|session| !matches!(session.stage, Stage::Closing));
-        if let Some(label) = label.filter(|_| is_open) {
-            self.label_replies(conn, &label);
-        }
-        self.flush_outgoing();
-    }
-
-    /// One reply carries the label itself, several stand in a batch that does, and none is an ACK.
-    fn label_replies(&mut self, conn: ConnId, label: &str) {
-        let replies = self.take_replies(conn, false);
-        let server = self.identity.name.to_string();
-        let line = |body: String| outgoing::Spoken::new(self.now.wall, body);
-        let labeled = match replies.len() {
-            0 => vec![line(format!(":{server} ACK")).tagged("label", label)],
-            1 => replies.into_iter().map(|reply| reply.tagged("label", label)).collect(),
-            _ => {
-                self.batches_made += 1;
-                let batch = base36::encode(self.batches_made);
-                let first = line(format!(":{server} BATCH +{batch} labeled-response")).tagged("label", label);
-                let last = line(format!(":{server} BATCH -{batch}"));
-                // A batch within this one is named by its own first line only.
-                let inner = replies.into_iter().map(|reply| reply.in_batch(&batch));
-                std::iter::once(first).chain(inner).chain(std::iter::once(last)).collect()
-            }
-        };
-        self.outgoing.extend(labeled.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
-    }
-
-    fn flush_outgoing(&mut self) {
-        for outgoing in std::mem::take(&mut self.outgoing) {
-            outgoing.into_effects(&self.sessions, &mut self.effects);
-        }
-    }
-
-    /// Takes up a command whose replies had to wait, for a client that may have gone since.
-    fn resume(&mut self, reply: Deferred, handle: impl FnOnce(&mut Turn) -> Outcome) {
-        let Some(session) = self.sessions.get(reply.conn) else { return };
-        if session.user().is_none() {
-            return;
-        }
-        self.flush_outgoing();
-        let mut turn = Turn::new(self, reply.conn);
-        if let Err(refusal) = handle(&mut turn) {
-            turn.refuse(refusal);
-        }
-        self.finish_turn(reply.conn, reply.label);
-    }
-
-    /// Ends a client: everyone hears of it, then the client, then the connection is closed.
-    fn close_client(&mut self, conn: ConnId, why: &str) {
-        let Some(session) = self.sessions.get(conn) else { return };
-        if matches!(session.stage, Stage::Closing) {
-            return;
-        }
-        let user = session.user();
-        let host = self.shown_host(session);
-        self.sessions.dismiss(conn);
-        if let Some(user) = user {
-            self.write(network::Edit::Quit { user, reason: why.to_string() }, false);
-        }
-        let body = format!("ERROR :Closing link: {host} ({why})");
-        self.outgoing.push(Outgoing { to: vec![conn], spoken: outgoing::Spoken::new(self.now.wall, body) });
-        self.flush_outgoing();
-        self.effects.push(Effect::Close { conn, why: why.to_string() });
-    }
-
-    fn client_closed(&mut self, conn: ConnId, why: &str) {
-        let Some(session) = self.sessions.close(conn) else { return };
-        if let Some(user) = session.user() {
-            self.write(network::Edit::Quit { user, reason: why.to_string() }, false);
-        }
-        self.note(log::Level::Info, Topic::Client, format!("conn={} closed why=\"{why}\"", conn.0));
-    }
-
     fn verified(&mut self, ask: AskId, right: bool) {
         match self.asks.take(ask) {
             Some(Pending::Password { conn }) => self.password_checked(conn, right),
@@ -439,65 +339,6 @@ impl Engine {
             let lines = read(self, traffic);
             self.give_answer(asker, lines);
         }
-    }
-
-    fn configured(&mut self, ask: Option<AskId>, file: &str, outcome: Result<Box<Config>, String>) {
-        let outcome = outcome.map(|config| self.take_config(*config));
-        match &outcome {
-            Ok(after_start) => {
-                self.note(log::Level::Info, Topic::Server, "config read again".to_string());
-                if let Some(keys) = after_start {
-                    let text = format!("config changed and needs a restart for: {keys}");
-                    self.note(log::Level::Warn, Topic::Server, text);
-                }
-            }
-            Err(faults) => {
-                for fault in faults.lines() {
-                    self.note(log::Level::Error, Topic::Server, format!("config not taken: {fault}"));
-                }
-            }
-        }
-        if let Some(Pending::Rehash { reply }) = ask.and_then(|ask| self.asks.take(ask)) {
-            self.resume(reply, |turn| {
-                match outcome {
-                    Ok(after_start) => {
-                        turn.reply(numeric::rehashing(Word::echo(file)));
-                        if let Some(keys) = after_start {
-                            turn.notice(&format!("Changed, but in force only after a restart: {keys}"));
-                        }
-                    }
-                    Err(faults) => {
-                        for fault in faults.lines() {
-                            turn.notice(&format!("The config was not taken: {}", cut(fault, 380)));
-                        }
-                    }
-                }
-                Ok(())
-            });
-        }
-    }
-
-    /// Tells everyone here what they can do otherwise from now on.
-    fn tell_isupport(&mut self, changes: &[numeric::Numeric]) {
-        for session in self.sessions.iter() {
-            let Some(user) = session.user().and_then(|user| self.network.user(user)) else { continue };
-            for change in changes {
-                let line = change.line(self.identity.name.as_str(), user.nick.as_str());
-                let spoken = outgoing::Spoken::new(self.now.wall, line);
-                self.outgoing.push(Outgoing { to: vec![session.conn], spoken });
-            }
-        }
-    }
-
-    /// Applies what can be applied; names the keys that were changed and need a restart.
-    fn take_config(&mut self, mut config: Config) -> Option<String> {
-        let kept = config.keep_until_restart(&self.config);
-        let before = std::mem::replace(&mut self.config, config);
-        self.tell_isupport(&isupport::changes(&before, &self.config));
-        self.know_fixed_places();
-        self.network.keep_at_most(self.config.limits.events_kept, self.config.limits.messages_kept);
-        self.reintroduce();
-        (!kept.is_empty()).then(|| kept.join(", "))
     }
 
     /// Tells everyone that this server goes, and asks for every connection to be closed.
@@ -534,89 +375,5 @@ impl Engine {
     fn shown_host(&self, session: &Session) -> String {
         let host = session.address.ip().to_canonical().to_string();
         if host.starts_with(':') { format!("0{host}") } else { host }
-    }
-}
-
-impl<'e> Turn<'e> {
-    fn new(engine: &'e mut Engine, conn: ConnId) -> Turn<'e> {
-        let now = engine.now;
-        Turn { now, conn, engine, label: None, line: None, client_tags: Vec::new() }
-    }
-
-    /// Handles one line, and answers with its label where there is one that still needs a reply.
-    fn obey(&mut self, line: &str) -> Option<String> {
-        let message = Message::parse(line)?;
-        self.label = self.label_of(&message);
-        if self.wants(cap::Cap::MessageTags) {
-            let tags = message.tags.iter().filter(|(key, _)| key.starts_with('+'));
-            self.client_tags = tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect();
-        }
-        if let Err(refusal) = self.dispatch(&message, line.len()) {
-            self.refuse(refusal);
-        }
-        let label = self.label.take();
-        self.hold_for_acts(label)
-    }
-
-    fn label_of(&self, message: &Message) -> Option<String> {
-        let label = message.tags.get("label").filter(|label| !label.is_empty() && label.len() <= 64);
-        label.filter(|_| self.session().wants_labels()).map(|label| label.into_owned())
-    }
-
-    /// The gate, which every command shares, so that handlers begin with what is their own.
-    fn dispatch(&mut self, message: &Message, bytes: usize) -> Outcome {
-        let known = command::find(message.command);
-        let Some(command) = known else {
-            if self.session().user().is_none() {
-                return Err(numeric::not_registered().into());
-            }
-            return Err(numeric::unknown_command(Word::echo(message.command)).into());
-        };
-        self.admit(command.who)?;
-        let tally = self.engine.tally.commands.entry(command.name).or_default();
-        tally.count += 1;
-        tally.bytes += bytes as u64;
-        if message.params.len() < command.params_min {
-            return Err(numeric::need_more_params(Word::echo(command.name)).into());
-        }
-        (command.run)(self, &message.params)
-    }
-
-    fn admit(&self, who: Who) -> Outcome {
-        let registered = self.session().user().is_some();
-        match who {
-            Who::Anyone => Ok(()),
-            Who::Unregistered if registered => Err(numeric::already_registered().into()),
-            Who::Unregistered => Ok(()),
-            _ if !registered => Err(numeric::not_registered().into()),
-            Who::Registered => Ok(()),
-            Who::Operator(_) if !self.user().is_operator() => Err(numeric::no_privileges().into()),
-            Who::Operator(right) if !self.has_right(right) => {
-                Err(numeric::no_operator_right(Word::echo(right)).into())
-            }
-            Who::Operator(_) => Ok(()),
-        }
-    }
-
-    /// Says no to a line for what it is as bytes, with its label where that could be read.
-    fn refuse_line(&mut self, fault: LineFault) -> Option<String> {
-        match fault {
-            LineFault::TooLong => {
-                self.reply(numeric::input_too_long());
-                None
-            }
-            LineFault::NotUtf8(readable) => {
-                let message = Message::parse(readable);
-                let command = message.as_ref().and_then(|message| command::find(message.command));
-                let label = message.as_ref().and_then(|message| self.label_of(message));
-                let why = "That line was not UTF-8, which is all this server takes";
-                self.reply_standard(Standard::fail(
-                    command.map_or("*", |command| command.name),
-                    "INVALID_UTF8",
-                    why,
-                ));
-                label
-            }
-        }
     }
 }

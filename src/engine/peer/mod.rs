@@ -12,6 +12,7 @@ mod digest;
 mod greet;
 mod intake;
 mod passing;
+mod pull;
 mod quarantine;
 mod repair;
 mod routes;

@@ -1,0 +1,196 @@
+//! The gate: what every line of every client passes, so that handlers begin with what is their own.
+
+use super::command::{self, Who};
+use super::effect::Effect;
+use super::effect::Topic;
+use super::event::ConnId;
+use super::network::Edit;
+use super::outgoing::{Outgoing, Spoken};
+use super::session::Stage;
+use super::turn::{Deferred, Outcome, Turn};
+use super::{Engine, cap};
+use crate::wire::base36;
+use crate::wire::line::{LineFault, Lines};
+use crate::wire::message::Message;
+use crate::wire::names::Word;
+use crate::wire::numeric;
+use crate::wire::standard::Standard;
+
+impl Engine {
+    pub(super) fn hear_client(&mut self, conn: ConnId, lines: &Lines) {
+        for line in lines.iter() {
+            let Some(session) = self.sessions.get_mut(conn) else { return };
+            if matches!(session.stage, Stage::Closing) {
+                return;
+            }
+            session.heard_ms = self.now.steady_ms;
+            session.pinged_ms = None;
+            let mut turn = Turn::new(self, conn);
+            let label = match line {
+                Ok(text) => turn.obey(text),
+                Err(fault) => turn.refuse_line(fault),
+            };
+            self.finish_turn(conn, label);
+        }
+    }
+
+    /// Gives a client's replies their label, and turns all that was said into effects.
+    pub(super) fn finish_turn(&mut self, conn: ConnId, label: Option<String>) {
+        let is_open = self.sessions.get(conn).is_some_and(|session| !matches!(session.stage, Stage::Closing));
+        if let Some(label) = label.filter(|_| is_open) {
+            self.label_replies(conn, &label);
+        }
+        self.flush_outgoing();
+    }
+
+    /// One reply carries the label itself, several stand in a batch that does, and none is an ACK.
+    fn label_replies(&mut self, conn: ConnId, label: &str) {
+        let replies = self.take_replies(conn, false);
+        let server = self.identity.name.to_string();
+        let line = |body: String| Spoken::new(self.now.wall, body);
+        let labeled = match replies.len() {
+            0 => vec![line(format!(":{server} ACK")).tagged("label", label)],
+            1 => replies.into_iter().map(|reply| reply.tagged("label", label)).collect(),
+            _ => {
+                self.batches_made += 1;
+                let batch = base36::encode(self.batches_made);
+                let first = line(format!(":{server} BATCH +{batch} labeled-response")).tagged("label", label);
+                let last = line(format!(":{server} BATCH -{batch}"));
+                // A batch within this one is named by its own first line only.
+                let inner = replies.into_iter().map(|reply| reply.in_batch(&batch));
+                std::iter::once(first).chain(inner).chain(std::iter::once(last)).collect()
+            }
+        };
+        self.outgoing.extend(labeled.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
+    }
+
+    pub(super) fn flush_outgoing(&mut self) {
+        for outgoing in std::mem::take(&mut self.outgoing) {
+            outgoing.into_effects(&self.sessions, &mut self.effects);
+        }
+    }
+
+    /// Takes up a command whose replies had to wait, for a client that may have gone since.
+    pub(super) fn resume(&mut self, reply: Deferred, handle: impl FnOnce(&mut Turn) -> Outcome) {
+        let Some(session) = self.sessions.get(reply.conn) else { return };
+        if session.user().is_none() {
+            return;
+        }
+        self.flush_outgoing();
+        let mut turn = Turn::new(self, reply.conn);
+        if let Err(refusal) = handle(&mut turn) {
+            turn.refuse(refusal);
+        }
+        self.finish_turn(reply.conn, reply.label);
+    }
+
+    /// Ends a client: everyone hears of it, then the client, then the connection is closed.
+    pub(super) fn close_client(&mut self, conn: ConnId, why: &str) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        if matches!(session.stage, Stage::Closing) {
+            return;
+        }
+        let user = session.user();
+        let host = self.shown_host(session);
+        self.sessions.dismiss(conn);
+        if let Some(user) = user {
+            self.write(Edit::Quit { user, reason: why.to_string() }, false);
+        }
+        let body = format!("ERROR :Closing link: {host} ({why})");
+        self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, body) });
+        self.flush_outgoing();
+        self.effects.push(Effect::Close { conn, why: why.to_string() });
+    }
+
+    pub(super) fn client_closed(&mut self, conn: ConnId, why: &str) {
+        let Some(session) = self.sessions.close(conn) else { return };
+        if let Some(user) = session.user() {
+            self.write(Edit::Quit { user, reason: why.to_string() }, false);
+        }
+        self.note(log::Level::Info, Topic::Client, format!("conn={} closed why=\"{why}\"", conn.0));
+    }
+}
+
+impl<'e> Turn<'e> {
+    pub(super) fn new(engine: &'e mut Engine, conn: ConnId) -> Turn<'e> {
+        let now = engine.now;
+        Turn { now, conn, engine, label: None, line: None, client_tags: Vec::new() }
+    }
+
+    /// Handles one line, and answers with its label where there is one that still needs a reply.
+    fn obey(&mut self, line: &str) -> Option<String> {
+        let message = Message::parse(line)?;
+        self.label = self.label_of(&message);
+        if self.wants(cap::Cap::MessageTags) {
+            let tags = message.tags.iter().filter(|(key, _)| key.starts_with('+'));
+            self.client_tags = tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect();
+        }
+        if let Err(refusal) = self.dispatch(&message, line.len()) {
+            self.refuse(refusal);
+        }
+        let label = self.label.take();
+        self.hold_for_acts(label)
+    }
+
+    fn label_of(&self, message: &Message) -> Option<String> {
+        let label = message.tags.get("label").filter(|label| !label.is_empty() && label.len() <= 64);
+        label.filter(|_| self.session().wants_labels()).map(|label| label.into_owned())
+    }
+
+    /// The gate, which every command shares, so that handlers begin with what is their own.
+    fn dispatch(&mut self, message: &Message, bytes: usize) -> Outcome {
+        let known = command::find(message.command);
+        let Some(command) = known else {
+            if self.session().user().is_none() {
+                return Err(numeric::not_registered().into());
+            }
+            return Err(numeric::unknown_command(Word::echo(message.command)).into());
+        };
+        self.admit(command.who)?;
+        let tally = self.engine.tally.commands.entry(command.name).or_default();
+        tally.count += 1;
+        tally.bytes += bytes as u64;
+        if message.params.len() < command.params_min {
+            return Err(numeric::need_more_params(Word::echo(command.name)).into());
+        }
+        (command.run)(self, &message.params)
+    }
+
+    fn admit(&self, who: Who) -> Outcome {
+        let registered = self.session().user().is_some();
+        match who {
+            Who::Anyone => Ok(()),
+            Who::Unregistered if registered => Err(numeric::already_registered().into()),
+            Who::Unregistered => Ok(()),
+            _ if !registered => Err(numeric::not_registered().into()),
+            Who::Registered => Ok(()),
+            Who::Operator(_) if !self.user().is_operator() => Err(numeric::no_privileges().into()),
+            Who::Operator(right) if !self.has_right(right) => {
+                Err(numeric::no_operator_right(Word::echo(right)).into())
+            }
+            Who::Operator(_) => Ok(()),
+        }
+    }
+
+    /// Says no to a line for what it is as bytes, with its label where that could be read.
+    fn refuse_line(&mut self, fault: LineFault) -> Option<String> {
+        match fault {
+            LineFault::TooLong => {
+                self.reply(numeric::input_too_long());
+                None
+            }
+            LineFault::NotUtf8(readable) => {
+                let message = Message::parse(readable);
+                let command = message.as_ref().and_then(|message| command::find(message.command));
+                let label = message.as_ref().and_then(|message| self.label_of(message));
+                let why = "That line was not UTF-8, which is all this server takes";
+                self.reply_standard(Standard::fail(
+                    command.map_or("*", |command| command.name),
+                    "INVALID_UTF8",
+                    why,
+                ));
+                label
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The settings, read again while the server runs.
+
+use super::effect::Topic;
+use super::event::AskId;
+use super::outgoing::{Outgoing, Spoken};
+use super::pending::Pending;
+use super::{Engine, isupport};
+use crate::config::Config;
+use crate::wire::message::cut;
+use crate::wire::names::Word;
+use crate::wire::numeric;
+
+impl Engine {
+    pub(super) fn configured(
+        &mut self,
+        ask: Option<AskId>,
+        file: &str,
+        outcome: Result<Box<Config>, String>,
+    ) {
+        let outcome = outcome.map(|config| self.take_config(*config));
+        match &outcome {
+            Ok(after_start) => {
+                self.note(log::Level::Info, Topic::Server, "config read again".to_string());
+                if let Some(keys) = after_start {
+                    let text = format!("config changed and needs a restart for: {keys}");
+                    self.note(log::Level::Warn, Topic::Server, text);
+                }
+            }
+            Err(faults) => {
+                for fault in faults.lines() {
+                    self.note(log::Level::Error, Topic::Server, format!("config not taken: {fault}"));
+                }
+            }
+        }
+        if let Some(Pending::Rehash { reply }) = ask.and_then(|ask| self.asks.take(ask)) {
+            self.resume(reply, |turn| {
+                match outcome {
+                    Ok(after_start) => {
+                        turn.reply(numeric::rehashing(Word::echo(file)));
+                        if let Some(keys) = after_start {
+                            turn.notice(&format!("Changed, but in force only after a restart: {keys}"));
+                        }
+                    }
+                    Err(faults) => {
+                        for fault in faults.lines() {
+                            turn.notice(&format!("The config was not taken: {}", cut(fault, 380)));
+                        }
+                    }
+                }
+                Ok(())
+            });
+        }
+    }
+
+    /// Tells everyone here what they can do otherwise from now on.
+    fn tell_isupport(&mut self, changes: &[numeric::Numeric]) {
+        for session in self.sessions.iter() {
+            let Some(user) = session.user().and_then(|user| self.network.user(user)) else { continue };
+            for change in changes {
+                let line = change.line(self.identity.name.as_str(), user.nick.as_str());
+                let spoken = Spoken::new(self.now.wall, line);
+                self.outgoing.push(Outgoing { to: vec![session.conn], spoken });
+            }
+        }
+    }
+
+    /// Applies what can be applied; names the keys that were changed and need a restart.
+    fn take_config(&mut self, mut config: Config) -> Option<String> {
+        let kept = config.keep_until_restart(&self.config);
+        let before = std::mem::replace(&mut self.config, config);
+        self.tell_isupport(&isupport::changes(&before, &self.config));
+        self.know_fixed_places();
+        self.network.keep_at_most(self.config.limits.events_kept, self.config.limits.messages_kept);
+        self.reintroduce();
+        (!kept.is_empty()).then(|| kept.join(", "))
+    }
+}
