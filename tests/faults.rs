@@ -10,7 +10,7 @@ mod process;
 
 use std::time::{Duration, Instant};
 
-use mesh::Mesh;
+use mesh::{Mesh, OPERATOR};
 use process::log::Mark;
 use process::relay::Relay;
 use process::{Server, linked};
@@ -18,6 +18,12 @@ use rustix::process::Signal;
 
 /// How often each talker says something.
 const SAYS_EVERY: Duration = Duration::from_millis(100);
+
+fn server(word: &str) -> Server {
+    let mut server = Server::new(word);
+    server.set(OPERATOR);
+    server
+}
 
 fn mesh_of(servers: Vec<Server>) -> Mesh {
     let doors: Vec<_> = servers.iter().map(|server| server.places().irc[0]).collect();
@@ -32,7 +38,7 @@ fn are_linked(one: &Server, other: &Server) {
 
 #[test]
 fn a_server_that_stood_still_is_missed_and_found_again() {
-    let [mut hall, mut barn, mut mill] = ["hall", "barn", "mill"].map(Server::new);
+    let [mut hall, mut barn, mut mill] = ["hall", "barn", "mill"].map(server);
     hall.start();
     let at_hall = hall.places().link[0];
     barn.call("hall.lan", at_hall);
@@ -67,7 +73,7 @@ fn a_server_that_stood_still_is_missed_and_found_again() {
 
 #[test]
 fn over_a_slow_line_everything_comes_in_its_order() {
-    let (mut hall, mut barn) = (Server::new("hall"), Server::new("barn"));
+    let (mut hall, mut barn) = (server("hall"), server("barn"));
     // Linking takes several seconds on such a line, and longer than users are held unless told otherwise.
     for server in [&mut hall, &mut barn] {
         server.set("network.hold = \"20s\"");
@@ -87,7 +93,7 @@ fn over_a_slow_line_everything_comes_in_its_order() {
 
 /// Two servers, the first of which has its clock this much ahead, and calls the other.
 fn with_clocks_apart(seconds: i32) -> ([Server; 2], Relay) {
-    let (mut hall, mut barn) = (Server::new("hall"), Server::new("barn"));
+    let (mut hall, mut barn) = (server("hall"), server("barn"));
     let faked = format!("FAKETIME={seconds:+}s");
     let preload = concat!("LD_PRELOAD=", env!("FAKETIME_LIBRARY"));
     let words = ["env", preload, &faked, "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"];

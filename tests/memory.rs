@@ -1,4 +1,4 @@
-//! What a server remembers depends on what there is, and not on what there ever was.
+//! What a server remembers depends on what there is, and not on what there ever was; nothing piles up in it.
 //!
 //! `FOLKMOOT_ACTS=1000000 cargo test --release --test memory -- --nocapture` is the long run.
 
@@ -95,6 +95,13 @@ impl Town {
         self.pair.pass(BETWEEN_ACTS_MS);
     }
 
+    /// Whatever is bounded stays below its bound.
+    fn holds_its_bounds(&self) {
+        for load in [0, 1].into_iter().flat_map(|server| self.pair.engine(server).loads()) {
+            assert!(load.count <= load.most, "{load:?}");
+        }
+    }
+
     /// What both servers hold. What nobody has borne for long enough is forgotten first, on either side of
     /// the comparison.
     fn bytes(&mut self) -> usize {
@@ -112,8 +119,11 @@ fn a_server_that_saw_many_come_and_go_holds_no_more_than_one_that_did_not() {
     for person in 0..PEOPLE {
         old.arrive(person % 2);
     }
-    for _ in 0..acts {
+    for act in 0..acts {
         old.act(&mut dice);
+        if act % 1_000 == 0 {
+            old.holds_its_bounds();
+        }
     }
     let used = old.bytes() - before;
     let facts = old.pair.engine(0).report();

@@ -160,8 +160,7 @@ fn a_server_that_is_killed_is_missed_after_the_hold_and_found_again() {
 #[cfg_attr(not(has_namespaces), ignore = "needs root, network namespaces and the program `ip`")]
 fn in_a_triangle_nobody_notices_that_one_link_falls_silent() {
     const LINES: usize = 5;
-    let (lan, servers, mut clients) = triangle();
-    let [hall, barn, _shed] = &servers;
+    let (lan, _servers, mut clients) = triangle();
     let mut talk = |round: &str| {
         for client in &mut clients {
             (0..LINES).for_each(|number| client.say(&format!("PRIVMSG #green :{round} {number}")));
@@ -182,14 +181,12 @@ fn in_a_triangle_nobody_notices_that_one_link_falls_silent() {
         }
     };
     talk("before");
-    let marks = (hall.mark(), barn.mark());
     lan.silence("hall", "barn", true);
-    // These go on their way before anybody knows, and are asked for again by the other way.
+    // These go on their way before anybody knows, and are asked for again by the other way as soon as the link
+    // is suspected, which is before it is given up.
     talk("lost");
     talk("round about");
     lan.silence("hall", "barn", false);
-    hall.is_linked_with(marks.0, barn);
-    barn.is_linked_with(marks.1, hall);
     talk("straight again");
     for client in &mut clients {
         assert_eq!(client.sync(), [""; 0]);

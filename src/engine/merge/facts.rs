@@ -195,7 +195,9 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
             !facts.is_empty()
         });
         for (key, fact) in answer.facts {
-            if !self.seen.covers(fact.dot) && !self.early.contains(&fact.dot) {
+            // A peer may say the same twice.
+            let is_here = self.siblings(&key).iter().any(|known| known.dot == fact.dot);
+            if !is_here && !self.seen.covers(fact.dot) && !self.early.contains(&fact.dot) {
                 self.insert(key.clone(), fact);
                 touched.insert(key);
             }
@@ -282,7 +284,18 @@ mod tests {
     use super::*;
     use crate::wire::names::ServerId;
 
+    /// With key 9 it says nothing that counts.
     type Event = Write<u8, u32>;
+
+    const UNREADABLE: u8 = 9;
+
+    fn take(facts: &mut Facts<u8, u32>, event: Event) {
+        if event.key == UNREADABLE {
+            facts.pass(event.dot);
+        } else {
+            facts.apply(event);
+        }
+    }
 
     impl Digested<u8> for u32 {
         fn digest(key: &u8, fact: &Fact<u32>) -> u64 {
@@ -316,16 +329,17 @@ mod tests {
             let me = roll(4);
             match roll(4) {
                 0 => {
-                    let key = roll(3) as u8;
+                    let key = if roll(8) == 0 { UNREADABLE } else { roll(3) as u8 };
                     let own = dot(me, 1);
                     let next = servers[me].seen.tip(own.origin) + 1;
                     let over = servers[me].siblings(&key).iter().map(|fact| fact.dot);
                     let over = over.filter(|dot| dot.origin != own.origin).collect();
                     let value = (roll(3) > 0).then_some(step as u32);
                     let stamp = Stamp { ms: step as u64, count: 0, server: own.origin.server };
-                    let event = Write { dot: dot(me, next), stamp, key, value, over, ends: vec![] };
+                    let ends = if value.is_none() && roll(2) == 0 { vec![roll(3) as u8] } else { vec![] };
+                    let event = Write { dot: dot(me, next), stamp, key, value, over, ends };
                     said.push(event.clone());
-                    servers[me].apply(event);
+                    take(&mut servers[me], event);
                 }
                 1 => {
                     let other = roll(4);
@@ -337,28 +351,35 @@ mod tests {
                         said.iter().filter(|e| servers[me].seen.is_next(e.dot)).cloned().collect();
                     if !fit.is_empty() {
                         let event = fit[roll(fit.len())].clone();
-                        servers[me].apply(event);
+                        take(&mut servers[me], event);
                     }
                 }
             }
             for server in &servers {
-                assert_eq!(server.dots(), oracle(&said, &server.seen), "seed {seed}, step {step}");
+                let (dots, early) = oracle(&said, &server.seen);
+                assert_eq!(server.dots(), dots, "seed {seed}, step {step}");
+                assert_eq!(server.early, early, "seed {seed}, step {step}");
                 let all = server.iter().map(|(key, fact)| u32::digest(key, fact));
                 assert_eq!(server.sum(), all.fold(0, u64::wrapping_add), "seed {seed}, step {step}");
             }
         }
     }
 
-    /// What counts among the events that a vector covers: those that no covered event wrote over.
-    fn oracle(said: &[Event], seen: &Vector) -> BTreeSet<Dot> {
-        let covered: Vec<_> = said.iter().filter(|e| seen.covers(e.dot)).collect();
+    /// What counts among the events that a vector covers: those that no covered event wrote over or ended. And
+    /// what is known to be superseded though the vector does not cover it.
+    fn oracle(said: &[Event], seen: &Vector) -> (BTreeSet<Dot>, BTreeSet<Dot>) {
+        let covered = said.iter().filter(|e| seen.covers(e.dot) && e.key != UNREADABLE);
+        let covered: Vec<_> = covered.collect();
         let dead = |event: &Event| {
             covered.iter().any(|later| {
                 let own = later.dot.origin == event.dot.origin && later.dot.seq > event.dot.seq;
-                later.key == event.key && (own || later.over.contains(&event.dot))
+                let same = later.key == event.key && (own || later.over.contains(&event.dot));
+                same || (own && later.ends.contains(&event.key))
             })
         };
-        covered.iter().filter(|e| e.value.is_some() && !dead(e)).map(|e| e.dot).collect()
+        let alive = covered.iter().filter(|e| e.value.is_some() && !dead(e)).map(|e| e.dot).collect();
+        let over = covered.iter().flat_map(|e| e.over.iter().copied());
+        (alive, over.filter(|dot| !seen.covers(*dot)).collect())
     }
 
     impl Facts<u8, u32> {
@@ -392,6 +413,21 @@ mod tests {
         assert!(facts.apply(first).is_empty());
         assert_eq!(facts.get(&7), None);
         assert!(facts.early.is_empty());
+    }
+
+    #[test]
+    fn a_fact_that_an_answer_holds_twice_counts_once() {
+        let stamp = Stamp { ms: 1, count: 0, server: dot(0, 1).origin.server };
+        let fact = (7, Fact { dot: dot(0, 1), stamp, value: 1 });
+        let answer = Answer {
+            facts: vec![fact.clone(), fact],
+            alive: Default::default(),
+            early: Default::default(),
+            seen: [(dot(0, 1).origin, 1)].into_iter().collect(),
+        };
+        let mut facts: Facts<u8, u32> = Facts::default();
+        facts.merge(answer);
+        assert_eq!(facts.siblings(&7).len(), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Lan;
 use super::cable::{Cable, Fault};
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, OPERATOR};
 use crate::process::Server;
 use crate::process::log::Mark;
 
@@ -38,6 +38,7 @@ impl Network {
                 limits.messages_kept = 2000
                 "#,
             );
+            server.set(OPERATOR);
             server.start_by(lan.starter(word));
             for cable in &cables {
                 if let Some(end) = cable.ends.iter().position(|end| end == word) {

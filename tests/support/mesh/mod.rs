@@ -14,6 +14,9 @@ use crate::process::client::Client;
 use crate::process::{LOOK_AGAIN, Server};
 use talker::{CHANNEL, Tale, Talker};
 
+/// Who may see all of a server, and keep people off the network: for the settings of each.
+pub const OPERATOR: &str = r#"operator = [{ name = "watch", password = "over", class = "administrator" }]"#;
+
 /// How long lines may take that nothing keeps from arriving, and servers to agree once they are linked.
 pub const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -33,6 +36,8 @@ impl Mesh {
         for (number, door) in doors.iter().enumerate() {
             let mut observer = Client::connect(*door);
             observer.register(&nick("observer", number));
+            observer.say("OPER watch over");
+            observer.hear_until(" 381 ");
             observers.push(observer);
         }
         let arrive =
@@ -157,7 +162,8 @@ impl Mesh {
         }
     }
 
-    /// Waits until all servers show the same: people, channels, members, modes, topics, bans.
+    /// Waits until all servers show the same: people, channels, members, modes, topics, bans; and hold the same, by
+    /// the digests of it.
     pub fn agrees(&mut self) {
         self.agrees_within(SETTLED_WITHIN);
     }
@@ -166,6 +172,11 @@ impl Mesh {
         let deadline = Instant::now() + time;
         loop {
             let seen: Vec<BTreeSet<String>> = self.observers.iter_mut().map(look).collect();
+            assert!(
+                seen[0].iter().any(|line| line.contains(" :state ")),
+                "digests are shown: {:#?}",
+                seen[0]
+            );
             let Some(other) = seen.iter().position(|other| *other != seen[0]) else { return };
             if Instant::now() >= deadline {
                 let only_first: Vec<_> = seen[0].difference(&seen[other]).collect();
@@ -192,7 +203,7 @@ fn look(observer: &mut Client) -> BTreeSet<String> {
         lines.filter_map(|line| what_counts(&line)).collect::<Vec<String>>()
     };
     let mut seen = BTreeSet::new();
-    for question in ["LUSERS", "LIST", "WHO * %nuhsfr"] {
+    for question in ["LUSERS", "LIST", "WHO * %nuhsfr", "STATS K", "STATS k", "STATS h"] {
         seen.extend(ask(question));
     }
     let listed = seen.iter().filter_map(|line| line.strip_prefix("322 ")).map(|line| line.split(' ').next());
@@ -212,8 +223,9 @@ fn what_counts(line: &str) -> Option<String> {
     let mut words = line.split(' ').skip(1);
     let code = words.next().filter(|code| code.bytes().all(|byte| byte.is_ascii_digit()))?;
     let rest: Vec<&str> = words.skip(1).collect();
-    let own = ["250", "252", "253", "255", "265", "266", "321", "323", "315", "366", "368"];
-    if own.contains(&code) {
+    let own = ["250", "252", "253", "255", "265", "266", "321", "323", "315", "366", "368", "219"];
+    let is_of_peers = code == "249" && !rest.contains(&":state");
+    if own.contains(&code) || is_of_peers {
         return None;
     }
     if code == "353" {

@@ -43,7 +43,7 @@ impl Drop for Restless {
 /// From a connection to its end, by whoever ends it.
 fn one_visit(mut client: Client, dice: &mut Dice, every: Duration, is_over: &AtomicBool) {
     let nick = *dice.pick(&NICKS).expect("there are some");
-    client.say(&format!("NICK {nick}\r\nUSER {nick} 0 * :{nick}"));
+    client.say(&format!("NICK {nick}\r\nUSER {nick} 0 * :{nick}\r\nOPER watch over"));
     let mut next = Instant::now() + every;
     while !is_over.load(Ordering::Relaxed) {
         match client.next_by(next) {
@@ -69,8 +69,9 @@ fn something(dice: &mut Dice) -> String {
     let channel = format!("#c{}", dice.below(CHANNELS));
     let nick = *dice.pick(&NICKS).expect("there are some");
     let mask = format!("mask{}", dice.below(MASKS));
+    let nobody = format!("{mask}@nowhere.example");
     let sign = if dice.one_in(2) { '+' } else { '-' };
-    match dice.below(40) {
+    match dice.below(42) {
         0..6 => format!("JOIN {channel} key"),
         6 => format!("PART {channel} :for now"),
         7 => format!("KICK {channel} {nick} :out"),
@@ -85,6 +86,8 @@ fn something(dice: &mut Dice) -> String {
         31 => "AWAY".to_string(),
         32 => "QUIT :back soon".to_string(),
         33 => format!("PRIVMSG {nick} :hello"),
+        34 => format!("KLINE {}d {nobody} :not here", dice.below(3)),
+        35 => format!("UNKLINE {nobody}"),
         _ => format!("PRIVMSG {channel} :hello"),
     }
 }

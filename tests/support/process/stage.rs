@@ -320,8 +320,9 @@ impl Processes {
                 let is_answer = |(place, (by, there, token)): (usize, &(String, String, String))| {
                     let body = body(&line);
                     let pong = format!(" PONG {there} :{token}");
-                    let nobody = format!(" 402 {by} {there} :");
-                    !answered[place] && *by == name && (body.ends_with(&pong) || body.contains(&nobody))
+                    // Whatever they are called by now.
+                    let nobody = body.contains(" 402 ") && body.contains(&format!(" {there} :"));
+                    !answered[place] && *by == name && (body.ends_with(&pong) || nobody)
                 };
                 match asked.iter().enumerate().position(is_answer) {
                     Some(place) => answered[place] = true,

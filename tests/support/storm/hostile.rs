@@ -18,7 +18,7 @@ pub struct Mutator {
     manner: Manner,
     earlier: Vec<(End, String)>,
     /// Directions in which a snapshot is under way, into which nothing else belongs.
-    in_snapshot: Vec<End>,
+    in_snapshot: Vec<(End, String)>,
 }
 
 impl Mutator {
@@ -29,16 +29,17 @@ impl Mutator {
     /// What is sent instead of a line; nothing where the link is cut.
     pub fn mutate(&mut self, dice: &mut Dice, from: End, line: &str) -> Option<Vec<String>> {
         let is_event = line.starts_with("@dot=");
-        match line {
-            "SNAPSHOT S" => self.in_snapshot.push(from),
-            _ if line.starts_with("DONE S") => self.in_snapshot.retain(|end| *end != from),
-            _ => {}
+        if let Some(stream) = line.strip_prefix("SNAPSHOT ") {
+            self.in_snapshot.push((from, stream.to_string()));
+        } else if let Some(rest) = line.strip_prefix("DONE ") {
+            self.in_snapshot.retain(|(end, stream)| *end != from || !rest.starts_with(stream));
         }
+        let is_in_snapshot = self.in_snapshot.iter().any(|(end, _)| *end == from);
         let again = self.earlier.iter().filter(|(end, _)| (end.0) == from.0).map(|(_, line)| line.clone());
         let again: Vec<String> = again.collect();
         let again = dice.pick(&again).cloned().unwrap_or_default();
-        let may_say_more = !self.in_snapshot.contains(&from) && !line.starts_with("CONNECT");
-        if is_event && !self.in_snapshot.contains(&from) {
+        let may_say_more = !is_in_snapshot && !line.starts_with("CONNECT");
+        if is_event && !is_in_snapshot {
             if self.earlier.len() >= REMEMBERED_MAX {
                 self.earlier.remove(dice.below(REMEMBERED_MAX as u64) as usize);
             }

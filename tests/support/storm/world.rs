@@ -179,12 +179,11 @@ impl World {
         self.resume(server);
         let run = self.servers[server].runs;
         self.step(server, Event::Stop { why: "Stopped".into() });
-        let is_its = |due: &Due| matches!(due, Due::Kept(of, in_run, _) if (*of, *in_run) == (server, run));
-        let kept: Vec<_> = self.due.iter().filter(|(_, due)| is_its(due)).map(|(when, _)| *when).collect();
-        for when in kept {
-            if let Some(due) = self.due.remove(&when) {
-                self.happen(due);
-            }
+        let is_of_it = |due: &Due| matches!(due, Due::Kept(of, in_run, _) if (*of, *in_run) == (server, run));
+        let kept = self.due.iter().filter(|(_, due)| is_of_it(due)).map(|(number, _)| *number);
+        for number in kept.collect::<Vec<_>>() {
+            let due = self.due.remove(&number).expect("it was just seen");
+            self.happen(due);
         }
         self.servers[server].disk.close();
         self.end(server);
