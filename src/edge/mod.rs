@@ -134,7 +134,7 @@ fn start_with(
         })
         .and_then(|()| {
             running.listeners.iter().cloned().try_for_each(|listener| {
-                shared.serve(&listener.name(), STACK_BYTES, move |shared| listener.run(shared))
+                shared.keep_door(&listener.name(), move |shared| listener.run(shared))
             })
         });
     if let Err(why) = begun {
@@ -177,6 +177,8 @@ impl Running {
             return;
         }
         self.listeners.iter().for_each(|listener| listener.close());
+        // Whoever got in before is in the table then, and has a thread to wait for.
+        let mut stragglers = shared.doors.wait(Instant::now() + JOIN_WITHIN);
         shared.tell(Event::Stop { why: why.to_string() });
         shared.talkers.wait(Instant::now() + LAST_WORDS_WITHIN);
         let late: Vec<_> = shared.connections.read().iter().cloned().collect();
@@ -184,7 +186,7 @@ impl Running {
             conn.kill(why);
         }
         drop(late);
-        let mut stragglers = shared.talkers.wait(Instant::now() + JOIN_WITHIN);
+        stragglers.extend(shared.talkers.wait(Instant::now() + JOIN_WITHIN));
 
         shared.finished.store(true, Ordering::Release);
         // Wakes the router, so that it sees that.
@@ -244,9 +246,38 @@ mod tests {
         for client in &mut clients {
             let _ = client.read_to_end(&mut Vec::new());
         }
-        assert_eq!(running.shared.services.wait(Instant::now()), [""; 0]);
-        assert_eq!(running.shared.talkers.wait(Instant::now()), [""; 0]);
+        assert_eq!(still_there(&running), [""; 0]);
         TcpStream::connect(services.irc[0]).expect_err("nobody listens any more");
+    }
+
+    #[test]
+    fn whoever_comes_in_while_it_stops_is_gone_with_it() {
+        for round in 0..20 {
+            let scratch = Scratch::new("crowded-stop");
+            let running = begin(&scratch.0, |_| {}).unwrap();
+            let services = running.addresses();
+            let (inside, someone_is_inside) = crossbeam_channel::bounded(3);
+            let crowd = [services.irc[0], services.ircs[0], services.link[0]].map(|address| {
+                let inside = inside.clone();
+                std::thread::spawn(move || {
+                    let mut clients = Vec::new();
+                    while let Ok(client) = TcpStream::connect(address) {
+                        clients.push(client);
+                        let _ = inside.try_send(());
+                    }
+                })
+            });
+            someone_is_inside.recv().unwrap();
+            running.stop("the day is over");
+            assert_eq!(still_there(&running), [""; 0], "round {round}");
+            crowd.into_iter().for_each(|caller| caller.join().unwrap());
+        }
+    }
+
+    fn still_there(running: &Running) -> Vec<String> {
+        let shared = &running.shared;
+        let now = Instant::now();
+        [&shared.doors, &shared.talkers, &shared.services].iter().flat_map(|group| group.wait(now)).collect()
     }
 
     #[test]

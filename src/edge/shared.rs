@@ -7,11 +7,11 @@
 //! | `Conn::io`, one each | the router appends and flushes; the connection's own thread feeds TLS; the flusher finishes | |
 //! | `Shared::limits` | the router, when the settings were read anew | acceptors, diallers |
 //! | `tls::Shown` | whoever reads the settings anew | client threads, at their handshake |
-//! | `Threads::roster`, two | each thread, as it starts and ends | stop |
+//! | `Threads::roster`, three | each thread, as it starts and ends | stop |
 //!
 //! Order: engine, then connections, then one connection's `io`. The last three of the table are held for a look only, and
-//! no other lock is taken meanwhile. Never two `io` locks, and never a send on the event channel while holding any lock: the channel is bounded,
-//! and only the router makes room in it.
+//! no other lock is taken meanwhile. Never two `io` locks, and never a send on the event channel while holding any lock:
+//! the channel is bounded, and only the router makes room in it.
 //!
 //! | thread | how many | blocks in |
 //! |---|---|---|
@@ -36,7 +36,7 @@ use parking_lot::RwLock;
 
 use super::conn::{Conn, Kind};
 use super::flusher::Flusher;
-use super::threads::Threads;
+use super::threads::{STACK_BYTES, Threads};
 use crate::config::Limits;
 use crate::engine::{ConnId, Engine, Event};
 
@@ -63,6 +63,8 @@ pub struct Shared {
     pub events: Sender<Event>,
     pub flusher: Flusher,
     pub counters: Counters,
+    /// Threads that let people and peers in.
+    pub doors: Threads,
     /// Threads that serve one connection each.
     pub talkers: Threads,
     /// Threads that serve everyone; the process cannot do without any of them.
@@ -93,6 +95,7 @@ impl Shared {
             events,
             flusher: Flusher::new().map_err(|why| format!("cannot watch sockets: {why}"))?,
             counters: Counters::default(),
+            doors: Threads::default(),
             talkers: Threads::default(),
             services: Threads::default(),
             clients_possible,
@@ -102,6 +105,16 @@ impl Shared {
             last_conn: AtomicU64::new(0),
         };
         Ok((shared, receiver))
+    }
+
+    /// Starts a thread that lets people or peers in.
+    pub fn keep_door(
+        self: &Arc<Shared>,
+        name: &str,
+        work: impl FnOnce(&Arc<Shared>) + Send + 'static,
+    ) -> Result<(), String> {
+        let shared = self.clone();
+        self.doors.spawn_vital(name, STACK_BYTES, move || work(&shared))
     }
 
     /// Starts one of the threads that serve everyone.
