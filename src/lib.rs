@@ -11,5 +11,7 @@ pub mod defect;
 pub mod edge;
 /// The rules: events in, effects out; no socket, clock or dice.
 pub mod engine;
+/// Many clients on any IRC server, and what that costs it.
+pub mod load;
 /// Text and values: nothing about who is connected.
 pub mod wire;

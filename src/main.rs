@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use folkmoot::VERSION;
 use folkmoot::edge::settings::Source;
 use folkmoot::edge::{cli, serve};
+use folkmoot::load::{self, Load};
 
 /// A federated chat server: IRC for people, a self-healing mesh between servers.
 #[derive(Parser)]
@@ -49,6 +50,9 @@ enum Command {
     },
     /// Make a password hash for the settings
     HashPassword,
+    /// Put load on any IRC server, check that no line is lost, and say what it cost
+    #[command(subcommand)]
+    Load(Load),
 }
 
 #[derive(Args)]
@@ -88,6 +92,7 @@ fn main() -> ExitCode {
         Command::Invite { place } => cli::invite(&place.into()),
         Command::RotateSecret { place } => cli::rotate_secret(&place.into()),
         Command::HashPassword => cli::hash_password(),
+        Command::Load(load) => load::run(load),
     };
     match outcome {
         Ok(text) => print(&text),

@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine::merge", &["engine::merge", "wire", "defect"]),
     ("engine::network", &["engine::network", "engine::merge", "wire", "defect"]),
     ("engine", &["engine", "config", "wire", "defect"]),
+    ("load", &["load"]),
     ("edge", &["edge", "engine", "config", "wire", "VERSION"]),
 ];
 
