@@ -103,6 +103,7 @@ fn noise_on_the_client_port_disturbs_nobody() {
     is_idle(village.hall.pid());
 }
 
+/// Proves: ERR_INPUTTOOLONG, line of 512 bytes
 #[test]
 fn a_line_that_is_too_long_is_refused_and_the_next_one_heard() {
     let hall = Server::started("hall", "");
@@ -166,6 +167,7 @@ fn text_without_end_holds_no_memory_and_leaves_no_work_behind() {
     is_idle(hall.pid());
 }
 
+/// Proves: text that is not UTF-8
 #[test]
 fn what_is_not_utf8_fails_and_only_that() {
     let hall = Server::started("hall", "");

@@ -39,6 +39,7 @@ fn bounce(from: &Server, to: &Server, secure: bool) -> Vec<String> {
     vec![line, GOODBYE.to_string()]
 }
 
+/// Proves: RPL_BOUNCE
 #[test]
 fn a_full_server_sends_newcomers_to_the_least_loaded_other_one() {
     let (barn, shed) = (server("barn", 10, &[]), server("shed", 3, &[]));

@@ -111,6 +111,7 @@ mod tests {
         }
     }
 
+    /// Proves: RPL_ISUPPORT, NETWORK
     #[test]
     fn only_what_has_changed_is_told() {
         let (before, mut now) = (Config::default(), Config::default());

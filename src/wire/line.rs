@@ -213,6 +213,7 @@ mod tests {
         Ok(line.to_string())
     }
 
+    /// Proves: line end without CR, empty line
     #[test]
     fn either_line_end_ends_a_line_and_empty_ones_are_nothing() {
         let lines = framed(Limits::CLIENT, [&b"A\r\nB\nC\rD\r\r\n\n\nE"[..], b"F\r", b"\n\0\nG\0H\n"]);
@@ -230,6 +231,7 @@ mod tests {
         assert_eq!(lines, wanted);
     }
 
+    /// Proves: line of 512 bytes
     #[test]
     fn tags_and_body_have_limits_of_their_own() {
         let line =

@@ -293,6 +293,7 @@ mod tests {
         (message.source, message.command, message.params)
     }
 
+    /// Proves: several spaces
     #[test]
     fn a_line_comes_apart_as_the_rfc_says() {
         for (line, source, command, params) in [
@@ -318,6 +319,7 @@ mod tests {
         }
     }
 
+    /// Proves: empty line
     #[test]
     fn a_line_without_a_command_is_no_message() {
         for line in ["", "   ", "@a=b", "@a=b ", ":alice", ":alice ", "@a :b  "] {

@@ -1,6 +1,6 @@
 //! JOIN, PART, TOPIC, KICK, INVITE and NAMES: coming together, and keeping order there.
 
-use super::{Command, Who};
+use super::{Command, Who, at_least_one};
 use crate::engine::mode::{Attempt, CHANNEL_MODES_AT_BIRTH};
 use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic};
 use crate::engine::peer::Act;
@@ -73,7 +73,7 @@ fn join(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Ok(());
     }
     let mut keys = params.get(1).copied().unwrap_or_default().split(',');
-    for name in params[0].split(',').filter(|name| !name.is_empty()) {
+    for name in at_least_one("JOIN", params[0])? {
         let key = keys.next().filter(|key| !key.is_empty());
         if let Err(refusal) = join_one(turn, name, key) {
             turn.refuse(refusal);
@@ -144,7 +144,7 @@ fn enter(turn: &mut Turn, name: ChannelName) {
 fn part(turn: &mut Turn, params: &[&str]) -> Outcome {
     let reason = params.get(1).filter(|reason| !reason.is_empty());
     let reason = reason.map(|reason| cut(reason, turn.config().limits.kick_length).to_string());
-    for name in params[0].split(',').filter(|name| !name.is_empty()) {
+    for name in at_least_one("PART", params[0])? {
         match turn.own_channel(name).map(|channel| channel.name.folded()) {
             Ok(channel) => turn.change(Edit::Part { user: turn.me(), channel, reason: reason.clone() }),
             Err(refusal) => turn.refuse(refusal),
@@ -184,8 +184,8 @@ fn tell_topic(turn: &mut Turn, channel: &Channel) {
 }
 
 fn kick(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let channels: Vec<&str> = params[0].split(',').filter(|name| !name.is_empty()).collect();
-    let nicks: Vec<&str> = params[1].split(',').filter(|nick| !nick.is_empty()).collect();
+    let channels = at_least_one("KICK", params[0])?;
+    let nicks = at_least_one("KICK", params[1])?;
     // Several people off one channel, or each off one of their own.
     let pairs: Vec<(&str, &str)> = match &channels[..] {
         [channel] => nicks.iter().map(|nick| (*channel, *nick)).collect(),
@@ -267,7 +267,7 @@ fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
 }
 
 fn names(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let Some(channels) = params.first() else {
+    let Some(channels) = params.first().filter(|channels| !channels.is_empty()) else {
         // All of the network at once is what LIST and WHO are for.
         turn.no_names_of("*");
         return Ok(());

@@ -1,6 +1,6 @@
 //! LIST, USERHOST, ISON and WHOWAS: looking around.
 
-use super::{Command, Who};
+use super::{Command, Who, at_least_one};
 use crate::engine::greeting::readable;
 use crate::engine::network::Channel;
 use crate::engine::sight;
@@ -151,7 +151,7 @@ const WHOWAS_HOLDERS_MAX: usize = 50;
 fn whowas(turn: &mut Turn, params: &[&str]) -> Outcome {
     let asked = params.get(1).and_then(|count| count.parse().ok()).filter(|count| *count > 0);
     let most = asked.map_or(WHOWAS_HOLDERS_MAX, |count: usize| count.min(WHOWAS_HOLDERS_MAX));
-    let nicks = params[0].split(',').filter(|nick| !nick.is_empty());
+    let nicks = at_least_one("WHOWAS", params[0])?.into_iter();
     for nick in nicks.take(WHOWAS_NICKS_MAX) {
         let word = Word::echo(nick);
         let mut lines = Vec::new();

@@ -22,7 +22,9 @@ pub use register::{pong_answered, rename};
 pub use whois::whois_answered;
 
 use super::query::Query;
-use super::turn::{Outcome, Turn};
+use super::turn::{Outcome, Refusal, Turn};
+use crate::wire::names::Word;
+use crate::wire::numeric;
 
 /// One command of clients.
 pub struct Command {
@@ -80,4 +82,10 @@ const QUERIES: &[&[&Query]] = &[about::QUERIES, servers::QUERIES, stats::QUERIES
 /// Finds what another server asks for one of its users.
 pub fn query(name: &str) -> Option<&'static Query> {
     QUERIES.iter().copied().flatten().copied().find(|query| query.name == name)
+}
+
+/// The words of a list with commas between them. A list of nothing is as good as none.
+fn at_least_one<'list>(command: &str, list: &'list str) -> Result<Vec<&'list str>, Refusal> {
+    let words: Vec<&str> = list.split(',').filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { Err(numeric::need_more_params(Word::echo(command)).into()) } else { Ok(words) }
 }
