@@ -5,6 +5,8 @@ pub use fit::duration_text;
 /// From text to these types.
 pub mod read;
 mod section;
+mod talk;
+pub use talk::Talk;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +23,7 @@ pub struct Config {
     pub operator: Vec<Operator>,
     pub operator_class: BTreeMap<String, OperatorClass>,
     pub limits: Limits,
+    pub talk: Talk,
 }
 
 impl Default for Config {
@@ -37,6 +40,7 @@ impl Default for Config {
             operator: Vec::new(),
             operator_class: BTreeMap::from([(ADMINISTRATOR.to_string(), administrator)]),
             limits: Limits::default(),
+            talk: Talk::default(),
         }
     }
 }
@@ -86,6 +90,7 @@ pub const RIGHTS: &[(&str, &str)] = &[
     ("rehash", "REHASH: have the settings read again"),
     ("link", "CONNECT and SQUIT: make and cut links to other servers"),
     ("wallops", "WALLOPS: speak to everyone who asked to hear operators"),
+    ("redact", "REDACT: take back what anybody said, whenever that was"),
     ("broadcast", "messages to $$mask: speak to everyone on the servers that match"),
     ("stats", "STATS beyond what everyone may see"),
     ("see-all", "see what modes hide: invisible users, secret channels, real hosts and addresses"),

@@ -81,6 +81,7 @@ impl Reader<'_> {
         root.classes("operator_class");
         root.tables("operator", |section| section.operator());
         root.table("limits", |section| section.limits());
+        root.table("talk", |section| section.talk());
         root.table("history", |section| section.without_effect(&["enabled", "keep", "keep_messages"]));
         root.table("accounts", |section| section.without_effect(&["registration", "authority"]));
         root.table("metrics", |section| section.without_effect(&["listen"]));

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::config::Config;
+
 macro_rules! caps {
     ($($cap:ident $name:literal $tags:literal $help:literal)*) => {
         // `cap-notify` is called what it is called.
@@ -37,6 +39,7 @@ caps! {
     Chghost          "chghost"           ""        "Tells of people whose user name or host changes."
     EchoMessage      "echo-message"      ""        "Sends clients their own messages back."
     ExtendedJoin     "extended-join"     ""        "Shows account and real name with every JOIN."
+    DraftMultiline   "draft/multiline"   "draft/multiline-concat" "Messages of several lines, and longer ones than one line takes."
     InviteNotify     "invite-notify"     ""        "Tells channel members who invites whom."
     LabeledResponse  "labeled-response"  "label"   "Says which command each reply belongs to."
     MessageTags      "message-tags"      "msgid bot" "Message ids, the mark of bots, and tags that clients send each other."
@@ -48,6 +51,22 @@ caps! {
 }
 
 impl Cap {
+    /// What a client has to know of it beyond its name.
+    pub fn value(self, config: &Config) -> Option<String> {
+        match self {
+            Cap::DraftMultiline => {
+                let talk = &config.talk;
+                Some(format!("max-bytes={},max-lines={}", talk.multiline_bytes, talk.multiline_lines))
+            }
+            _ => None,
+        }
+    }
+
+    /// As CAP LS lists it to those who know of values.
+    pub fn listed(self, config: &Config) -> String {
+        self.value(config).map_or(self.name().to_string(), |value| format!("{}={value}", self.name()))
+    }
+
     pub fn find(name: &str) -> Option<Cap> {
         Cap::ALL.iter().copied().find(|cap| cap.name() == name)
     }

@@ -43,7 +43,8 @@ impl Engine {
         self.flush_outgoing();
     }
 
-    /// One reply carries the label itself, several stand in a batch that does, and none is an ACK.
+    /// One reply carries the label itself, several stand in a batch that does, and none is an ACK. Where all are one
+    /// batch already, that is the one.
     fn label_replies(&mut self, conn: ConnId, label: &str) {
         let replies = self.take_replies(conn, false);
         let server = self.identity.name.to_string();
@@ -51,6 +52,13 @@ impl Engine {
         let labeled = match replies.len() {
             0 => vec![line(format!(":{server} ACK")).tagged("label", label)],
             1 => replies.into_iter().map(|reply| reply.tagged("label", label)).collect(),
+            _ if is_one_batch(&replies) => {
+                let first = |place| place == 0;
+                let replies = replies.into_iter().enumerate();
+                replies
+                    .map(|(place, reply)| reply.tagged_if("label", first(place).then_some(label)))
+                    .collect()
+            }
             _ => {
                 self.batches_made += 1;
                 let batch = base36::encode(self.batches_made);
@@ -111,6 +119,13 @@ impl Engine {
     }
 }
 
+/// Whether the first line begins a batch and the last one ends it.
+fn is_one_batch(replies: &[Spoken]) -> bool {
+    let names = |spoken: &Spoken, sign| spoken.batch_named(sign).map(str::to_string);
+    let (Some(first), Some(last)) = (replies.first(), replies.last()) else { return false };
+    names(first, '+').is_some_and(|begun| names(last, '-') == Some(begun))
+}
+
 impl<'e> Turn<'e> {
     pub(super) fn new(engine: &'e mut Engine, conn: ConnId) -> Turn<'e> {
         let now = engine.now;
@@ -125,7 +140,9 @@ impl<'e> Turn<'e> {
             let tags = message.tags.iter().filter(|(key, _)| key.starts_with('+'));
             self.client_tags = tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect();
         }
-        if let Err(refusal) = self.dispatch(&message, line.len()) {
+        if !self.take_batched(&message)
+            && let Err(refusal) = self.dispatch(&message, line.len())
+        {
             self.refuse(refusal);
         }
         let label = self.label.take();
@@ -176,6 +193,8 @@ impl<'e> Turn<'e> {
     fn refuse_line(&mut self, fault: LineFault) -> Option<String> {
         match fault {
             LineFault::TooLong => {
+                // It may have been a line of the message that is coming in, which is whole or is none.
+                self.give_up_batch(Standard::fail("BATCH", "MULTILINE_INVALID", "A line of it was too long"));
                 self.reply(numeric::input_too_long());
                 None
             }
@@ -183,6 +202,11 @@ impl<'e> Turn<'e> {
                 let message = Message::parse(readable);
                 let command = message.as_ref().and_then(|message| command::find(message.command));
                 let label = message.as_ref().and_then(|message| self.label_of(message));
+                self.give_up_batch(Standard::fail(
+                    "BATCH",
+                    "MULTILINE_INVALID",
+                    "A line of it was not UTF-8",
+                ));
                 let why = "That line was not UTF-8, which is all this server takes";
                 self.reply_standard(Standard::fail(
                     command.map_or("*", |command| command.name),

@@ -2,6 +2,7 @@
 
 mod audit;
 mod banish;
+mod batch;
 mod cap;
 mod command;
 mod cost;
@@ -18,6 +19,7 @@ mod load;
 mod mend;
 mod merge;
 mod mode;
+mod multiline;
 mod network;
 mod outgoing;
 mod peer;
@@ -326,7 +328,7 @@ impl Engine {
 
     fn verified(&mut self, ask: AskId, right: bool) {
         match self.asks.take(ask) {
-            Some(Pending::Password { conn }) => self.password_checked(conn, right),
+            Some(Pending::Password { reply }) => self.password_checked(reply, right),
             Some(Pending::Oper { reply, name, class }) => {
                 self.resume(reply, |turn| command::oper_checked(turn, &name, class.as_deref(), right));
             }

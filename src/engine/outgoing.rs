@@ -25,6 +25,12 @@ impl Spoken {
         Spoken { tags: vec![("time".into(), time.to_string())], body, is_delivery: false }
     }
 
+    /// Other words with the same tags.
+    pub fn with_body(&self, mut body: String) -> Spoken {
+        body.truncate(cut(&body, BODY_BYTES_MAX).len());
+        Spoken { body, ..self.clone() }
+    }
+
     /// A message as it comes to whom it is for: also where they sent it themselves, that is no reply to them.
     #[must_use]
     pub fn delivered(self) -> Spoken {
@@ -39,6 +45,13 @@ impl Spoken {
     pub fn is_from(&self, server: &str) -> bool {
         let source = self.body.strip_prefix(':').and_then(|body| body.strip_prefix(server));
         source.is_some_and(|rest| rest.starts_with(' '))
+    }
+
+    /// What a line that begins (`+`) or ends (`-`) a batch calls it.
+    pub fn batch_named(&self, sign: char) -> Option<&str> {
+        let mut words = self.body.split(' ').skip(1);
+        words.next().filter(|command| *command == "BATCH")?;
+        words.next()?.strip_prefix(sign)
     }
 
     #[must_use]

@@ -15,7 +15,7 @@ use crate::wire::numeric::Numeric;
 #[derive(Debug)]
 pub enum Pending {
     /// The server's password, from a client that registers.
-    Password { conn: ConnId },
+    Password { reply: Deferred },
     /// An operator's password; without a class where the name is nobody's.
     Oper { reply: Deferred, name: String, class: Option<String> },
     /// A reread of the config by command.

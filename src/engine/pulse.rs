@@ -35,6 +35,7 @@ impl Engine {
         self.tell_held_modes();
         self.expire_reach();
         self.check_sessions();
+        self.check_batches();
         self.check_links();
         self.end_quarantines();
         self.expire_pulls();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::batch::Batches;
 use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use super::merge::Stamp;
@@ -29,6 +30,8 @@ pub struct Session {
     pub spoke_ms: u64,
     /// When a PING went out that has not been answered.
     pub pinged_ms: Option<u64>,
+    /// A message of several lines that is still coming in.
+    pub batches: Batches,
     /// Channels that the person was invited to, each by its birth: who makes one anew has invited nobody.
     pub invited: BTreeMap<Folded, Stamp>,
 }
@@ -75,6 +78,7 @@ impl Session {
             heard_ms: now_ms,
             spoke_ms: now_ms,
             pinged_ms: None,
+            batches: Batches::default(),
             invited: BTreeMap::new(),
         }
     }
@@ -105,6 +109,11 @@ impl Session {
 
     pub fn wants(&self, cap: Cap) -> bool {
         self.caps.has(cap)
+    }
+
+    /// Whether the client can take messages of several lines as such, and send them.
+    pub fn wants_multiline(&self) -> bool {
+        self.wants(Cap::DraftMultiline) && self.wants(Cap::Batch)
     }
 
     /// Whether replies carry labels: they need batches, for commands with several.

@@ -422,11 +422,18 @@ impl Engine {
         };
         let mut spoken = Spoken::new(time, body).tagged_if("account", message.account.as_deref());
         spoken = spoken.tagged_if("bot", sender.and_then(User::bot_tag));
+        let of_each_line = spoken.clone();
         if let Some(msgid) = msgid {
             spoken = spoken.tagged("msgid", msgid);
         }
         for (key, value) in &message.tags {
             spoken = spoken.tagged(key.clone(), value.clone());
+        }
+        if message.is_multiline() {
+            let names = (source.as_str(), target.as_str());
+            let delivered = (&spoken.clone().delivered(), &of_each_line.clone().delivered());
+            self.say_multiline(hears, message, names, delivered);
+            return self.say_multiline(echo, message, names, (&spoken, &of_each_line));
         }
         self.say(hears, spoken.clone().delivered());
         self.say(echo, spoken);

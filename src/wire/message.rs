@@ -176,6 +176,11 @@ impl Draft {
         self
     }
 
+    /// The same, or nothing where there is no value.
+    pub fn tag_unless_empty(self, key: &str, value: &str) -> Draft {
+        if value.is_empty() { self } else { self.tag(key, value) }
+    }
+
     pub fn source(mut self, source: impl Display) -> Draft {
         self.source.clear();
         write_into(&mut self.source, &NO_SPACES, source);

@@ -135,10 +135,12 @@ impl Values {
         let tags: Vec<String> = tags.split(';').map(|tag| self.write_tag(tag)).collect();
         let mut is_batch = false;
         let words = body.split(' ').enumerate().map(|(place, word)| {
-            is_batch |= word == "BATCH";
+            is_batch |= word == "BATCH" && place == usize::from(body.starts_with(':'));
             let (sign, bare) = word.split_at(usize::from(word.starts_with([':', '+', '-'])));
             match bare {
-                _ if is_batch && place == 2 => format!("{sign}{}", self.name("batch", bare)),
+                _ if is_batch && place == 2 && !sign.is_empty() => {
+                    format!("{sign}{}", self.name("batch", bare))
+                }
                 _ if bare.len() == 10 && is_number(bare) => format!("{sign}{}", self.name("unix", bare)),
                 _ if UserId::parse(bare).is_some() => format!("{sign}{}", self.name("uid", bare)),
                 _ => word.to_string(),

@@ -3,6 +3,7 @@
 mod about;
 mod admin;
 mod ban;
+mod batch;
 mod channel;
 mod force;
 mod look;
@@ -52,6 +53,7 @@ pub enum Who {
 pub const COMMANDS: &[&[Command]] = &[
     register::COMMANDS,
     talk::COMMANDS,
+    batch::COMMANDS,
     channel::COMMANDS,
     mode::COMMANDS,
     presence::COMMANDS,

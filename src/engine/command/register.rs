@@ -5,14 +5,13 @@ use crate::defect::{Defect, is_planted};
 use crate::engine::cap::{Cap, Caps};
 use crate::engine::effect::Topic;
 use crate::engine::elsewhere::ANSWER_WITHIN_MS;
-use crate::engine::event::ConnId;
 use crate::engine::merge::Stamp;
 use crate::engine::network::{Edit, UserFact};
 use crate::engine::peer::Request;
 use crate::engine::pending::{Pending, Then};
 use crate::engine::policy;
 use crate::engine::session::PasswordState;
-use crate::engine::turn::{Outcome, Refusal, Turn};
+use crate::engine::turn::{Deferred, Outcome, Refusal, Turn};
 use crate::engine::{Engine, turn};
 use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut, fill};
@@ -93,11 +92,16 @@ fn cap(turn: &mut Turn, params: &[&str]) -> Outcome {
             }
             begin_negotiating(turn);
             // Answered as it was asked, whatever was said before.
-            list(turn, "LS", Cap::ALL.iter().map(|cap| cap.name()), version >= 302);
+            let config = turn.config();
+            let names: Vec<String> = match version >= 302 {
+                true => Cap::ALL.iter().map(|cap| cap.listed(config)).collect(),
+                false => Cap::ALL.iter().map(|cap| cap.name().to_string()).collect(),
+            };
+            list(turn, "LS", names, version >= 302);
         }
         "LIST" => {
             let (caps, is_302) = (turn.session().caps, turn.session().cap_version >= 302);
-            list(turn, "LIST", caps.iter().map(Cap::name), is_302);
+            list(turn, "LIST", caps.iter().map(|cap| cap.name().to_string()), is_302);
         }
         "REQ" => {
             begin_negotiating(turn);
@@ -121,7 +125,7 @@ fn begin_negotiating(turn: &mut Turn) {
 }
 
 /// All in one line, or in several of which all but the last carry a star, for those who know of it.
-fn list(turn: &mut Turn, subcommand: &str, names: impl Iterator<Item = &'static str>, is_302: bool) {
+fn list(turn: &mut Turn, subcommand: &str, names: impl IntoIterator<Item = String>, is_302: bool) {
     let start = format!(":{} CAP {} {subcommand}", turn.server_name(), turn.called());
     let lines =
         in_lines(names, if is_302 { BODY_BYTES_MAX - start.len() - " * :".len() } else { usize::MAX });
@@ -133,8 +137,8 @@ fn list(turn: &mut Turn, subcommand: &str, names: impl Iterator<Item = &'static 
 }
 
 /// At least one line, if only an empty one.
-fn in_lines(names: impl Iterator<Item = &'static str>, room: usize) -> Vec<String> {
-    let lines = fill(names.map(str::to_string), room);
+fn in_lines(names: impl IntoIterator<Item = String>, room: usize) -> Vec<String> {
+    let lines = fill(names, room);
     if lines.is_empty() { vec![String::new()] } else { lines }
 }
 
@@ -260,7 +264,7 @@ fn complete(turn: &mut Turn) -> Outcome {
                     return Ok(());
                 };
                 registration.password_state = PasswordState::Checking;
-                let pending = Pending::Password { conn: turn.conn };
+                let pending = Pending::Password { reply: turn.defer() };
                 turn.verify(given, known_password, pending);
                 return Ok(());
             }
@@ -334,7 +338,8 @@ fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realn
 
 impl Engine {
     /// The server's password was checked.
-    pub(in crate::engine) fn password_checked(&mut self, conn: ConnId, is_right: bool) {
+    pub(in crate::engine) fn password_checked(&mut self, reply: Deferred, is_right: bool) {
+        let conn = reply.conn;
         if self.sessions.get(conn).is_none() {
             return;
         }
@@ -349,6 +354,8 @@ impl Engine {
                 turn.refuse(refusal);
             }
         }
+        // The welcome answers whichever line came last.
+        self.finish_turn(conn, reply.label);
     }
 }
 
@@ -401,9 +408,9 @@ mod tests {
 
     #[test]
     fn capabilities_take_as_many_lines_as_they_need() {
-        let names = || ["batch", "setname", "chghost"].into_iter();
+        let names = || ["batch", "setname", "chghost"].map(str::to_string);
         assert_eq!(in_lines(names(), 500), ["batch setname chghost"]);
         assert_eq!(in_lines(names(), 15), ["batch setname", "chghost"]);
-        assert_eq!(in_lines([].into_iter(), 15), [""]);
+        assert_eq!(in_lines([], 15), [""]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Command, Who};
 use crate::engine::mode::{self, Attempt};
-use crate::engine::network::{Edit, Message, Target, Verb};
+use crate::engine::network::{Edit, Message, Target, Text, Verb};
 use crate::engine::peer::Passing;
 use crate::engine::policy;
 use crate::engine::turn::{Outcome, Turn};
@@ -80,7 +80,7 @@ fn say(turn: &mut Turn, verb: Verb, params: &[&str]) -> Outcome {
         turn.reply(numeric::too_many_targets(Word::echo(beyond)));
     }
     for name in names.into_iter().take(most) {
-        if let Err(refusal) = say_to(turn, verb, name, text)
+        if let Err(refusal) = say_to(turn, verb, name, text, None)
             && answers
         {
             turn.refuse(refusal);
@@ -89,7 +89,17 @@ fn say(turn: &mut Turn, verb: Verb, params: &[&str]) -> Outcome {
     Ok(())
 }
 
-fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str) -> Outcome {
+/// Says a message of several lines that has come in as a batch.
+pub fn say_lines(turn: &mut Turn, name: &str, lines: &Text) {
+    let now_ms = turn.now.steady_ms;
+    turn.session_mut().spoke_ms = now_ms;
+    if let Err(refusal) = say_to(turn, Verb::Privmsg, name, &lines.text, Some(&lines.joints)) {
+        turn.refuse(refusal);
+    }
+}
+
+/// With `joints` the text is a message of several lines.
+fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[usize]>) -> Outcome {
     if let Some(mask) = name.strip_prefix("$$").filter(|_| verb != Verb::Tagmsg) {
         return broadcast(turn, verb, mask, text);
     }
@@ -104,28 +114,31 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str) -> Outcome {
             return Err(numeric::cannot_send_to_channel(&channel.name).into());
         }
         let target = Target::Channel { name: channel.name.clone(), least };
-        send(turn, verb, name, target, text);
+        send(turn, verb, name, target, text, joints);
         return Ok(());
     }
     let user = turn.user_called(name)?.clone();
-    send(turn, verb, user.nick.as_str(), Target::User { user: user.id, nick: user.nick.clone() }, text);
+    let target = Target::User { user: user.id, nick: user.nick.clone() };
+    send(turn, verb, user.nick.as_str(), target, text, joints);
     if let (Verb::Privmsg, Some(away)) = (verb, &user.fact.away) {
         turn.reply(numeric::away(&user.nick, away));
     }
     Ok(())
 }
 
-fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str) {
+fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str, joints: Option<&[usize]>) {
     let (sender, account) = (turn.me(), turn.user().fact.account.clone());
     let (source, tags) = (turn.prefix(), turn.client_tags.clone());
     // Cut here, so that every server keeps, and everyone hears, the same.
     let fixed = format!(":{source} {} {name} :", verb.name());
-    let text = match verb {
-        Verb::Tagmsg => String::new(),
-        _ => cut(text, BODY_BYTES_MAX.saturating_sub(fixed.len())).to_string(),
+    let room = BODY_BYTES_MAX.saturating_sub(fixed.len());
+    let Text { text, joints } = match (verb, joints) {
+        (Verb::Tagmsg, _) => Text::default(),
+        (_, None) => Text { text: cut(text, room).to_string(), joints: Vec::new() },
+        (_, Some(joints)) => Text::fitted(text, joints, room),
     };
     let is_momentary = verb == Verb::Tagmsg && tags.iter().all(|(key, _)| MOMENTARY.contains(&key.as_str()));
-    let message = Message { verb, sender, source, account, target, text, tags };
+    let message = Message { verb, sender, source, account, target, text, joints, tags };
     match is_momentary {
         true => turn.pass(Passing::Tags(message)),
         false => turn.change(Edit::Message(message)),

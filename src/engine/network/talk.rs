@@ -16,7 +16,10 @@ pub struct Message {
     pub source: String,
     pub account: Option<String>,
     pub target: Target,
+    /// Of a message of several lines the whole, with line breaks.
     pub text: String,
+    /// Where in the text a line of the writer's ended that the next goes on with; rising.
+    pub joints: Vec<usize>,
     /// Client-only tags, with their `+`.
     pub tags: Vec<(String, String)>,
 }

@@ -32,6 +32,7 @@ fn edits() -> Vec<Edit> {
             account: Some("ann".into()),
             target,
             text: text.into(),
+            joints: Vec::new(),
             tags: vec![("+draft/react".into(), "a b;c\\".into())],
         })
     };
@@ -135,6 +136,7 @@ fn edits() -> Vec<Edit> {
         },
         Edit::Ban { kind: BanKind::Address, mask: "fe80::/10".into(), fact: None, by: "hall.lan".into() },
         said(Verb::Privmsg, to_channel(None), ":) hello  there"),
+        said(Verb::Notice, to_channel(Some('o')), "one\n\n:two\n"),
         said(Verb::Notice, to_channel(Some('o')), ""),
         said(Verb::Tagmsg, to_channel(None), ""),
         said(Verb::Privmsg, Target::User { user, nick: Nick::parse("bob", 9).unwrap() }, "hi"),

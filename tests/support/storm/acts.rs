@@ -90,8 +90,11 @@ impl Storm {
 
     fn someone_comes(&mut self, server: usize) {
         let nick = self.nick();
-        let caps =
-            ["", "message-tags multi-prefix", "multi-prefix extended-join batch message-tags server-time"];
+        let caps = [
+            "",
+            "message-tags multi-prefix",
+            "multi-prefix extended-join batch message-tags server-time draft/multiline",
+        ];
         let caps = self.world.dice.pick(&caps).expect("there are some");
         let client = self.world.arrive(server, &nick, caps);
         let channel = self.channel();
@@ -192,6 +195,9 @@ impl Storm {
             18 => format!("AWAY :{}", self.said),
             // Members only: whoever hears it must know the author from the channel.
             _ if !self.world.clients[&client].channels.contains_key(channel) => return,
+            _ if self.world.dice.one_in(3) && self.world.clients[&client].sends_multiline => {
+                return self.say_lines(client, channel, &author);
+            }
             _ => {
                 self.said += 1;
                 format!("PRIVMSG {channel} :{author} {}", self.said)
@@ -208,6 +214,21 @@ impl Storm {
             && !is_refused
         {
             self.is_set_as_asked(client, channel, mode);
+        }
+    }
+
+    /// Several lines as one message, which everyone hears whole or not at all.
+    fn say_lines(&mut self, client: Client, channel: &str, author: &str) {
+        let first = self.said + 1;
+        self.said += 2 + self.world.dice.below(3);
+        let lines: Vec<String> = (first..=self.said).map(|number| format!("{author} {number}")).collect();
+        self.world.ask(client, &format!("BATCH +s draft/multiline {channel}"));
+        for line in &lines {
+            self.world.ask(client, &format!("@batch=s PRIVMSG {channel} :{line}"));
+        }
+        if self.world.ask(client, "BATCH -s").is_empty() {
+            self.accepted.push((lines.join("\n"), client.0, self.world.servers[client.0].runs));
+            self.whole.push((author.to_string(), first..=self.said));
         }
     }
 

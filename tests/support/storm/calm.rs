@@ -104,6 +104,21 @@ impl Storm {
         Ok(())
     }
 
+    /// Of a message of several lines everyone has heard all of it or nothing.
+    pub fn nobody_heard_a_part_of_a_message(&self) -> Result<(), String> {
+        for shadow in self.world.clients.values() {
+            for (author, numbers) in &self.whole {
+                let heard =
+                    numbers.clone().filter(|number| shadow.heard.contains(&(author.clone(), *number)));
+                let heard = heard.count() as u64;
+                if heard != 0 && heard != numbers.end() - numbers.start() + 1 {
+                    return Err(format!("{} heard {heard} lines of {numbers:?} by {author}", shadow.nick));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What each client put together from lines is what its server says when asked.
     pub fn everyone_believes_what_is_so(&mut self) -> Result<(), String> {
         let clients: Vec<Client> = self.world.clients.keys().copied().collect();

@@ -15,6 +15,8 @@ mod shadow;
 mod wires;
 mod world;
 
+use std::ops::RangeInclusive;
+
 use folkmoot::engine::ConnId;
 
 use dice::Dice;
@@ -46,6 +48,7 @@ pub fn play(seed: u64, trace: bool) -> Result<(), String> {
     }
     storm.everyone_hears_everyone()?;
     storm.everyone_holds_what_was_said()?;
+    storm.nobody_heard_a_part_of_a_message()?;
     storm.everyone_believes_what_is_so()
 }
 
@@ -55,6 +58,8 @@ pub struct Storm {
     said: u64,
     /// What was said on channels and not refused: the text, and the run of the server that took it.
     accepted: Vec<(String, usize, u32)>,
+    /// The numbers that somebody said in one message.
+    whole: Vec<(String, RangeInclusive<u64>)>,
     /// A server that the others do not see between the beginning and the calm.
     away: Option<usize>,
     /// Whether logs were cut short, or are short from the beginning.
@@ -67,7 +72,7 @@ impl Storm {
         let mut world = World::new(layout, 1, std::env::var_os("FOLKMOOT_TRACE").is_some());
         world.ledger.is_thorough = true;
         world.start_all();
-        Storm { world, said: 0, accepted: Vec::new(), away: None, is_trimmed: false }
+        Storm { world, said: 0, accepted: Vec::new(), whole: Vec::new(), away: None, is_trimmed: false }
     }
 
     fn new(seed: u64, trace: bool) -> Storm {
@@ -89,7 +94,7 @@ impl Storm {
         }
         world.start_all();
         let away = dice.one_in(6).then(|| dice.below(world.count() as u64) as usize);
-        Storm { world, said: 0, accepted: Vec::new(), away, is_trimmed }
+        Storm { world, said: 0, accepted: Vec::new(), whole: Vec::new(), away, is_trimmed }
     }
 
     /// Everyone knows everyone; now one of them is lost from sight until the calm.

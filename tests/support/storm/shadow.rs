@@ -9,6 +9,8 @@ pub struct Shadow {
     pub channels: BTreeMap<String, Room>,
     /// Whether NAMES shows all that a member is, so that statuses can be followed.
     pub sees_all_statuses: bool,
+    /// Whether the client says several lines as one message.
+    pub sends_multiline: bool,
     /// Authors heard on a channel that they were never seen on.
     pub strangers: Vec<(String, String)>,
     /// Channels that this client has left at least once.
@@ -39,8 +41,13 @@ pub struct Room {
 const STATUSES: &[(char, char)] = &[('~', 'q'), ('&', 'a'), ('@', 'o'), ('%', 'h'), ('+', 'v')];
 
 impl Shadow {
-    pub fn new(sees_all_statuses: bool) -> Shadow {
-        Shadow { sees_all_statuses, ..Shadow::default() }
+    pub fn new(caps: &str) -> Shadow {
+        let has = |cap: &str| caps.split(' ').any(|one| one == cap);
+        Shadow {
+            sees_all_statuses: has("multi-prefix"),
+            sends_multiline: has("draft/multiline"),
+            ..Shadow::default()
+        }
     }
 
     /// Takes one line. What does not fit is said as a sentence.

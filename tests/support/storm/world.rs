@@ -261,7 +261,7 @@ impl World {
     /// Somebody connects and registers.
     pub fn arrive(&mut self, server: usize, nick: &str, caps: &str) -> (usize, ConnId) {
         let client = (server, self.next_conn());
-        self.clients.insert(client, Shadow::new(caps.contains("multi-prefix")));
+        self.clients.insert(client, Shadow::new(caps));
         let from = Origin::Client { address: "10.9.0.1:5000".parse().expect("fixed"), secure: None };
         self.step(server, Event::Opened { conn: client.1, from });
         if !caps.is_empty() {
