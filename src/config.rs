@@ -109,6 +109,8 @@ pub struct Server {
     pub motd_text: Option<String>,
     pub password: String,
     pub admin: Vec<String>,
+    /// Names of capabilities that clients are not offered.
+    pub withheld_capabilities: Vec<String>,
 }
 
 impl Default for Server {
@@ -123,6 +125,7 @@ impl Default for Server {
             motd_text: None,
             password: String::new(),
             admin: Vec::new(),
+            withheld_capabilities: Vec::new(),
         }
     }
 }
@@ -131,6 +134,8 @@ impl Default for Server {
 #[derive(Clone, Debug)]
 pub struct Network {
     pub name: String,
+    /// A picture for clients to show: where it is to be had.
+    pub icon: Option<String>,
     pub secret_file: Option<String>,
     /// How long the secret before the current one still lets servers in.
     pub old_secret_for: Duration,
@@ -149,6 +154,7 @@ impl Default for Network {
     fn default() -> Network {
         Network {
             name: "Folkmoot".into(),
+            icon: None,
             secret_file: None,
             old_secret_for: Duration::from_secs(24 * 3600),
             hold: Duration::from_secs(5),
@@ -181,10 +187,26 @@ impl Default for Listen {
 }
 
 /// `[tls]`
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tls {
     pub certificate: Option<String>,
     pub key: Option<String>,
+    /// Whether clients are told to come by TLS only: by which port, and for how long they are to hold to it.
+    pub sts: bool,
+    pub sts_port: u16,
+    pub sts_duration: Duration,
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls {
+            certificate: None,
+            key: None,
+            sts: false,
+            sts_port: 6697,
+            sts_duration: Duration::from_secs(30 * 86_400),
+        }
+    }
 }
 
 /// `[discovery]`
@@ -244,6 +266,7 @@ pub struct Limits {
     pub away_length: usize,
     pub key_length: usize,
     pub list_entries: usize,
+    pub monitored_nicks: usize,
     pub events_kept: usize,
     pub messages_kept: usize,
     pub modes_per_line: usize,
@@ -274,6 +297,7 @@ impl Default for Limits {
             away_length: 300,
             key_length: 23,
             list_entries: 100,
+            monitored_nicks: 100,
             events_kept: 2_000,
             messages_kept: 10_000,
             modes_per_line: 20,

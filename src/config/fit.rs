@@ -77,6 +77,18 @@ pub(super) fn network_name(text: &str) -> Fit<()> {
     Ok(())
 }
 
+/// What clients fetch and show; it stands in 005 as one word.
+pub(super) fn icon(text: &str) -> Fit<()> {
+    let rest = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let is_fit = |c: char| c.is_ascii_graphic() && c != '\\';
+    if rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(is_fit)) && text.len() <= 255 {
+        return Ok(());
+    }
+    Err(format!(
+        "expected the https:// address of a picture, at most 255 bytes without spaces, found \"{text}\""
+    ))
+}
+
 pub(super) fn server_name(text: &str) -> Fit<()> {
     if ServerName::parse(text).is_some() {
         return Ok(());

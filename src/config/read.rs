@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::fit;
-use super::section::{Reader, Section, Table};
+use super::section::{DURATION_MAX, Reader, Section, Table};
 use super::{ADMINISTRATOR, Config, Link, Operator, OperatorClass, RIGHTS};
 use crate::wire::names::{CHANNEL_BYTES_MAX, NICK_BYTES_MAX};
 
@@ -103,6 +103,7 @@ impl Section<'_, '_, '_> {
         self.text("password", &mut server.password, fit::password);
         self.warn_if_plain("password", &server.password);
         self.list("admin", &mut server.admin, fit::one_line);
+        self.list("withheld_capabilities", &mut server.withheld_capabilities, fit::word);
         if server.motd.is_some() && server.motd_text.is_some() {
             self.fault_at("motd_text", "motd and motd_text both say what to greet with; leave one out");
         }
@@ -115,6 +116,7 @@ impl Section<'_, '_, '_> {
     fn network(&mut self) {
         let mut network = std::mem::take(&mut self.reader.reading.config.network);
         self.text("name", &mut network.name, fit::network_name);
+        self.optional("icon", &mut network.icon, fit::icon);
         self.optional("secret_file", &mut network.secret_file, fit::path);
         self.duration("old_secret_for", &mut network.old_secret_for);
         self.duration("hold", &mut network.hold);
@@ -155,6 +157,15 @@ impl Section<'_, '_, '_> {
         let mut tls = std::mem::take(&mut self.reader.reading.config.tls);
         self.optional("certificate", &mut tls.certificate, fit::path);
         self.optional("key", &mut tls.key, fit::path);
+        self.flag("sts", &mut tls.sts);
+        self.number("sts_port", &mut tls.sts_port, 1, 65_535);
+        self.duration_within("sts_duration", &mut tls.sts_duration, Duration::ZERO, DURATION_MAX);
+        if tls.sts && tls.certificate.is_none() {
+            self.fault_at(
+                "sts",
+                "needs tls.certificate, of an authority that clients know; with the self-made one they could not come back",
+            );
+        }
         match (&tls.certificate, &tls.key) {
             (Some(_), None) => {
                 self.fault_at("certificate", "needs tls.key beside it: the certificate's private key")
@@ -260,6 +271,7 @@ impl Section<'_, '_, '_> {
         self.number("away_length", &mut limits.away_length, 1, 390);
         self.number("key_length", &mut limits.key_length, 1, 64);
         self.number("list_entries", &mut limits.list_entries, 1, 10_000);
+        self.number("monitored_nicks", &mut limits.monitored_nicks, 1, 10_000);
         self.number("events_kept", &mut limits.events_kept, 0, 1_000_000);
         self.number("messages_kept", &mut limits.messages_kept, 0, 1_000_000);
         self.number("modes_per_line", &mut limits.modes_per_line, 1, 100);

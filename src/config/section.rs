@@ -12,7 +12,7 @@ pub(super) type Table<'a> = DeTable<'a>;
 type Value<'a> = Spanned<DeValue<'a>>;
 
 /// Beyond this a wait is as good as for ever, and sums of times could run over.
-const DURATION_MAX: Duration = Duration::from_secs(3650 * 86_400);
+pub(super) const DURATION_MAX: Duration = Duration::from_secs(3650 * 86_400);
 
 pub(super) struct Reader<'a> {
     pub(super) text: &'a str,
@@ -258,7 +258,7 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
             _ => String::new(),
         };
         match (fit::duration(&written), value.get_ref().as_str()) {
-            (Some(Duration::ZERO), _) => {
+            (Some(Duration::ZERO), _) if !least.is_zero() => {
                 self.fault_in(key, value, "must be longer than nothing; \"1s\" is short")
             }
             (Some(duration), Some(_)) if (least..=most).contains(&duration) => *into = duration,

@@ -40,13 +40,18 @@ caps! {
     EchoMessage      "echo-message"      ""        "Sends clients their own messages back."
     ExtendedJoin     "extended-join"     ""        "Shows account and real name with every JOIN."
     DraftMultiline   "draft/multiline"   "draft/multiline-concat" "Messages of several lines, and longer ones than one line takes."
+    ExtendedMonitor  "extended-monitor"  ""        "Tells of people on the MONITOR list all that is told of those on shared channels."
+    ExtendedIsupport "draft/extended-isupport" "" "Sends what the server can do in a batch, also before registration."
     InviteNotify     "invite-notify"     ""        "Tells channel members who invites whom."
     LabeledResponse  "labeled-response"  "label"   "Says which command each reply belongs to."
     MessageTags      "message-tags"      "msgid bot" "Message ids, the mark of bots, and tags that clients send each other."
     MultiPrefix      "multi-prefix"      ""        "Shows every status of a member, not the highest only."
+    NoImplicitNames  "no-implicit-names" ""        "Leaves out the list of members that follows a JOIN."
+    PreAway          "draft/pre-away"    ""        "Takes AWAY before registration, for clients that connect by themselves."
     ServerTime       "server-time"       "time"    "Stamps every message with the time it was sent."
     Setname          "setname"           ""        "Lets people change their real name, and tells of it."
     StandardReplies  "standard-replies"  ""        "Refusals that clients can read: FAIL, WARN and NOTE."
+    Sts              "sts"               ""        "Has clients come by TLS only; never agreed upon."
     UserhostInNames  "userhost-in-names" ""        "Shows user name and host in NAMES."
 }
 
@@ -62,11 +67,6 @@ impl Cap {
         }
     }
 
-    /// As CAP LS lists it to those who know of values.
-    pub fn listed(self, config: &Config) -> String {
-        self.value(config).map_or(self.name().to_string(), |value| format!("{}={value}", self.name()))
-    }
-
     pub fn find(name: &str) -> Option<Cap> {
         Cap::ALL.iter().copied().find(|cap| cap.name() == name)
     }
@@ -74,18 +74,18 @@ impl Cap {
 
 /// A set of capabilities.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Caps(u32);
+pub struct Caps(u64);
 
 impl Caps {
     pub fn has(self, cap: Cap) -> bool {
-        self.0 & (1 << cap as u32) != 0
+        self.0 & (1 << cap as u64) != 0
     }
 
     pub fn set(&mut self, cap: Cap, on: bool) {
         if on {
-            self.0 |= 1 << cap as u32;
+            self.0 |= 1 << cap as u64;
         } else {
-            self.0 &= !(1 << cap as u32);
+            self.0 &= !(1 << cap as u64);
         }
     }
 
@@ -104,7 +104,7 @@ impl Caps {
     /// Only those that change how a line is tagged: who has the same of these can share a line.
     pub fn of_tags(self) -> Caps {
         let tags = Cap::ALL.iter().filter(|cap| !cap.tags().is_empty());
-        Caps(self.0 & tags.fold(0, |mask, cap| mask | 1 << *cap as u32))
+        Caps(self.0 & tags.fold(0, |mask, cap| mask | 1 << *cap as u64))
     }
 }
 

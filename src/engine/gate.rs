@@ -101,6 +101,7 @@ impl Engine {
         let user = session.user();
         let host = self.shown_host(session);
         self.sessions.dismiss(conn);
+        self.monitors.clear(conn);
         if let Some(user) = user {
             self.write(Edit::Quit { user, reason: why.to_string() }, false);
         }
@@ -112,6 +113,7 @@ impl Engine {
 
     pub(super) fn client_closed(&mut self, conn: ConnId, why: &str) {
         let Some(session) = self.sessions.close(conn) else { return };
+        self.monitors.clear(conn);
         if let Some(user) = session.user() {
             self.write(Edit::Quit { user, reason: why.to_string() }, false);
         }

@@ -15,11 +15,17 @@ impl Turn<'_> {
         self.reply(numeric::your_host(&server, &version));
         self.reply(numeric::created(&started));
         self.reply(isupport::my_info(&server, &version));
-        self.reply_all(isupport::replies(self.config()));
+        self.say_isupport();
         self.engine.count_users();
         let counts = lusers(self.engine);
         self.reply_all(counts);
         self.motd();
+    }
+
+    /// 005, with every token.
+    pub fn say_isupport(&mut self) {
+        let lines = isupport::replies(self.config());
+        self.engine.say_isupport(self.conn, lines);
     }
 
     fn motd(&mut self) {

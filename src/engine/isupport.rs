@@ -1,7 +1,12 @@
 //! 005 and 004: what this server can do, drawn from the rows of modes and the config.
 
+use super::Engine;
+use super::cap::Cap;
+use super::event::ConnId;
 use super::mode::{self, CHANNEL_MODES, Kind, STATUSES, USER_MODES};
+use super::outgoing::{Outgoing, Spoken};
 use crate::config::Config;
+use crate::wire::base36;
 use crate::wire::message::fill;
 use crate::wire::names::Word;
 use crate::wire::numeric::{self, Numeric, Words};
@@ -19,8 +24,12 @@ pub fn replies(config: &Config) -> Vec<Numeric> {
 
 /// What a client has to be told when the config is another: only what is not as it was.
 pub fn changes(before: &Config, now: &Config) -> Vec<Numeric> {
-    let before = tokens(before);
-    let changed: Vec<String> = tokens(now).into_iter().filter(|token| !before.contains(token)).collect();
+    let (before, now) = (tokens(before), tokens(now));
+    let name = |token: &String| token.split('=').next().unwrap_or_default().to_string();
+    let is_gone = |token: &&String| !now.iter().any(|other| name(other) == name(token));
+    let gone = before.iter().filter(is_gone).map(|token| format!("-{}", name(token)));
+    let changed: Vec<String> =
+        now.iter().filter(|token| !before.contains(token)).cloned().chain(gone).collect();
     in_lines(&changed).iter().map(numeric::isupport).collect()
 }
 
@@ -37,7 +46,7 @@ fn tokens(config: &Config) -> Vec<String> {
     let letters: String = STATUSES.iter().map(|status| status.letter).collect();
     let signs: String = STATUSES.iter().map(|status| status.sign).collect();
     let targets = limits.targets_per_message;
-    vec![
+    let mut tokens = vec![
         format!("AWAYLEN={}", limits.away_length),
         "BOT=B".to_string(),
         "CASEMAPPING=ascii".to_string(),
@@ -52,6 +61,7 @@ fn tokens(config: &Config) -> Vec<String> {
         format!("KICKLEN={}", limits.kick_length),
         format!("MAXLIST={lists}:{}", limits.list_entries),
         format!("MODES={}", limits.modes_per_line),
+        format!("MONITOR={}", limits.monitored_nicks),
         format!("NAMELEN={}", limits.realname_length),
         format!("NETWORK={}", isupport_value(&config.network.name)),
         format!("NICKLEN={}", limits.nick_length),
@@ -64,7 +74,37 @@ fn tokens(config: &Config) -> Vec<String> {
         format!("USERLEN={}", limits.username_length),
         "UTF8ONLY".to_string(),
         "WHOX".to_string(),
-    ]
+        // Who sends too fast is read more slowly, and nobody is let go for it. The second name is the older one.
+        "SAFERATE".to_string(),
+        "soju.im/SAFERATE".to_string(),
+    ];
+    tokens.extend(config.network.icon.as_ref().map(|icon| format!("draft/ICON={icon}")));
+    tokens
+}
+
+impl Engine {
+    /// Tells a client what the server can do, in a batch where the client has asked for that.
+    pub(super) fn say_isupport(&mut self, conn: ConnId, lines: Vec<Numeric>) {
+        let Some(session) = self.sessions.get(conn).filter(|_| !lines.is_empty()) else { return };
+        let is_batch = session.wants(Cap::Batch) && session.wants(Cap::ExtendedIsupport);
+        let user = session.user().and_then(|user| self.network.user(user));
+        let called = user.map_or("*".to_string(), |user| user.nick.to_string());
+        let server = self.identity.name.to_string();
+        let time = self.now.wall;
+        let lines = lines.iter().map(|numeric| Spoken::new(time, numeric.line(&server, &called)));
+        let spoken: Vec<Spoken> = match is_batch {
+            true => {
+                self.batches_made += 1;
+                let batch = base36::encode(self.batches_made);
+                let start = Spoken::new(time, format!(":{server} BATCH +{batch} draft/isupport"));
+                let end = Spoken::new(time, format!(":{server} BATCH -{batch}"));
+                let inner = lines.map(|line| line.tagged("batch", batch.clone()));
+                std::iter::once(start).chain(inner).chain([end]).collect()
+            }
+            false => lines.collect(),
+        };
+        self.outgoing.extend(spoken.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
+    }
 }
 
 /// What stands behind `=` has its spaces and backslashes and equals signs escaped, as \x and two digits.

@@ -19,8 +19,10 @@ mod load;
 mod mend;
 mod merge;
 mod mode;
+mod monitor;
 mod multiline;
 mod network;
+mod offer;
 mod outgoing;
 mod peer;
 mod pending;
@@ -109,6 +111,7 @@ pub struct Engine {
     effects: Vec<Effect>,
     tally: Tally,
     whowas: whowas::Whowas,
+    monitors: monitor::Monitors,
     held_modes: tell::HeldModes,
     mending: mend::Mending,
     /// When each server last came back into sight.
@@ -189,6 +192,7 @@ impl Engine {
             effects: Vec::new(),
             tally: Tally::default(),
             whowas: whowas::Whowas::default(),
+            monitors: monitor::Monitors::default(),
             held_modes: tell::HeldModes::default(),
             mending: mend::Mending::new(),
             healed: BTreeMap::new(),

@@ -39,7 +39,12 @@ impl Turn<'_> {
         let of = self.server_meant(at)?;
         if of == self.server_id() {
             match (query.answer)(self.engine, subject) {
-                Answer::Known(answer) => self.reply_all(answer),
+                Answer::Known(answer) => {
+                    let is_isupport = |numeric: &Numeric| numeric.code == 5;
+                    let (isupport, answer): (Vec<_>, Vec<_>) = answer.into_iter().partition(is_isupport);
+                    self.reply_all(answer);
+                    self.engine.say_isupport(self.conn, isupport);
+                }
                 Answer::Measured(read) => {
                     let reply = self.defer();
                     self.engine.measure(Asker::Here(reply), read);

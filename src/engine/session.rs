@@ -52,6 +52,8 @@ pub struct Registration {
     pub username: Option<String>,
     pub realname: String,
     pub password: Option<String>,
+    /// Why they are not at hand, said before they are anybody.
+    pub away: Option<String>,
     /// Between CAP LS or REQ, and CAP END.
     pub negotiating: bool,
     pub password_state: PasswordState,

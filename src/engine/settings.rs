@@ -1,8 +1,7 @@
 //! The settings, read again while the server runs.
 
 use super::effect::Topic;
-use super::event::AskId;
-use super::outgoing::{Outgoing, Spoken};
+use super::event::{AskId, ConnId};
 use super::pending::Pending;
 use super::{Engine, isupport};
 use crate::config::Config;
@@ -54,14 +53,9 @@ impl Engine {
 
     /// Tells everyone here what they can do otherwise from now on.
     fn tell_isupport(&mut self, changes: &[numeric::Numeric]) {
-        for session in self.sessions.iter() {
-            let Some(user) = session.user().and_then(|user| self.network.user(user)) else { continue };
-            for change in changes {
-                let line = change.line(self.identity.name.as_str(), user.nick.as_str());
-                let spoken = Spoken::new(self.now.wall, line);
-                self.outgoing.push(Outgoing { to: vec![session.conn], spoken });
-            }
-        }
+        let registered = self.sessions.iter().filter(|session| session.user().is_some());
+        let conns: Vec<ConnId> = registered.map(|session| session.conn).collect();
+        conns.into_iter().for_each(|conn| self.say_isupport(conn, changes.to_vec()));
     }
 
     /// Applies what can be applied; names the keys that were changed and need a restart.
@@ -69,6 +63,7 @@ impl Engine {
         let kept = config.keep_until_restart(&self.config);
         let before = std::mem::replace(&mut self.config, config);
         self.tell_isupport(&isupport::changes(&before, &self.config));
+        self.tell_offers(&before);
         self.know_fixed_places();
         self.network.keep_at_most(self.config.limits.events_kept, self.config.limits.messages_kept);
         self.reintroduce();

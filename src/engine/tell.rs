@@ -35,6 +35,7 @@ impl Engine {
     pub(super) fn tell(&mut self, news: Vec<News>) {
         let mut news = news.into_iter().peekable();
         while let Some(one) = news.next() {
+            self.monitors_hear(&one);
             match one {
                 News::Quit(quit) if quit.split.is_some() && is_planted(Defect::SplitUntold) => {}
                 News::Quit(quit) => match quit.split.clone() {
@@ -75,21 +76,21 @@ impl Engine {
                     let user = who.user;
                     let Some(known) = self.network.user(user) else { continue };
                     let body = format!(":{from} CHGHOST {} {}", known.fact.username, known.fact.host);
-                    let hears = self.neighbours(&who, |session| session.wants(Cap::Chghost));
+                    let hears = self.acquaintances(&who, Cap::Chghost);
                     self.say(hears, self.spoken_by(user, body));
                 }
                 News::RealnameChanged { who } => {
                     let user = who.user;
                     let Some(known) = self.network.user(user) else { continue };
                     let body = format!(":{} SETNAME :{}", known.prefix(), known.fact.realname);
-                    let hears = self.neighbours(&who, |session| session.wants(Cap::Setname));
+                    let hears = self.acquaintances(&who, Cap::Setname);
                     self.say(hears, self.spoken_by(user, body));
                 }
                 News::AwayChanged { who } => {
                     let user = who.user;
-                    let hears = self.neighbours(&who, |session| {
-                        session.wants(Cap::AwayNotify) && session.user() != Some(user)
-                    });
+                    let mut hears = self.acquaintances(&who, Cap::AwayNotify);
+                    let own = self.sessions.of_user(user).map(|session| session.conn);
+                    hears.retain(|conn| Some(*conn) != own);
                     self.say_away(user, hears, None);
                 }
                 News::AccountChanged { who } => {
@@ -97,9 +98,11 @@ impl Engine {
                     let Some(known) = self.network.user(user) else { continue };
                     let account = known.fact.account.as_deref().unwrap_or("*");
                     let body = format!(":{} ACCOUNT {account}", known.prefix());
-                    let hears = self.neighbours(&who, |session| session.wants(Cap::AccountNotify));
+                    let hears = self.acquaintances(&who, Cap::AccountNotify);
                     self.say(hears, self.spoken_by(user, body));
                 }
+                // Of no interest but to those who watch for it.
+                News::Arrived { .. } => {}
                 News::ModesChanged { user, before } => self.tell_user_modes(user, before),
                 News::Left { how: Leaving::Kicked { .. }, user, .. }
                     if is_planted(Defect::KickUntold) && user.server() != self.identity.sid => {}
@@ -158,6 +161,21 @@ impl Engine {
                 }
             }
         }
+        self.settle_monitors();
+    }
+
+    /// Who changes hands is noted; watchers are told before the first thing that presumes they know.
+    fn monitors_hear(&mut self, news: &News) {
+        match news {
+            // Each of them is noted as it is told.
+            News::Quit(_) => {}
+            News::Arrived { nick } => self.monitors.unsettle(nick),
+            News::Renamed { old, new, .. } => {
+                self.monitors.unsettle(old);
+                self.monitors.unsettle(new);
+            }
+            _ => self.settle_monitors(),
+        }
     }
 
     /// Tells what was held back for more that never came.
@@ -190,6 +208,15 @@ impl Engine {
             which(session, member.status).then_some(session.conn)
         });
         here.collect()
+    }
+
+    /// Everyone connected here who has asked for something to be told of people, and knows this one from a channel or
+    /// watches them; and the user's own connection.
+    fn acquaintances(&self, who: &Neighbour, cap: Cap) -> Vec<ConnId> {
+        let mut hears: BTreeSet<ConnId> =
+            self.neighbours(who, |session| session.wants(cap)).into_iter().collect();
+        hears.extend(self.network.user(who.user).into_iter().flat_map(|user| self.watchers_of(user, cap)));
+        hears.into_iter().collect()
     }
 
     /// A user's own connection, and everyone connected here who knows them from a channel.
@@ -230,6 +257,7 @@ impl Engine {
     }
 
     fn tell_quit(&mut self, quit: &Quit, batch: Option<&str>) {
+        self.monitors.unsettle(&quit.nick);
         self.whowas.add(Was::from_quit(quit, self.network.server_name(quit.user.server()), self.now.wall));
         let spoken = self.spoken(format!(":{} QUIT :{}", quit.source, quit.reason));
         let spoken = spoken.tagged_if("account", quit.account.as_deref());
@@ -306,7 +334,7 @@ impl Engine {
         }
     }
 
-    fn say_away(&mut self, user: UserId, hears: Vec<ConnId>, batch: Option<&str>) {
+    pub(super) fn say_away(&mut self, user: UserId, hears: Vec<ConnId>, batch: Option<&str>) {
         let Some(known) = self.network.user(user) else { return };
         let body = match &known.fact.away {
             Some(why) => format!(":{} AWAY :{why}", known.prefix()),

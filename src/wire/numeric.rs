@@ -294,6 +294,15 @@ numerics! {
         "{target} {letter} {param} :{why}"
 }
 
+// MONITOR.
+numerics! {
+    730 monitored_online(people: &str)                        ":{people}"
+    731 monitored_offline(nicks: &str)                        ":{nicks}"
+    732 monitor_list(nicks: &str)                             ":{nicks}"
+    733 end_of_monitor_list()                                 ":End of MONITOR list"
+    734 monitor_list_full(most: usize, nicks: impl OneWord)   "{most} {nicks} :Monitor list is full."
+}
+
 // Operators.
 numerics! {
     381 you_are_operator()                                    ":You are now an IRC operator"

@@ -53,6 +53,14 @@ pub const COMMANDS: &[Command] = &[
         help: "Shows what this program is, and since when it runs.",
     },
     Command {
+        name: "ISUPPORT",
+        params_min: 0,
+        who: Who::Anyone,
+        run: isupport,
+        usage: "",
+        help: "Shows what this server can do, as programs read it.",
+    },
+    Command {
         name: "HELP",
         params_min: 0,
         who: Who::Registered,
@@ -100,6 +108,14 @@ fn info(engine: &Engine) -> Vec<Numeric> {
         format!("Running since {}", readable(engine.started.wall)),
     ];
     lines.iter().map(|line| numeric::info(line)).chain([numeric::end_of_info()]).collect()
+}
+
+fn isupport(turn: &mut Turn, _: &[&str]) -> Outcome {
+    if turn.session().user().is_none() && !turn.wants(Cap::ExtendedIsupport) {
+        return Err(numeric::not_registered().into());
+    }
+    turn.say_isupport();
+    Ok(())
 }
 
 fn help(turn: &mut Turn, params: &[&str]) -> Outcome {

@@ -1,6 +1,7 @@
 //! JOIN, PART, TOPIC, KICK, INVITE and NAMES: coming together, and keeping order there.
 
 use super::{Command, Who, at_least_one};
+use crate::engine::cap::Cap;
 use crate::engine::mode::{Attempt, CHANNEL_MODES_AT_BIRTH};
 use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic};
 use crate::engine::peer::Act;
@@ -138,7 +139,9 @@ fn enter(turn: &mut Turn, name: ChannelName) {
     if channel.topic.is_some() {
         tell_topic(turn, &channel);
     }
-    turn.names_of(&channel);
+    if !turn.wants(Cap::NoImplicitNames) {
+        turn.names_of(&channel);
+    }
 }
 
 fn part(turn: &mut Turn, params: &[&str]) -> Outcome {

@@ -9,6 +9,7 @@ mod force;
 mod look;
 mod map;
 mod mode;
+mod monitor;
 mod presence;
 mod register;
 mod servers;
@@ -57,6 +58,7 @@ pub const COMMANDS: &[&[Command]] = &[
     channel::COMMANDS,
     mode::COMMANDS,
     presence::COMMANDS,
+    monitor::COMMANDS,
     look::COMMANDS,
     who::COMMANDS,
     whois::COMMANDS,

@@ -11,7 +11,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "AWAY",
         params_min: 0,
-        who: Who::Registered,
+        who: Who::Anyone,
         run: away,
         usage: "[:<why>]",
         help: "Says that you are not at hand, to everyone who writes to you; without a text, that you are back.",
@@ -30,6 +30,16 @@ fn away(turn: &mut Turn, params: &[&str]) -> Outcome {
     let why = params.first().filter(|why| !why.is_empty());
     let why = why.map(|why| cut(why, turn.config().limits.away_length).to_string());
     let reply = if why.is_some() { numeric::now_away() } else { numeric::unaway() };
+    if turn.session().user().is_none() {
+        if !turn.wants(Cap::PreAway) {
+            return Err(numeric::not_registered().into());
+        }
+        if let Some(registration) = turn.registration() {
+            registration.away = why;
+        }
+        turn.reply(reply);
+        return Ok(());
+    }
     if turn.user().fact.away != why {
         turn.change_me(|fact| fact.away = why);
     }

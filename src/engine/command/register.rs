@@ -7,6 +7,7 @@ use crate::engine::effect::Topic;
 use crate::engine::elsewhere::ANSWER_WITHIN_MS;
 use crate::engine::merge::Stamp;
 use crate::engine::network::{Edit, UserFact};
+use crate::engine::offer::{self, Offer};
 use crate::engine::peer::Request;
 use crate::engine::pending::{Pending, Then};
 use crate::engine::policy;
@@ -92,16 +93,19 @@ fn cap(turn: &mut Turn, params: &[&str]) -> Outcome {
             }
             begin_negotiating(turn);
             // Answered as it was asked, whatever was said before.
-            let config = turn.config();
-            let names: Vec<String> = match version >= 302 {
-                true => Cap::ALL.iter().map(|cap| cap.listed(config)).collect(),
-                false => Cap::ALL.iter().map(|cap| cap.name().to_string()).collect(),
-            };
-            list(turn, "LS", names, version >= 302);
+            let offers = offer::offers(turn.config(), turn.session().secure.is_some());
+            match version >= 302 {
+                true => list(turn, "LS", offers.iter().map(Offer::shown)),
+                false => {
+                    let room = BODY_BYTES_MAX.saturating_sub(start_of(turn, "LS").len() + " :".len());
+                    let names = offer::names_on_one_line(&offers, room);
+                    turn.say(format!("{} :{names}", start_of(turn, "LS")));
+                }
+            }
         }
         "LIST" => {
-            let (caps, is_302) = (turn.session().caps, turn.session().cap_version >= 302);
-            list(turn, "LIST", caps.iter().map(|cap| cap.name().to_string()), is_302);
+            let caps = turn.session().caps;
+            list(turn, "LIST", caps.iter().map(|cap| cap.name().to_string()));
         }
         "REQ" => {
             begin_negotiating(turn);
@@ -124,11 +128,15 @@ fn begin_negotiating(turn: &mut Turn) {
     }
 }
 
-/// All in one line, or in several of which all but the last carry a star, for those who know of it.
-fn list(turn: &mut Turn, subcommand: &str, names: impl IntoIterator<Item = String>, is_302: bool) {
-    let start = format!(":{} CAP {} {subcommand}", turn.server_name(), turn.called());
-    let lines =
-        in_lines(names, if is_302 { BODY_BYTES_MAX - start.len() - " * :".len() } else { usize::MAX });
+fn start_of(turn: &Turn, subcommand: &str) -> String {
+    format!(":{} CAP {} {subcommand}", turn.server_name(), turn.called())
+}
+
+/// In one line where it fits, or in several of which all but the last carry a star. Only who knows of 302 can have agreed
+/// on so much that it does not.
+fn list(turn: &mut Turn, subcommand: &str, names: impl Iterator<Item = String>) {
+    let start = start_of(turn, subcommand);
+    let lines = in_lines(names, BODY_BYTES_MAX - start.len() - " * :".len());
     let last = lines.len() - 1;
     for (place, line) in lines.into_iter().enumerate() {
         let more = if place == last { "" } else { " *" };
@@ -151,6 +159,9 @@ fn request(turn: &mut Turn, names: &str) {
         match Cap::find(name) {
             // Not to be had without the other, say those who agreed on 302.
             Some(Cap::CapNotify) if !on && is_302 => false,
+            // Never agreed upon, so never given up.
+            Some(Cap::Sts) => false,
+            Some(cap) if on && !offer::may_request(turn.config(), turn.session(), cap) => false,
             Some(cap) => {
                 caps.set(cap, on);
                 true
@@ -281,7 +292,8 @@ fn complete(turn: &mut Turn) -> Outcome {
     if turn.engine.turn_away_user(turn.conn, &username, &realname) {
         return Ok(());
     }
-    register(turn, nick, claimed, username, realname);
+    let away = turn.registration().and_then(|registration| registration.away.take());
+    register(turn, nick, claimed, username, realname, away);
     Ok(())
 }
 
@@ -301,7 +313,14 @@ fn claim(turn: &mut Turn, nick: &Nick, username: &str, address: &str) -> Result<
     }
 }
 
-fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realname: String) {
+fn register(
+    turn: &mut Turn,
+    nick: Nick,
+    claimed: Stamp,
+    username: String,
+    realname: String,
+    away: Option<String>,
+) {
     let engine = &mut *turn.engine;
     engine.users_made += 1;
     if is_planted(Defect::UserIdReused) {
@@ -321,7 +340,7 @@ fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realn
         host,
         realname,
         account: None,
-        away: None,
+        away,
         modes: Letters::NONE,
         class: None,
         secure: is_secure,
@@ -408,7 +427,7 @@ mod tests {
 
     #[test]
     fn capabilities_take_as_many_lines_as_they_need() {
-        let names = || ["batch", "setname", "chghost"].map(str::to_string);
+        let names = || ["batch", "setname", "chghost"].map(str::to_string).into_iter();
         assert_eq!(in_lines(names(), 500), ["batch setname chghost"]);
         assert_eq!(in_lines(names(), 15), ["batch setname", "chghost"]);
         assert_eq!(in_lines([], 15), [""]);

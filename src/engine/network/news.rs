@@ -14,6 +14,10 @@ use crate::wire::names::{ChannelName, Nick, ServerId, UserId};
 pub enum News {
     /// Somebody is gone, or out of reach.
     Quit(Quit),
+    /// Somebody can be seen who could not be.
+    Arrived {
+        nick: Nick,
+    },
     /// Somebody is called something else.
     Renamed {
         who: Neighbour,

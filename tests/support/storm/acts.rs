@@ -5,6 +5,9 @@ use super::wires::Cable;
 use super::world::OPERATOR;
 use super::{Client, Storm};
 
+/// Few enough that people meet.
+pub const NICKS: u64 = 14;
+
 const CHANNELS: &[&str] = &["#green", "#red", "#Blue"];
 
 impl Storm {
@@ -23,8 +26,7 @@ impl Storm {
     }
 
     fn nick(&mut self) -> String {
-        // Few enough that people meet.
-        let number = self.world.dice.below(14);
+        let number = self.world.dice.below(NICKS);
         if self.world.dice.one_in(3) { format!("N{number}") } else { format!("n{number}") }
     }
 
@@ -97,6 +99,10 @@ impl Storm {
         ];
         let caps = self.world.dice.pick(&caps).expect("there are some");
         let client = self.world.arrive(server, &nick, caps);
+        if self.world.dice.one_in(3) {
+            let nicks: Vec<String> = (0..NICKS).map(|number| format!("n{number}")).collect();
+            self.world.speak(client, &format!("MONITOR + {}", nicks.join(",")));
+        }
         let channel = self.channel();
         self.join(client, channel);
     }

@@ -123,6 +123,7 @@ impl Storm {
     pub fn everyone_believes_what_is_so(&mut self) -> Result<(), String> {
         let clients: Vec<Client> = self.world.clients.keys().copied().collect();
         for client in clients {
+            self.knows_who_is_here(client)?;
             let rooms: Vec<String> = self.world.clients[&client].channels.keys().cloned().collect();
             for room in rooms {
                 let answer = self.world.ask(client, &format!("NAMES {room}"));
@@ -177,5 +178,27 @@ impl Storm {
             }
         }
         Ok(())
+    }
+
+    /// Whoever watches nicks knows which of them somebody has.
+    fn knows_who_is_here(&mut self, client: Client) -> Result<(), String> {
+        let watched = self.world.clients[&client].watched.clone();
+        if watched.is_empty() {
+            return Ok(());
+        }
+        let nicks: Vec<&str> = watched.keys().map(String::as_str).collect();
+        let answer = self.world.ask(client, &format!("ISON {}", nicks.join(" ")));
+        let is_on = answer.iter().find_map(|line| line.split_once(" 303 ")?.1.split_once(':'));
+        let here: BTreeSet<String> =
+            is_on.into_iter().flat_map(|(_, nicks)| nicks.split(' ')).map(str::to_ascii_lowercase).collect();
+        match watched.iter().find(|(nick, is_here)| here.contains(*nick) != **is_here) {
+            Some((nick, is_here)) => Err(format!(
+                "{} on s{} believes that {nick} is {}",
+                self.world.clients[&client].nick,
+                client.0,
+                if *is_here { "here" } else { "not here" }
+            )),
+            None => Ok(()),
+        }
     }
 }

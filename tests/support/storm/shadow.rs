@@ -15,6 +15,8 @@ pub struct Shadow {
     pub strangers: Vec<(String, String)>,
     /// Channels that this client has left at least once.
     pub left: BTreeSet<String>,
+    /// Nicks on the MONITOR list, and whether somebody has them.
+    pub watched: BTreeMap<String, bool>,
     msgids: BTreeSet<String>,
     /// The last number heard from each author in each place.
     counted: BTreeMap<(String, String), u64>,
@@ -97,8 +99,21 @@ impl Shadow {
                 self.set_modes(words[2], words[3], &words[4..])?;
             }
             "TOPIC" => self.room(words[2])?.topic = words[3].to_string(),
+            "730" => self.presence(words[3], true)?,
+            "731" => self.presence(words[3], false)?,
             "PRIVMSG" => self.said(&source, words[2], words[3])?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Once it is known of somebody whether they are here, only the contrary is news.
+    fn presence(&mut self, people: &str, is_here: bool) -> Result<(), String> {
+        for person in people.split(',') {
+            let nick = person.split('!').next().unwrap_or_default().to_ascii_lowercase();
+            if self.watched.insert(nick.clone(), is_here) == Some(is_here) {
+                return Err(format!("{nick} was so already"));
+            }
         }
         Ok(())
     }

@@ -67,6 +67,7 @@ impl Network {
         let mut news = self.quits(&before, &names_before, cause);
         news.extend(leaving);
         news.extend(self.renames(&before));
+        news.extend(self.arrivals(&before));
         news.extend(self.other_changes(&before));
         news.extend(joining);
         news.extend(settings);
