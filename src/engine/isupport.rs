@@ -3,6 +3,7 @@
 use super::Engine;
 use super::cap::Cap;
 use super::event::ConnId;
+use super::extban;
 use super::mode::{self, CHANNEL_MODES, Kind, STATUSES, USER_MODES};
 use super::outgoing::{Outgoing, Spoken};
 use crate::config::Config;
@@ -47,6 +48,7 @@ fn tokens(config: &Config) -> Vec<String> {
     let signs: String = STATUSES.iter().map(|status| status.sign).collect();
     let targets = limits.targets_per_message;
     let mut tokens = vec![
+        format!("ACCOUNTEXTBAN={},{}", extban::BY_ACCOUNT.names[0], extban::BY_ACCOUNT.letter),
         format!("AWAYLEN={}", limits.away_length),
         "BOT=B".to_string(),
         "CASEMAPPING=ascii".to_string(),
@@ -56,9 +58,11 @@ fn tokens(config: &Config) -> Vec<String> {
         "CHANTYPES=#".to_string(),
         "ELIST=CMNTU".to_string(),
         "EXCEPTS=e".to_string(),
+        format!("EXTBAN={}", extban::isupport()),
         "INVEX=I".to_string(),
         format!("KEYLEN={}", limits.key_length),
         format!("KICKLEN={}", limits.kick_length),
+        "KNOCK".to_string(),
         format!("MAXLIST={lists}:{}", limits.list_entries),
         format!("MODES={}", limits.modes_per_line),
         format!("MONITOR={}", limits.monitored_nicks),

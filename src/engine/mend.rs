@@ -32,6 +32,17 @@ pub struct Told {
     since_ms: u64,
 }
 
+impl Told {
+    pub fn had_mode(&self, letter: char) -> bool {
+        self.settings.modes.contains_key(&letter)
+    }
+
+    /// What a member is, as others here were told.
+    pub fn status(&self, user: UserId) -> Option<Letters> {
+        self.statuses.get(&user).copied()
+    }
+}
+
 impl Engine {
     /// Before a change is applied: tells members what was held back of an act that it does not belong to, and what
     /// a repair has changed if something new happens now; and remembers what they know if it is part of a repair.

@@ -1,5 +1,6 @@
 //! The rules: events in, effects out. Pure: the same events at the same times have the same effects.
 
+mod audience;
 mod audit;
 mod banish;
 mod batch;
@@ -10,6 +11,7 @@ mod dice;
 mod effect;
 mod elsewhere;
 mod event;
+mod extban;
 mod gate;
 mod greeting;
 mod isupport;
@@ -38,9 +40,11 @@ mod secret;
 mod session;
 mod settings;
 mod sight;
+mod speaking;
 mod suspicion;
 mod tell;
 mod turn;
+mod veil;
 mod wanted;
 mod whowas;
 mod write;

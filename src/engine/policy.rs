@@ -1,42 +1,64 @@
 //! May this person do that here? Bans, modes and ranks.
 
-use super::mode::{self, Attempt, CHANNEL_MODES};
-use super::network::{Channel, Network, User};
+use super::extban::{self, Sphere};
+use super::mode::{self, Attempt, CHANNEL_MODES, Case};
+use super::network::{Channel, Network, User, Verb};
 use super::turn::Refusal;
 use crate::wire::letters::Letters;
-use crate::wire::mask::glob_matches;
 use crate::wire::names::Nick;
-use crate::wire::numeric;
+use crate::wire::numeric::{self, Numeric};
 
 /// Asks every mode that is set on the channel.
-pub fn allows(channel: &Channel, attempt: Attempt) -> Result<(), Refusal> {
-    let is_set = |letter| channel.has_mode(letter) || channel.list(letter).next().is_some();
-    let barred = CHANNEL_MODES.iter().filter(|mode| is_set(mode.letter));
-    match barred.filter_map(|mode| (mode.bars)(channel, &attempt)).next() {
-        Some(numeric) => Err(numeric.into()),
+pub fn allows(network: &Network, channel: &Channel, attempt: Attempt) -> Result<(), Refusal> {
+    let case = Case { network, channel, attempt };
+    match barred(&case).next() {
+        Some((_, numeric)) => Err(numeric.into()),
         None => Ok(()),
     }
 }
 
+/// Whether somebody may say that on a channel; and what one has to be to hear it, where it is kept from everyone else.
+pub fn may_speak(
+    network: &Network,
+    channel: &Channel,
+    user: &User,
+    verb: Verb,
+    text: &str,
+) -> Result<Option<char>, Refusal> {
+    let case = Case { network, channel, attempt: Attempt::Speak { user, verb, text } };
+    let Some((_, numeric)) = barred(&case).next() else { return Ok(None) };
+    let is_for_operators =
+        channel.has_mode('U') && barred(&case).all(|(letter, _)| mode::is_moderation(letter));
+    if is_for_operators { Ok(Some('h')) } else { Err(numeric.into()) }
+}
+
+/// The modes that are set and bar somebody, and what they are told.
+fn barred<'c>(case: &'c Case) -> impl Iterator<Item = (char, Numeric)> + use<'c> {
+    let is_set = |letter| case.channel.has_mode(letter) || case.channel.list(letter).next().is_some();
+    let set = CHANNEL_MODES.iter().filter(move |mode| is_set(mode.letter));
+    set.filter_map(|mode| Some((mode.letter, (mode.bars)(case)?)))
+}
+
 /// Nobody slips out of a ban by another nick.
 pub fn may_rename(network: &Network, user: &User, to: &Nick) -> Result<(), Refusal> {
-    let channels = user.channels.iter().filter_map(|name| network.channel(name));
-    channels.into_iter().try_for_each(|channel| allows(channel, Attempt::Rename { user, to }))
+    let mut channels = user.channels.iter().filter_map(|name| network.channel(name));
+    channels.try_for_each(|channel| allows(network, channel, Attempt::Rename { user, to }))
 }
 
-/// Whether somebody matches a list of masks, by the host that is shown or by the real address.
-pub fn is_listed(channel: &Channel, list: char, user: &User) -> bool {
-    let mut entries = channel.list(list).peekable();
-    if entries.peek().is_none() {
-        return false;
-    }
-    let shown = user.prefix();
-    let real = format!("{}!{}@{}", user.nick, user.fact.username, user.fact.address);
-    entries.any(|(mask, _)| glob_matches(mask, &shown) || glob_matches(mask, &real))
+/// Whether an entry of a list means somebody, and holds them back from that.
+pub fn is_listed(network: &Network, channel: &Channel, list: char, user: &User, from: Sphere) -> bool {
+    channel.list(list).any(|(entry, _)| extban::holds(network, user, entry, from))
 }
 
-pub fn is_banned(channel: &Channel, user: &User) -> bool {
-    is_listed(channel, 'b', user) && !is_listed(channel, 'e', user)
+pub fn is_banned(network: &Network, channel: &Channel, user: &User, from: Sphere) -> bool {
+    let is_listed = |list| is_listed(network, channel, list, user, from);
+    is_listed('b') && !is_listed('e')
+}
+
+/// Whether there are as many members as there may be.
+pub fn is_full(channel: &Channel) -> bool {
+    let limit = channel.mode_value('l').and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
+    channel.members_count() >= limit
 }
 
 /// Whether somebody runs a channel: sets its modes, edits its lists, kicks.

@@ -1,4 +1,4 @@
-//! Who is on a channel, in the words of NAMES.
+//! Who is on a channel and what about, in the words of NAMES and TOPIC.
 
 use super::cap::Cap;
 use super::mode;
@@ -19,7 +19,13 @@ impl Turn<'_> {
         };
         let whole_names = self.wants(Cap::UserhostInNames);
         let is_member = channel.has(self.me());
-        let seen = channel.members().filter_map(|(id, member)| {
+        let (me, veil) = (self.me(), channel.veil());
+        let own_status = channel.status(me);
+        let sees_all = !veil.hides_anyone() || self.has_right("see-all");
+        let in_sight = channel
+            .members()
+            .filter(|(id, member)| sees_all || *id == me || veil.lets_see(own_status, member.role()));
+        let seen = in_sight.filter_map(|(id, member)| {
             let user = self.network().user(id)?;
             if !is_member && user.has_mode('i') && !self.has_right("see-all") {
                 return None;
@@ -34,6 +40,14 @@ impl Turn<'_> {
             fill(seen, room).iter().map(|line| numeric::name_reply(symbol, name, line)).collect();
         self.reply_all(numerics);
         self.reply(numeric::end_of_names(name));
+    }
+
+    /// 332 and 333, where there is a topic.
+    pub fn tell_topic(&mut self, channel: &Channel) {
+        if let Some(topic) = &channel.topic {
+            self.reply(numeric::topic(&channel.name, &topic.text));
+            self.reply(numeric::topic_who_time(&channel.name, Word::echo(&topic.by), topic.at.seconds()));
+        }
     }
 
     /// What somebody is on a channel, in signs: all of them to clients that asked, else the highest.

@@ -8,6 +8,7 @@ use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use super::merge::Stamp;
 use super::network::Channel;
+use super::speaking::Pace;
 use crate::wire::fold::Folded;
 use crate::wire::names::{Nick, UserId};
 use crate::wire::time::Now;
@@ -34,6 +35,9 @@ pub struct Session {
     pub batches: Batches,
     /// Channels that the person was invited to, each by its birth: who makes one anew has invited nobody.
     pub invited: BTreeMap<Folded, Stamp>,
+    /// When the person last knocked on each channel.
+    pub knocked_ms: BTreeMap<Folded, u64>,
+    pub pace: Pace,
 }
 
 /// How far a connection has come.
@@ -82,6 +86,8 @@ impl Session {
             pinged_ms: None,
             batches: Batches::default(),
             invited: BTreeMap::new(),
+            knocked_ms: BTreeMap::new(),
+            pace: Pace::default(),
         }
     }
 

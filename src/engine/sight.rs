@@ -14,11 +14,18 @@ pub fn is_shown_channel(turn: &Turn, channel: &Channel) -> bool {
     !is_hidden || channel.has(turn.me()) || turn.has_right("see-all")
 }
 
+/// Whether the speaker may know that somebody is on a channel: some hide those without a status.
+pub fn sees_member(turn: &Turn, channel: &Channel, user: &User) -> bool {
+    channel.lets_see(turn.me(), user.id) || turn.has_right("see-all")
+}
+
 /// Whether the speaker finds a user without knowing the nick: invisible ones are for those who share a
 /// channel with them.
 pub fn finds_user(turn: &Turn, user: &User) -> bool {
     !user.has_mode('i')
         || user.id == turn.me()
         || turn.has_right("see-all")
-        || user.channels.intersection(&turn.user().channels).next().is_some()
+        || user.channels.intersection(&turn.user().channels).any(|name| {
+            turn.network().channel(name).is_some_and(|channel| channel.lets_see(turn.me(), user.id))
+        })
 }

@@ -106,7 +106,7 @@ impl Engine {
                 News::ModesChanged { user, before } => self.tell_user_modes(user, before),
                 News::Left { how: Leaving::Kicked { .. }, user, .. }
                     if is_planted(Defect::KickUntold) && user.server() != self.identity.sid => {}
-                News::Left { channel, shown, user, source, nick, how } => {
+                News::Left { channel, shown, user, source, nick, was, how } => {
                     let spoken = match how {
                         Leaving::Parted { reason } => {
                             let reason = reason.map_or(String::new(), |reason| format!(" :{reason}"));
@@ -116,8 +116,11 @@ impl Engine {
                             self.spoken_from(&by, format!(":{by} KICK {shown} {nick} :{reason}"))
                         }
                     };
-                    self.tell_left(&channel, user, spoken);
+                    let mut hears = self.members_who_see(&channel, user, was);
+                    hears.extend(self.sessions.of_user(user).map(|session| session.conn));
+                    self.say(hears, spoken);
                 }
+                News::Silence { channel, user, is_silent } => self.tell_silence(&channel, user, is_silent),
                 News::Modes { channel, by, .. } | News::Topic { channel, by, .. }
                     if self.is_told_later(&channel, &by) => {}
                 News::Modes { channel, by, deltas, more } => {
@@ -126,7 +129,7 @@ impl Engine {
                     if !more {
                         let deltas =
                             self.held_modes.remove(&(channel.clone(), by.clone())).unwrap_or_default();
-                        self.tell_modes(&channel, &by, &deltas, None);
+                        self.tell_turnover(&channel, &by, &deltas);
                     }
                 }
                 News::Topic { channel, by, topic } => {
@@ -181,13 +184,13 @@ impl Engine {
     /// Tells what was held back for more that never came.
     pub(super) fn tell_held_modes(&mut self) {
         for ((channel, by), deltas) in std::mem::take(&mut self.held_modes) {
-            self.tell_modes(&channel, &by, &deltas, None);
+            self.tell_turnover(&channel, &by, &deltas);
         }
     }
 
     // Who hears.
 
-    fn say(&mut self, to: Vec<ConnId>, spoken: Spoken) {
+    pub(super) fn say(&mut self, to: Vec<ConnId>, spoken: Spoken) {
         if !to.is_empty() {
             self.outgoing.push(Outgoing { to, spoken });
         }
@@ -223,8 +226,8 @@ impl Engine {
     fn neighbours(&self, who: &Neighbour, which: impl Fn(&Session) -> bool) -> Vec<ConnId> {
         let mut hears = BTreeSet::new();
         hears.extend(self.sessions.of_user(who.user).map(|session| session.conn));
-        for channel in who.on.iter().filter_map(|name| self.network.channel(name)) {
-            hears.extend(self.members_here(channel));
+        for name in &who.on {
+            hears.extend(self.members_who_see_member(name, who.user));
         }
         hears.into_iter().filter(|conn| self.sessions.get(*conn).is_some_and(&which)).collect()
     }
@@ -235,7 +238,7 @@ impl Engine {
         Spoken::new(self.now.wall, body)
     }
 
-    fn spoken_by(&self, user: UserId, body: String) -> Spoken {
+    pub(super) fn spoken_by(&self, user: UserId, body: String) -> Spoken {
         let known = self.network.user(user);
         let account = known.and_then(|user| user.fact.account.as_deref());
         self.spoken(body).tagged_if("account", account).tagged_if("bot", known.and_then(User::bot_tag))
@@ -248,12 +251,6 @@ impl Engine {
             Some(user) => self.spoken_by(user.id, body),
             None => self.spoken(body),
         }
-    }
-
-    fn quit_audience(&self, quit: &Quit) -> Vec<ConnId> {
-        let channels = quit.channels.iter().filter_map(|name| self.network.channel(name));
-        let hears: BTreeSet<ConnId> = channels.flat_map(|channel| self.members_here(channel)).collect();
-        hears.into_iter().collect()
     }
 
     fn tell_quit(&mut self, quit: &Quit, batch: Option<&str>) {
@@ -273,8 +270,8 @@ impl Engine {
     }
 
     fn tell_heal(&mut self, split: &Split, joins: Vec<(Folded, UserId, Letters)>) {
-        let channels = joins.iter().filter_map(|(name, ..)| self.network.channel(name));
-        let hears: BTreeSet<ConnId> = channels.flat_map(|channel| self.members_here(channel)).collect();
+        let hears = joins.iter().flat_map(|(name, user, _)| self.members_who_see_member(name, *user));
+        let hears: BTreeSet<ConnId> = hears.collect();
         self.in_batch("netjoin", split, &hears, |engine, batch| {
             for (channel, user, status) in joins {
                 engine.tell_joined(&channel, user, status, Some(batch));
@@ -303,34 +300,47 @@ impl Engine {
 
     fn tell_joined(&mut self, channel: &Folded, user: UserId, status: Letters, batch: Option<&str>) {
         self.joined_with(channel, user, status);
+        let hears = self.members_who_see_member(channel, user);
+        self.say_joined(channel, user, hears.clone(), batch);
+        if !status.is_empty() {
+            // Who makes a channel knows from NAMES what they are.
+            let own = self.sessions.of_user(user).map(|session| session.conn);
+            let others = hears.into_iter().filter(|conn| Some(*conn) != own).collect();
+            let value = Some(ModeValue::Member(user));
+            let deltas: Vec<ModeDelta> =
+                status.iter().map(|letter| ModeDelta { on: true, letter, value: value.clone() }).collect();
+            let by = self.identity.name.to_string();
+            self.tell_modes_to(others, channel, &by, &deltas, batch);
+        }
+    }
+
+    /// Says that somebody is there now, in the words that each understands.
+    pub(super) fn say_joined(
+        &mut self,
+        channel: &Folded,
+        user: UserId,
+        hears: Vec<ConnId>,
+        batch: Option<&str>,
+    ) {
         let (Some(known), Some(joiner)) = (self.network.channel(channel), self.network.user(user)) else {
             return;
         };
         let plain = format!(":{} JOIN {}", joiner.prefix(), known.name);
         let account = joiner.fact.account.as_deref().unwrap_or("*");
         let extended = format!("{plain} {account} :{}", joiner.fact.realname);
-        let (to_extended, to_plain): (Vec<ConnId>, Vec<ConnId>) =
-            self.members_here(known).into_iter().partition(|conn| {
-                self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::ExtendedJoin))
-            });
         let is_away = joiner.fact.away.is_some();
-        let others = self.members_here_where(known, |session, _| session.user() != Some(user));
-        let told_of_away = others.iter().copied();
-        let told_of_away: Vec<ConnId> = told_of_away
-            .filter(|conn| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::AwayNotify)))
-            .collect();
+        let told_of_away = hears.iter().copied().filter(|conn| {
+            let session = self.sessions.get(*conn).filter(|session| session.user() != Some(user));
+            session.is_some_and(|session| session.wants(Cap::AwayNotify))
+        });
+        let told_of_away: Vec<ConnId> = told_of_away.collect();
+        let (to_extended, to_plain): (Vec<ConnId>, Vec<ConnId>) = hears.into_iter().partition(|conn| {
+            self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::ExtendedJoin))
+        });
         self.say(to_extended, self.spoken_by(user, extended).tagged_if("batch", batch));
         self.say(to_plain, self.spoken_by(user, plain).tagged_if("batch", batch));
         if is_away {
             self.say_away(user, told_of_away, batch);
-        }
-        if !status.is_empty() {
-            // Who makes a channel knows from NAMES what they are.
-            let value = Some(ModeValue::Member(user));
-            let deltas: Vec<ModeDelta> =
-                status.iter().map(|letter| ModeDelta { on: true, letter, value: value.clone() }).collect();
-            let by = self.identity.name.to_string();
-            self.tell_modes_to(others, channel, &by, &deltas, batch);
         }
     }
 
@@ -362,19 +372,7 @@ impl Engine {
         self.say(vec![conn], self.spoken_by(user, body));
     }
 
-    fn tell_left(&mut self, channel: &Folded, user: UserId, spoken: Spoken) {
-        let known = self.network.channel(channel);
-        let mut hears = known.map_or(Vec::new(), |known| self.members_here(known));
-        hears.extend(self.sessions.of_user(user).map(|session| session.conn));
-        self.say(hears, spoken);
-    }
-
-    fn tell_modes(&mut self, channel: &Folded, by: &str, deltas: &[ModeDelta], batch: Option<&str>) {
-        let Some(known) = self.network.channel(channel) else { return };
-        self.tell_modes_to(self.members_here(known), channel, by, deltas, batch);
-    }
-
-    fn tell_modes_to(
+    pub(super) fn tell_modes_to(
         &mut self,
         hears: Vec<ConnId>,
         channel: &Folded,

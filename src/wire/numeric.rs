@@ -274,6 +274,10 @@ numerics! {
     368 end_of_ban_list(channel: impl OneWord)                "{channel} :End of channel ban list"
     403 no_such_channel(channel: impl OneWord)                "{channel} :No such channel"
     404 cannot_send_to_channel(channel: impl OneWord)         "{channel} :Cannot send to channel"
+    404 cannot_send_because(channel: impl OneWord, why: &str)
+        "{channel} :Cannot send to channel ({why})"
+    404 cannot_send_yet(channel: impl OneWord, seconds: u64)
+        "{channel} :Cannot send to channel (slow mode, +W: {seconds} more seconds)"
     405 too_many_channels(channel: impl OneWord)              "{channel} :You have joined too many channels"
     435 banned_nick_change(nick: impl OneWord, channel: impl OneWord)
         "{nick} {channel} :Cannot change nickname while banned on channel"
@@ -282,14 +286,26 @@ numerics! {
     442 not_on_channel(channel: impl OneWord)                 "{channel} :You're not on that channel"
     443 user_on_channel(nick: impl OneWord, channel: impl OneWord)
         "{nick} {channel} :is already on channel"
+    447 no_nick_change(channel: impl OneWord)
+        ":Cannot change nickname while on {channel} (+N)"
+    470 forwarded(channel: impl OneWord, to: impl OneWord)
+        "{channel} {to} :Forwarding to another channel"
     471 channel_is_full(channel: impl OneWord)                "{channel} :Cannot join channel (+l)"
     472 unknown_mode(letter: impl OneWord)                    "{letter} :is unknown mode char to me"
     473 invite_only_channel(channel: impl OneWord)            "{channel} :Cannot join channel (+i)"
     474 banned_from_channel(channel: impl OneWord)            "{channel} :Cannot join channel (+b)"
     475 bad_channel_key(channel: impl OneWord)                "{channel} :Cannot join channel (+k)"
+    477 account_needed_to_join(channel: impl OneWord)
+        "{channel} :Cannot join channel (+R): you need to be logged in"
+    477 account_needed_to_speak(channel: impl OneWord)
+        "{channel} :Cannot send to channel (+M): you need to be logged in"
     478 ban_list_full(channel: impl OneWord, mask: impl OneWord)
         "{channel} {mask} :Channel list is full"
     482 channel_operator_needed(channel: impl OneWord)        "{channel} :You're not channel operator"
+    489 secure_only_channel(channel: impl OneWord)
+        "{channel} :Cannot join channel (+z): you need to be connected by TLS"
+    520 operators_only_channel(channel: impl OneWord)
+        "{channel} :Cannot join channel (+O): it is for operators of the network"
     696 invalid_mode_param(target: impl OneWord, letter: impl OneWord, param: impl OneWord, why: &str)
         "{target} {letter} {param} :{why}"
 }
@@ -301,6 +317,18 @@ numerics! {
     732 monitor_list(nicks: &str)                             ":{nicks}"
     733 end_of_monitor_list()                                 ":End of MONITOR list"
     734 monitor_list_full(most: usize, nicks: impl OneWord)   "{most} {nicks} :Monitor list is full."
+}
+
+// KNOCK.
+numerics! {
+    480 cannot_knock(channel: impl OneWord, letter: char)    "{channel} :Cannot knock on channel (+{letter})"
+    710 knock(channel: impl OneWord, by: impl OneWord, why: &str)
+        "{channel} {by} :{why}"
+    711 knock_delivered(channel: impl OneWord)                "{channel} :Your KNOCK has been delivered"
+    712 too_many_knocks(channel: impl OneWord, seconds: u64)
+        "{channel} :Too many KNOCKs, try again in {seconds} seconds"
+    713 channel_is_open(channel: impl OneWord)                "{channel} :Channel is open"
+    714 knock_on_own_channel(channel: impl OneWord)           "{channel} :You are already on that channel"
 }
 
 // Operators.

@@ -3,6 +3,7 @@
 use super::{Command, Who};
 use crate::config::RIGHTS;
 use crate::engine::cap::Cap;
+use crate::engine::extban::EXTBANS;
 use crate::engine::greeting::readable;
 use crate::engine::mode::{CHANNEL_MODES, STATUSES, USER_MODES};
 use crate::engine::query::Query;
@@ -127,6 +128,10 @@ fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
             let rows = CHANNEL_MODES.iter().map(|mode| (mode.letter, mode.help));
             ("Modes of channels".to_string(), letters(rows))
         }
+        "EXTBANS" => {
+            let rows = EXTBANS.iter().map(|row| (row.letter, row.help));
+            ("Extended bans, for the lists of channels".to_string(), letters(rows))
+        }
         "STATUSES" => {
             let rows = STATUSES.iter().map(|status| (status.letter, status.help));
             ("What members of a channel can be".to_string(), letters(rows))
@@ -164,7 +169,7 @@ fn index() -> Vec<String> {
     let mut names: Vec<&str> = super::all().map(|command| command.name).collect();
     names.sort_unstable();
     let mut lines: Vec<String> = names.chunks(8).map(|names| names.join(" ")).collect();
-    lines.push("CMODES STATUSES UMODES RIGHTS CAPS".to_string());
+    lines.push("CMODES EXTBANS STATUSES UMODES RIGHTS CAPS".to_string());
     lines
 }
 

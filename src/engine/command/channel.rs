@@ -8,7 +8,7 @@ use crate::engine::peer::Act;
 use crate::engine::pending::Reply;
 use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::engine::{policy, sight};
-use crate::wire::fold::fold;
+use crate::wire::fold::{Folded, fold};
 use crate::wire::letters::Letters;
 use crate::wire::message::cut;
 use crate::wire::names::{ChannelName, Word};
@@ -92,11 +92,30 @@ fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
     if turn.user().channels.len() >= turn.config().limits.channels_per_user {
         return Err(numeric::too_many_channels(&name).into());
     }
-    if let Some(channel) = turn.network().channel_or_shadow(&id) {
-        let is_invited = turn.session().is_invited(channel);
-        policy::allows(channel, Attempt::Join { user: turn.user(), key, is_invited })?;
+    if let Some(channel) = turn.network().channel_or_shadow(&id)
+        && let Err(refusal) = may_join(turn, channel, key)
+    {
+        return forward(turn, channel.name.clone(), channel.mode_value('L').map(fold), refusal);
     }
     enter(turn, name);
+    Ok(())
+}
+
+fn may_join(turn: &Turn, channel: &Channel, key: Option<&str>) -> Outcome {
+    let is_invited = turn.session().is_invited(channel);
+    policy::allows(turn.network(), channel, Attempt::Join { user: turn.user(), key, is_invited })
+}
+
+/// Brings somebody who may not join to where a channel sends such people. Nobody is sent any further from there, so
+/// that there are no circles; nor to where nobody is, since who comes first runs the channel.
+fn forward(turn: &mut Turn, from: ChannelName, to: Option<Folded>, refusal: Refusal) -> Outcome {
+    let lacks_key = numeric::bad_channel_key(&from);
+    let has_key = !matches!(&refusal, Refusal::Numeric(numeric) if *numeric == lacks_key);
+    let other = to.filter(|_| has_key).and_then(|to| turn.network().channel(&to));
+    let other = other.filter(|other| !other.has(turn.me()) && may_join(turn, other, None).is_ok());
+    let Some(to) = other.map(|other| other.name.clone()) else { return Err(refusal) };
+    turn.reply(numeric::forwarded(&from, &to));
+    enter(turn, to);
     Ok(())
 }
 
@@ -116,12 +135,13 @@ fn enter(turn: &mut Turn, name: ChannelName) {
     // A channel of people who are out of reach is still theirs: nobody gains it by a split.
     match turn.network().channel_or_shadow(&id) {
         Some(channel) => {
-            let (name, birth) = (channel.name.clone(), channel.birth);
-            let fact = MemberFact { name, birth, joined, status: Letters::NONE };
+            let (name, birth, is_silent) = (channel.name.clone(), channel.birth, channel.has_mode('D'));
+            let fact = MemberFact { name, birth, joined, status: Letters::NONE, is_silent };
             turn.change(Edit::Join { user, channel: id.clone(), fact });
         }
         None => {
-            let fact = MemberFact { name, birth: joined, joined, status: Letters::NONE.with('o') };
+            let fact =
+                MemberFact { name, birth: joined, joined, status: Letters::NONE.with('o'), is_silent: false };
             let by = turn.server_name().to_string();
             let setting = |letter: &char| Edit::Setting {
                 channel: id.clone(),
@@ -136,9 +156,7 @@ fn enter(turn: &mut Turn, name: ChannelName) {
     }
     turn.session_mut().invited.remove(&id);
     let channel = turn.network().channel(&id).expect("it has just been joined").clone();
-    if channel.topic.is_some() {
-        tell_topic(turn, &channel);
-    }
+    turn.tell_topic(&channel);
     if !turn.wants(Cap::NoImplicitNames) {
         turn.names_of(&channel);
     }
@@ -163,27 +181,21 @@ fn topic(turn: &mut Turn, params: &[&str]) -> Outcome {
             return Err(numeric::not_on_channel(&channel.name).into());
         }
         match channel.topic {
-            Some(_) => tell_topic(turn, &channel),
+            Some(_) => turn.tell_topic(&channel),
             None => turn.reply(numeric::no_topic(&channel.name)),
         }
         return Ok(());
     };
     let channel = turn.own_channel(params[0])?;
-    policy::allows(channel, Attempt::SetTopic { user: turn.user() })?;
+    policy::allows(turn.network(), channel, Attempt::SetTopic { user: turn.user() })?;
     let text = cut(text, turn.config().limits.topic_length).to_string();
     let by = turn.prefix();
     let topic = Topic { text, by: by.clone(), at: turn.now.wall };
     let (birth, channel) = (channel.birth, channel.name.folded());
+    turn.break_silence(&channel);
     let value = (!topic.text.is_empty()).then_some(Setting::Topic(topic));
     turn.change(Edit::Setting { channel, birth, item: Item::Topic, value, by });
     Ok(())
-}
-
-fn tell_topic(turn: &mut Turn, channel: &Channel) {
-    if let Some(topic) = &channel.topic {
-        turn.reply(numeric::topic(&channel.name, &topic.text));
-        turn.reply(numeric::topic_who_time(&channel.name, Word::echo(&topic.by), topic.at.seconds()));
-    }
 }
 
 fn kick(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -258,7 +270,7 @@ fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
     if channel.has(user.id) {
         return Err(numeric::user_on_channel(&user.nick, &channel.name).into());
     }
-    policy::allows(channel, Attempt::Invite { user: turn.user() })?;
+    policy::allows(turn.network(), channel, Attempt::Invite { user: turn.user() })?;
     let (channel, birth) = (channel.name.clone(), channel.birth);
     let mut done = vec![Reply::Numeric(numeric::inviting(&user.nick, &channel))];
     if let Some(away) = &user.fact.away {

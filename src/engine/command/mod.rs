@@ -6,6 +6,7 @@ mod ban;
 mod batch;
 mod channel;
 mod force;
+mod knock;
 mod look;
 mod map;
 mod mode;
@@ -56,6 +57,7 @@ pub const COMMANDS: &[&[Command]] = &[
     talk::COMMANDS,
     batch::COMMANDS,
     channel::COMMANDS,
+    knock::COMMANDS,
     mode::COMMANDS,
     presence::COMMANDS,
     monitor::COMMANDS,

@@ -4,10 +4,9 @@ use super::{Command, Who};
 use crate::engine::mode::{self, Kind, USER_MODES};
 use crate::engine::network::{Channel, Edit, Item, MaskFact, Setting, StatusFact};
 use crate::engine::turn::{Outcome, Refusal, Turn};
-use crate::engine::{policy, sight};
+use crate::engine::{extban, policy, sight};
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
-use crate::wire::mask::Mask;
 use crate::wire::names::{ChannelName, Word};
 use crate::wire::numeric::{self, Words};
 
@@ -95,7 +94,7 @@ fn channel_mode(turn: &mut Turn, params: &[&str]) -> Outcome {
             _ => match mode::channel_mode(letter).map(|mode| mode.kind) {
                 Some(Kind::List) => act.list(turn, on, letter, words.next()),
                 Some(Kind::Key) => act.key(turn, on, words.next()),
-                Some(Kind::Limit) if on => act.limit(turn, words.next()),
+                Some(Kind::Limit) if on => act.value(turn, letter, words.next()),
                 Some(Kind::Limit) | Some(Kind::Flag) => act.flag(turn, on, letter),
                 None => Err(numeric::unknown_mode(Word::from(letter)).into()),
             },
@@ -171,6 +170,9 @@ impl Act<'_> {
 
     fn flag(&mut self, turn: &Turn, on: bool, letter: char) -> Outcome {
         policy::may_run(self.channel, turn.user())?;
+        if letter == 'O' && on && !turn.user().is_operator() {
+            return Err(numeric::no_privileges().into());
+        }
         self.set(turn, letter, on.then_some(Setting::On));
         Ok(())
     }
@@ -197,18 +199,29 @@ impl Act<'_> {
         Ok(())
     }
 
-    fn limit(&mut self, turn: &Turn, limit: Option<&str>) -> Outcome {
+    fn value(&mut self, turn: &Turn, letter: char, value: Option<&str>) -> Outcome {
         policy::may_run(self.channel, turn.user())?;
-        let Some(text) = limit.filter(|limit| !limit.is_empty()) else {
-            return Err(self.lacks_value('l', "You must give a number of members"));
+        let mode = mode::channel_mode(letter).expect("only modes that there are have values");
+        let Some(text) = value.filter(|value| !value.is_empty()) else {
+            return Err(self.lacks_value(letter, "You must give a value"));
         };
-        let Some(limit) = text.parse::<u32>().ok().filter(|limit| *limit > 0) else {
-            return Err(self.bad_value('l', text, "Must be a number above 0"));
-        };
+        let value = (mode.value)(text).map_err(|why| self.bad_value(letter, text, why))?;
+        if letter == 'L' {
+            self.may_forward_to(turn, &value)?;
+        }
         if self.counts(turn) {
-            self.set(turn, 'l', Some(Setting::Value(limit.to_string())));
+            self.set(turn, letter, Some(Setting::Value(value)));
         }
         Ok(())
+    }
+
+    /// Nobody sends people to a channel that they do not run.
+    fn may_forward_to(&self, turn: &Turn, to: &str) -> Outcome {
+        let other = turn.channel(to)?;
+        if other.name.folded() == self.id {
+            return Err(self.bad_value('L', to, "That is this channel itself"));
+        }
+        policy::may_run(other, turn.user())
     }
 
     fn list(&mut self, turn: &mut Turn, on: bool, letter: char, mask: Option<&str>) -> Outcome {
@@ -216,21 +229,23 @@ impl Act<'_> {
             return self.show_list(turn, letter);
         };
         policy::may_run(self.channel, turn.user())?;
-        let Some(mask) = Mask::complete(text).filter(|mask| mask.as_str().len() <= MASK_BYTES_MAX) else {
-            return Err(self.bad_value(letter, text, "That is no mask, or too long"));
+        let mask = match extban::normalise(text) {
+            Ok(mask) if mask.len() <= MASK_BYTES_MAX => mask,
+            Ok(_) => return Err(self.bad_value(letter, text, "That is no mask, or too long")),
+            Err(why) => return Err(self.bad_value(letter, text, &why)),
         };
         if !self.counts(turn) {
             return Ok(());
         }
         let mut known = self.channel.list(letter).map(|(known, _)| known);
-        let present = known.find(|known| known.eq_ignore_ascii_case(mask.as_str()));
+        let present = known.find(|known| known.eq_ignore_ascii_case(&mask));
         if on == present.is_some() {
             return Ok(());
         }
         if on && self.entries() >= turn.config().limits.list_entries {
-            return Err(numeric::ban_list_full(&self.channel.name, &mask).into());
+            return Err(numeric::ban_list_full(&self.channel.name, Word::echo(&mask)).into());
         }
-        let mask = present.cloned().unwrap_or_else(|| mask.to_string());
+        let mask = present.cloned().unwrap_or(mask);
         let by = turn.prefix();
         let fact = on.then(|| MaskFact { by: by.clone(), at: turn.now.wall });
         let (channel, birth) = (self.id.clone(), self.channel.birth);

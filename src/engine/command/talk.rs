@@ -1,10 +1,11 @@
 //! PRIVMSG, NOTICE and TAGMSG: what people say to channels, to each other, and operators to everyone.
 
+use std::borrow::Cow;
+
 use super::{Command, Who};
-use crate::engine::mode::{self, Attempt};
+use crate::engine::mode;
 use crate::engine::network::{Edit, Message, Target, Text, Verb};
 use crate::engine::peer::Passing;
-use crate::engine::policy;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -108,13 +109,16 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
     let signs = name[..name.len() - channel_name.len()].chars().filter_map(mode::status_of_sign);
     let least = signs.min_by_key(|letter| mode::rank(Letters::NONE.with(*letter)));
     if ChannelName::looks_like(channel_name) {
-        let channel = turn.channel(channel_name)?;
-        policy::allows(channel, Attempt::Speak { user: turn.user() })?;
-        if least.is_some() && !channel.has(turn.me()) {
-            return Err(numeric::cannot_send_to_channel(&channel.name).into());
-        }
-        let target = Target::Channel { name: channel.name.clone(), least };
-        send(turn, verb, name, target, text, joints);
+        let heard = turn.speech(channel_name, verb, text, least)?;
+        let target = Target::Channel { name: heard.channel, least: heard.least };
+        let joints = joints.map(|joints| match &heard.text {
+            Cow::Borrowed(_) => joints.to_vec(),
+            // What the channel takes out of a text moves the places behind it.
+            Cow::Owned(_) => {
+                joints.iter().map(|joint| mode::without_colours(&text[..*joint]).len()).collect()
+            }
+        });
+        send(turn, verb, name, target, &heard.text, joints.as_deref());
         return Ok(());
     }
     let user = turn.user_called(name)?.clone();

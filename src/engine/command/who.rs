@@ -54,6 +54,7 @@ fn of_channel(turn: &Turn, name: &str, asked: &Asked) -> Vec<Numeric> {
     let channel = turn.network().channel(&fold(name)).filter(|channel| sight::sees_channel(turn, channel));
     let Some(channel) = channel else { return Vec::new() };
     let people = channel.members().filter_map(|(id, _)| turn.network().user(id));
+    let people = people.filter(|user| sight::sees_member(turn, channel, user));
     let people = people.filter(|user| sight::finds_user(turn, user));
     people.filter(|user| asked.means(user)).map(|user| asked.line(turn, user, Some(channel))).collect()
 }
@@ -81,7 +82,9 @@ fn of_mask(turn: &Turn, mask: &str, asked: &Asked) -> Vec<Numeric> {
 /// A channel to show somebody on, where nobody asked for one: it must be no news to the asker.
 fn shared_channel<'t>(turn: &'t Turn, user: &User) -> Option<&'t Channel> {
     let channels = user.channels.iter().filter_map(|name| turn.network().channel(name));
-    channels.into_iter().find(|channel| sight::is_shown_channel(turn, channel))
+    channels
+        .into_iter()
+        .find(|channel| sight::is_shown_channel(turn, channel) && sight::sees_member(turn, channel, user))
 }
 
 impl Asked<'_> {

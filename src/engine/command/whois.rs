@@ -102,7 +102,10 @@ fn describe(turn: &Turn, user: &User) -> Vec<Numeric> {
 /// Where somebody is, as far as the asker may know, on as many lines as it takes.
 fn channels(turn: &Turn, user: &User) -> Vec<String> {
     let channels = user.channels.iter().filter_map(|name| turn.network().channel(name));
-    let shown = channels.filter(|channel| user.id == turn.me() || sight::is_shown_channel(turn, channel));
+    let shown = channels.filter(|channel| {
+        user.id == turn.me()
+            || sight::is_shown_channel(turn, channel) && sight::sees_member(turn, channel, user)
+    });
     let names = shown.map(|channel| format!("{}{}", turn.signs(channel.status(user.id)), channel.name));
     fill(names, turn.room_in(&numeric::whois_channels(&user.nick, "")))
 }

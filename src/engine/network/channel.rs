@@ -16,6 +16,15 @@ pub struct MemberFact {
     pub joined: Stamp,
     /// What the join itself gave: whoever makes a channel is its operator.
     pub status: Letters,
+    /// Joined where nobody hears of it before they speak, and has not spoken since.
+    pub is_silent: bool,
+}
+
+/// What somebody is on a channel, as far as it decides who hears of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    pub status: Letters,
+    pub is_silent: bool,
 }
 
 /// That a status was given to, or taken from, one particular join.
@@ -71,6 +80,12 @@ pub struct Member {
     pub status: Letters,
     /// Not so while their server is suspended.
     pub visible: bool,
+}
+
+impl Member {
+    pub fn role(&self) -> Role {
+        Role { status: self.status, is_silent: self.fact.is_silent }
+    }
 }
 
 /// A channel as everyone sees it.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::channel::{Channel, Settings, Topic};
+use super::channel::{Channel, Role, Settings, Topic};
 use super::news::{ModeDelta, ModeValue};
 use crate::wire::letters::Letters;
 use crate::wire::names::UserId;
@@ -10,8 +10,10 @@ use crate::wire::names::UserId;
 /// How one channel's view came to differ.
 #[derive(Default)]
 pub struct Difference {
-    pub left: Vec<UserId>,
+    pub left: Vec<(UserId, Role)>,
     pub joined: Vec<(UserId, Letters)>,
+    /// Who has spoken at last, or came anew while nobody saw it and has not spoken yet.
+    pub silences: Vec<(UserId, bool)>,
     pub deltas: Vec<ModeDelta>,
     /// The new topic, where it changed.
     pub topic: Option<Option<Topic>>,

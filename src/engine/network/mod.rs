@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use ban::{BanFact, BanKind, Bans, Suspect};
 pub use change::{Change, Edit, Key, Value, edit_of};
-pub use channel::{Channel, Item, MaskFact, MemberFact, Setting, Settings, StatusFact, Topic};
+pub use channel::{Channel, Item, MaskFact, MemberFact, Role, Setting, Settings, StatusFact, Topic};
 pub use difference::Difference;
 pub use durable::{Durable, Kept, Writing};
 pub use multiline::{LINES_MAX, Text};
@@ -238,6 +238,7 @@ impl Network {
                     birth: channel.birth,
                     joined: member.fact.joined,
                     status: Default::default(),
+                    is_silent: member.fact.is_silent,
                 };
                 edits.push(Edit::Join { user, channel: name, fact });
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ban::{BanFact, BanKind};
 use super::change::Change;
-use super::channel::Topic;
+use super::channel::{Role, Topic};
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::names::{ChannelName, Nick, ServerId, UserId};
@@ -50,6 +50,7 @@ pub enum News {
         /// `nick!user@host` and nick as they were last seen there.
         source: String,
         nick: Nick,
+        was: Role,
         how: Leaving,
     },
     Joined {
@@ -57,6 +58,12 @@ pub enum News {
         user: UserId,
         status: Letters,
         split: Option<Split>,
+    },
+    /// Whoever is on a channel where others hear of nobody before they speak has spoken, or has yet to.
+    Silence {
+        channel: Folded,
+        user: UserId,
+        is_silent: bool,
     },
     Modes {
         channel: Folded,
@@ -112,7 +119,8 @@ pub struct Quit {
     pub realname: String,
     pub account: Option<String>,
     pub is_bot: bool,
-    pub channels: Vec<Folded>,
+    /// Where they were, and what.
+    pub channels: Vec<(Folded, Role)>,
     pub reason: String,
     pub split: Option<Split>,
 }

@@ -45,7 +45,9 @@ pub const MESSAGES: &[EventMessage] = &[
 ];
 
 pub fn write_join(user: UserId, fact: &MemberFact) -> Draft {
-    Draft::new("JOIN")
+    let draft = Draft::new("JOIN");
+    let draft = if fact.is_silent { draft.tag("silent", "") } else { draft };
+    draft
         .param(user)
         .param(&fact.name)
         .param(fact.birth)
@@ -61,6 +63,7 @@ fn read_join(message: &Message) -> Option<Edit> {
         birth: Stamp::parse(birth)?,
         joined: Stamp::parse(joined)?,
         status: Letters::parse(status.strip_prefix('+')?)?,
+        is_silent: message.tags.get("silent").is_some(),
     };
     Some(Edit::Join { user: UserId::parse(user)?, channel: name.folded(), fact })
 }

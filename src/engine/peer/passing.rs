@@ -5,20 +5,22 @@ use crate::engine::Engine;
 use crate::engine::cap::Cap;
 use crate::engine::event::ConnId;
 use crate::engine::merge::{Origin, Stream};
+use crate::engine::mode::is_at_least;
 use crate::engine::network::{Message as Said, Verb};
 use crate::engine::outgoing::{Outgoing, Spoken};
 use crate::engine::session::Session;
 use crate::wire::base36;
 use crate::wire::mask::glob_matches;
 use crate::wire::message::{Draft, Message};
-use crate::wire::names::{ChannelName, UserId};
+use crate::wire::names::{ChannelName, UserId, Word};
+use crate::wire::numeric;
 
 pub const MESSAGES: &[PeerMessage] = &[PeerMessage {
     name: "PASSING",
     params_min: 2,
     when: When::Accepted,
     run: passing,
-    shape: "WALLOPS <by> :<text> | INVITE <by> <uid> <channel> | BROADCAST <by> <mask> <verb> :<text> | TAGMSG <uid> <target>",
+    shape: "WALLOPS <by> :<text> | INVITE <by> <uid> <channel> | BROADCAST <by> <mask> <verb> :<text> | TAGMSG <uid> <target> | KNOCK <by> <channel> :<why>",
 }];
 
 /// What is said on every server at once and kept nowhere.
@@ -30,6 +32,8 @@ pub enum Passing {
     Invite { by: String, user: UserId, channel: ChannelName },
     /// To everyone on servers whose name matches; `verb` is PRIVMSG or NOTICE.
     Broadcast { by: String, mask: String, verb: String, text: String },
+    /// To those who run the channel.
+    Knock { by: String, channel: ChannelName, why: String },
     /// A TAGMSG that nobody needs later, such as typing.
     Tags(Said),
 }
@@ -44,6 +48,9 @@ impl Engine {
             }
             Passing::Broadcast { by, mask, verb, text } => {
                 Draft::new("PASSING").param("BROADCAST").param(by).param(mask).param(verb).trailing(text)
+            }
+            Passing::Knock { by, channel, why } => {
+                Draft::new("PASSING").param("KNOCK").param(by).param(channel).trailing(why)
             }
             Passing::Tags(said) => write_message_onto(Draft::new("PASSING").param("TAGMSG"), said),
         };
@@ -79,6 +86,7 @@ impl Engine {
                 }
             }
             Passing::Invite { by, user, channel } => self.deliver_invite(by, *user, channel),
+            Passing::Knock { by, channel, why } => self.deliver_knock(by, channel, why),
             Passing::Tags(said) => self.tell_said(said, self.now.wall, None),
         }
     }
@@ -98,6 +106,20 @@ impl Engine {
         }
         if !hears.is_empty() {
             self.outgoing.push(Outgoing { to: hears, spoken: self.spoken_from(by, body) });
+        }
+    }
+
+    fn deliver_knock(&mut self, by: &str, channel: &ChannelName, why: &str) {
+        let Some(known) = self.network.channel(&channel.folded()) else { return };
+        let runs_it =
+            known.members_of(self.identity.sid).filter(|(_, member)| is_at_least(member.status, 'h'));
+        let hears = runs_it.filter_map(|(member, _)| self.sessions.of_user(member));
+        let to: Vec<ConnId> = hears.map(|session| session.conn).collect();
+        if !to.is_empty() {
+            // All of them are addressed by the channel.
+            let knock = numeric::knock(&known.name, Word::echo(by), why);
+            let body = knock.line(self.identity.name.as_str(), known.name.as_str());
+            self.outgoing.push(Outgoing { to, spoken: Spoken::new(self.now.wall, body) });
         }
     }
 
@@ -142,6 +164,11 @@ fn read_passing(message: &Message) -> Option<Passing> {
             by: by.to_string(),
             user: UserId::parse(user)?,
             channel: ChannelName::from_peer(channel)?,
+        },
+        ["KNOCK", by, channel, why, ..] => Passing::Knock {
+            by: by.to_string(),
+            channel: ChannelName::from_peer(channel)?,
+            why: why.to_string(),
         },
         ["BROADCAST", by, mask, verb, text, ..] => Passing::Broadcast {
             by: by.to_string(),

@@ -72,7 +72,24 @@ fn edits() -> Vec<Edit> {
         Edit::Join {
             user,
             channel: channel.clone(),
-            fact: MemberFact { name: name.clone(), birth, joined: stamp(9), status: Letters::NONE.with('o') },
+            fact: MemberFact {
+                name: name.clone(),
+                birth,
+                joined: stamp(9),
+                status: Letters::NONE.with('o'),
+                is_silent: false,
+            },
+        },
+        Edit::Join {
+            user,
+            channel: channel.clone(),
+            fact: MemberFact {
+                name: name.clone(),
+                birth,
+                joined: stamp(9),
+                status: Letters::NONE,
+                is_silent: true,
+            },
         },
         Edit::Part { user, channel: channel.clone(), reason: None },
         Edit::Part { user, channel: channel.clone(), reason: Some("".into()) },

@@ -40,6 +40,9 @@ pub struct Room {
     filling: bool,
 }
 
+/// Modes that are set with a value.
+const WITH_VALUE: &str = "klfWL";
+
 const STATUSES: &[(char, char)] = &[('~', 'q'), ('&', 'a'), ('@', 'o'), ('%', 'h'), ('+', 'v')];
 
 impl Shadow {
@@ -218,7 +221,7 @@ impl Shadow {
                 'b' | 'e' | 'I' => {
                     values.next().ok_or("a list and no mask")?;
                 }
-                'k' | 'l' if on => {
+                letter if on && WITH_VALUE.contains(letter) => {
                     let value = values.next().ok_or("a mode and no value")?;
                     room.modes.insert(letter, value.to_string());
                 }
@@ -276,7 +279,7 @@ pub fn read_modes(letters: &str, values: &[&str]) -> BTreeMap<char, String> {
     letters
         .map(|letter| {
             let value =
-                if "kl".contains(letter) { values.next().map(|value| value.to_string()) } else { None };
+                if WITH_VALUE.contains(letter) { values.next().map(|value| value.to_string()) } else { None };
             (letter, value.unwrap_or_default())
         })
         .collect()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Before, Cause, Touched};
+use super::{Before, Cause, Left, Touched};
 use crate::defect::{Defect, is_planted};
 use crate::engine::merge::Stamp;
 use crate::engine::network::change::{Key, Value};
@@ -22,7 +22,7 @@ impl Network {
         touched: Touched,
         before: &Before,
         cause: &Cause,
-    ) -> (Vec<News>, Vec<News>, Vec<News>) {
+    ) -> (Vec<News>, Left, Vec<News>, Vec<News>) {
         let mut members: BTreeMap<Folded, Vec<UserId>> = BTreeMap::new();
         for (channel, user) in touched.members {
             members.entry(channel).or_default().push(user);
@@ -32,12 +32,14 @@ impl Network {
         }
         let names: BTreeSet<Folded> = members.keys().chain(touched.items.keys()).cloned().collect();
         let (mut leaving, mut joining, mut settings) = (Vec::new(), Vec::new(), Vec::new());
+        let mut left = Left::new();
         for name in names {
             let users = members.remove(&name).unwrap_or_default();
             let items = touched.items.get(&name).map_or(&[][..], Vec::as_slice);
             let shown = self.channels.get(&name).map(|channel| channel.name.clone());
             let difference = self.refresh_channel(&name, &users, items);
-            for user in difference.left {
+            for (user, was) in difference.left {
+                left.insert((name.clone(), user), was);
                 // Who went altogether is told of once, by their QUIT.
                 let was_seen = before.get(&user).is_none_or(|old| old.as_ref().is_some_and(User::is_visible));
                 if let Some(shown) = shown.clone().filter(|_| was_seen && self.user(user).is_some()) {
@@ -46,13 +48,15 @@ impl Network {
                     let Some((source, nick)) = old.map(|old| (old.prefix(), old.nick.clone())) else {
                         continue;
                     };
-                    leaving.push(News::Left { channel, shown, user, source, nick, how });
+                    leaving.push(News::Left { channel, shown, user, source, nick, was, how });
                 }
             }
             for (user, status) in difference.joined {
                 let split = matches!(cause, Cause::Reach).then(|| self.split_from(user.server(), None));
                 joining.push(News::Joined { channel: name.clone(), user, status, split });
             }
+            let silence = |(user, is_silent)| News::Silence { channel: name.clone(), user, is_silent };
+            joining.extend(difference.silences.into_iter().map(silence));
             let by = cause.by().unwrap_or_else(|| self.server_name(self.me).to_string());
             if !difference.deltas.is_empty() || cause.is_continued() {
                 let deltas = difference.deltas;
@@ -67,7 +71,7 @@ impl Network {
                 settings.push(News::Topic { channel: name.clone(), by, topic });
             }
         }
-        (leaving, joining, settings)
+        (leaving, left, joining, settings)
     }
 
     fn refresh_channel(&mut self, name: &Folded, users: &[UserId], items: &[Key]) -> Difference {
@@ -109,15 +113,20 @@ impl Network {
                     self.barren.suspect(name, ended.birth);
                 }
             }
+            let was_silent = old.as_ref().map(|old| old.fact.is_silent);
+            let is_silent = fact.as_ref().map(|fact| fact.is_silent);
             if let Some(fact) = fact {
                 let channel = channel.get_or_insert_with(|| Channel::new(fact.name.clone(), fact.birth));
                 let status = old.as_ref().map_or(Letters::NONE, |member| member.status);
                 channel.put_member(id, Member { fact, status, visible });
             }
             match (was_visible, is_visible) {
-                (true, false) => difference.left.push(id),
+                (true, false) => difference.left.extend(old.as_ref().map(|old| (id, old.role()))),
                 (false, true) => difference.joined.push((id, Letters::NONE)),
-                _ => {}
+                (true, true) => difference
+                    .silences
+                    .extend(is_silent.filter(|_| was_silent != is_silent).map(|is| (id, is))),
+                (false, false) => {}
             }
             statuses.insert(id, old.map_or(Letters::NONE, |member| member.status));
         }

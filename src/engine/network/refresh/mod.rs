@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ban::BanKind;
 use super::change::{Change, Edit, Key};
+use super::channel::Role;
 use super::news::{Leaving, News, Split};
 use super::server::Standing;
 use super::user::User;
@@ -56,15 +57,18 @@ impl Touched {
 /// What a user was before, if anyone could know.
 type Before = BTreeMap<UserId, Option<User>>;
 
+/// What those who left were on their channels.
+type Left = BTreeMap<(Folded, UserId), Role>;
+
 impl Network {
     pub(super) fn refresh(&mut self, mut touched: Touched, cause: &Cause) -> Vec<News> {
         let bans = self.refresh_bans(std::mem::take(&mut touched.bans), cause);
         let names_before = self.refresh_servers(&mut touched);
         let before = self.refresh_users(&mut touched);
-        let (leaving, joining, settings) = self.refresh_channels(touched, &before, cause);
+        let (leaving, left, joining, settings) = self.refresh_channels(touched, &before, cause);
 
         // Whoever goes makes room first, and goes by the name that they were known by.
-        let mut news = self.quits(&before, &names_before, cause);
+        let mut news = self.quits(&before, &names_before, &left, cause);
         news.extend(leaving);
         news.extend(self.renames(&before));
         news.extend(self.arrivals(&before));

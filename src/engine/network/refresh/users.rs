@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Before, Cause, Touched};
+use super::{Before, Cause, Left, Touched};
 use crate::defect::{Defect, is_planted};
 use crate::engine::merge::Fact;
 use crate::engine::network::change::{Change, Edit, Key, Value};
@@ -134,6 +134,7 @@ impl Network {
         &self,
         before: &Before,
         names: &BTreeMap<ServerId, Option<String>>,
+        left: &Left,
         cause: &Cause,
     ) -> Vec<News> {
         let mut quits = Vec::new();
@@ -149,6 +150,10 @@ impl Network {
                     (format!("{} {}", split.near, split.far), Some(split))
                 }
             };
+            let role_on = |channel: &Folded| {
+                let role = left.get(&(channel.clone(), id)).copied().unwrap_or_default();
+                (channel.clone(), role)
+            };
             quits.push(News::Quit(Quit {
                 user: id,
                 source: old.prefix(),
@@ -158,7 +163,7 @@ impl Network {
                 realname: old.fact.realname.clone(),
                 account: old.fact.account.clone(),
                 is_bot: old.has_mode('B'),
-                channels: old.channels.iter().cloned().collect(),
+                channels: old.channels.iter().map(role_on).collect(),
                 reason,
                 split,
             }));

@@ -1,0 +1,147 @@
+//! Who on a channel hears of whom, as far as clients here have been told; and what they are told when that changes.
+
+use std::collections::BTreeSet;
+
+use super::Engine;
+use super::event::ConnId;
+use super::network::{Channel, ModeDelta, Quit, Role};
+use super::turn::Turn;
+use super::veil::{Sight, Turnover, Veil};
+use crate::wire::fold::Folded;
+use crate::wire::letters::Letters;
+use crate::wire::names::UserId;
+
+impl Engine {
+    /// How much a channel hides, by what its members know: what a repair changes they are told later.
+    fn told_veil(&self, name: &Folded, channel: &Channel) -> Veil {
+        match self.mending.get(name) {
+            Some(told) => Veil::of(|letter| told.had_mode(letter)),
+            None => channel.veil(),
+        }
+    }
+
+    fn told_status(&self, name: &Folded, user: UserId, status: Letters) -> Letters {
+        let told = self.mending.get(name).and_then(|told| told.status(user));
+        told.unwrap_or(status)
+    }
+
+    /// Everyone connected here who hears of a member of a channel who is, or was, this; whoever it is hears of
+    /// themselves while they are a member.
+    pub(super) fn members_who_see(&self, name: &Folded, user: UserId, role: Role) -> Vec<ConnId> {
+        let Some(channel) = self.network.channel(name) else { return Vec::new() };
+        let veil = self.told_veil(name, channel);
+        let role = Role { status: self.told_status(name, user, role.status), ..role };
+        if veil.shows(role) {
+            return self.members_here(channel);
+        }
+        let sees = channel.members_of(self.identity.sid).filter(|(viewer, member)| {
+            *viewer == user || !self.told_status(name, *viewer, member.status).is_empty()
+        });
+        sees.filter_map(|(viewer, _)| self.sessions.of_user(viewer)).map(|session| session.conn).collect()
+    }
+
+    /// The same for somebody who is a member now.
+    pub(super) fn members_who_see_member(&self, name: &Folded, user: UserId) -> Vec<ConnId> {
+        let member = self.network.channel(name).and_then(|channel| channel.member(user));
+        self.members_who_see(name, user, member.map(|member| member.role()).unwrap_or_default())
+    }
+
+    pub(super) fn quit_audience(&self, quit: &Quit) -> Vec<ConnId> {
+        let channels = quit.channels.iter();
+        let hears: BTreeSet<ConnId> =
+            channels.flat_map(|(name, role)| self.members_who_see(name, quit.user, *role)).collect();
+        hears.into_iter().collect()
+    }
+
+    /// Somebody has spoken for the first time, or has come anew and not spoken yet: plain members, who hear of nobody
+    /// before, are told.
+    pub(super) fn tell_silence(&mut self, name: &Folded, user: UserId, is_silent: bool) {
+        let Some(channel) = self.network.channel(name) else { return };
+        let veil = self.told_veil(name, channel);
+        let status = self.told_status(name, user, channel.status(user));
+        if veil.shows(Role { status, is_silent }) == veil.shows(Role { status, is_silent: !is_silent }) {
+            return;
+        }
+        let hears = self.plain_members_here(name, channel, user);
+        match is_silent {
+            false => self.say_joined(name, user, hears, None),
+            true => self.say_out_of_sight(name, user, hears),
+        }
+    }
+
+    /// Those connected here whom a channel hides others from, save one.
+    fn plain_members_here(&self, name: &Folded, channel: &Channel, but: UserId) -> Vec<ConnId> {
+        let here = channel.members_of(self.identity.sid);
+        let plain = here.filter(|(viewer, member)| {
+            *viewer != but && self.told_status(name, *viewer, member.status).is_empty()
+        });
+        plain.filter_map(|(viewer, _)| self.sessions.of_user(viewer)).map(|session| session.conn).collect()
+    }
+
+    /// Tells an act of MODE, and each member who thereby comes into or goes out of whose sight.
+    pub(super) fn tell_turnover(&mut self, name: &Folded, by: &str, deltas: &[ModeDelta]) {
+        let Some(channel) = self.network.channel(name) else { return };
+        let Some(turnover) = Turnover::new(channel, deltas) else {
+            return self.tell_modes_to(self.members_here(channel), name, by, deltas, None);
+        };
+        let here: Vec<(UserId, ConnId)> = channel
+            .members_of(self.identity.sid)
+            .filter_map(|(user, _)| Some((user, self.sessions.of_user(user)?.conn)))
+            .collect();
+        let plain_but = |is_plain: &dyn Fn(UserId) -> bool, but: UserId| -> Vec<ConnId> {
+            here.iter().filter(|(user, _)| *user != but && is_plain(*user)).map(|(_, conn)| *conn).collect()
+        };
+        let (mut shown, mut hidden) = (Vec::new(), Vec::new());
+        for (user, is_shown) in turnover.moved() {
+            match is_shown {
+                true => shown.push((user, plain_but(&|viewer| turnover.was_plain(viewer), user))),
+                // Whoever is not plain any more keeps everyone in sight.
+                false => hidden.push((user, plain_but(&|viewer| turnover.is_plain(viewer), user))),
+            }
+        }
+        let sights: Vec<(ConnId, Sight)> =
+            here.iter().map(|(user, conn)| (*conn, turnover.sight_of(*user))).collect();
+        for (user, hears) in shown {
+            self.say_joined(name, user, hears, None);
+        }
+        self.tell_modes_to(sights.iter().map(|(conn, _)| *conn).collect(), name, by, deltas, None);
+        for (user, hears) in hidden {
+            self.say_out_of_sight(name, user, hears);
+        }
+        for (conn, sight) in sights {
+            match sight {
+                Sight::Same => {}
+                Sight::Wider => self.tell_names_anew(conn, name),
+                Sight::Narrower => self.have_come_anew(conn, name),
+            }
+        }
+    }
+
+    /// Lists who is in sight now: clients add those whom they did not know of.
+    fn tell_names_anew(&mut self, conn: ConnId, name: &Folded) {
+        if let Some(channel) = self.network.channel(name).cloned() {
+            Turn::new(self, conn).names_of(&channel);
+        }
+    }
+
+    /// Has a client forget a channel and learn it anew: however many are out of sight, these are the fewest lines.
+    fn have_come_anew(&mut self, conn: ConnId, name: &Folded) {
+        let user = self.sessions.get(conn).and_then(|session| session.user());
+        if let Some(user) = user {
+            self.say_out_of_sight(name, user, vec![conn]);
+            self.say_joined(name, user, vec![conn], None);
+            let Some(channel) = self.network.channel(name).cloned() else { return };
+            let mut turn = Turn::new(self, conn);
+            turn.tell_topic(&channel);
+            turn.names_of(&channel);
+        }
+    }
+
+    fn say_out_of_sight(&mut self, name: &Folded, user: UserId, hears: Vec<ConnId>) {
+        let (Some(channel), Some(known)) = (self.network.channel(name), self.network.user(user)) else {
+            return;
+        };
+        let body = format!(":{} PART {}", known.prefix(), channel.name);
+        self.say(hears, self.spoken_by(user, body));
+    }
+}
