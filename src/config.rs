@@ -2,6 +2,8 @@
 
 mod fit;
 pub use fit::duration_text;
+mod rate;
+pub use rate::{Arrivals, Rate, Rates};
 /// From text to these types.
 pub mod read;
 mod section;
@@ -93,6 +95,7 @@ pub const RIGHTS: &[(&str, &str)] = &[
     ("redact", "REDACT: take back what anybody said, whenever that was"),
     ("broadcast", "messages to $$mask: speak to everyone on the servers that match"),
     ("stats", "STATS beyond what everyone may see"),
+    ("flood-exempt", "be as fast as they like: no limit on how often something is done"),
     ("see-all", "see what modes hide: invisible users, secret channels, real hosts and addresses"),
 ];
 
@@ -254,6 +257,8 @@ pub struct OperatorClass {
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub flood: bool,
+    pub rates: Rates,
+    pub arrivals: Arrivals,
     pub connections_per_address: usize,
     pub clients_max: usize,
     pub nick_length: usize,
@@ -285,6 +290,8 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             flood: true,
+            rates: Rates::default(),
+            arrivals: Arrivals::default(),
             connections_per_address: 64,
             clients_max: 10_000,
             nick_length: 30,

@@ -195,7 +195,7 @@ fn the_sample_settings_hold_every_key_and_no_other() {
         if line.starts_with('[') && line.ends_with(']') {
             section = line.trim_matches(['[', ']']).split('.').next().unwrap_or_default().to_string();
         } else if let Some((key, _)) = line.split_once(" = ")
-            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         {
             written.insert(format!("{section}.{key}"));
         }

@@ -258,6 +258,8 @@ impl Section<'_, '_, '_> {
     fn limits(&mut self) {
         let mut limits = std::mem::take(&mut self.reader.reading.config.limits);
         self.flag("flood", &mut limits.flood);
+        self.rates(&mut limits.rates);
+        self.arrivals(&mut limits.arrivals);
         self.number("connections_per_address", &mut limits.connections_per_address, 0, 1_000_000);
         self.number("clients_max", &mut limits.clients_max, 1, 1_000_000);
         // The lengths' upper ends leave room for the rest of a line of 512 bytes.

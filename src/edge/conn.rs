@@ -34,6 +34,8 @@ pub struct Conn {
     over: AtomicBool,
     /// The engine has taken it for a peer of our network.
     proven: AtomicBool,
+    /// No limit on speed is for whoever is here.
+    unhurried: AtomicBool,
     received_lines: AtomicU64,
     received_bytes: AtomicU64,
     received_wire_bytes: AtomicU64,
@@ -56,6 +58,7 @@ impl Conn {
             socket,
             over: AtomicBool::new(false),
             proven: AtomicBool::new(false),
+            unhurried: AtomicBool::new(false),
             received_lines: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             received_wire_bytes: AtomicU64::new(0),
@@ -92,6 +95,14 @@ impl Conn {
     /// To be done before it is told, so that whatever it says in answer finds it done.
     pub fn set_proven(&self) {
         self.proven.store(true, Ordering::Release);
+    }
+
+    pub fn is_unhurried(&self) -> bool {
+        self.unhurried.load(Ordering::Relaxed)
+    }
+
+    pub fn set_unhurried(&self, on: bool) {
+        self.unhurried.store(on, Ordering::Relaxed);
     }
 
     /// Queues a line. True where the caller has to see to a flush.

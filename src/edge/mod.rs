@@ -2,6 +2,7 @@
 
 mod allowance;
 mod answers;
+mod arrivals;
 mod beacon;
 mod capacity;
 pub mod cli;

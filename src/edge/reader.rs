@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::allowance::Allowance;
 use super::compression::{Inflow, LAST_PLAIN_LINE, Unpacker};
@@ -13,6 +13,9 @@ use super::shared::Shared;
 use super::threads::panic_text;
 use crate::engine::{Event, Origin};
 use crate::wire::line::{Framer, Lines};
+
+/// Whoever has to wait looks so often whether it still makes sense.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How the handshake before `Opened` went.
 pub enum Greeting {
@@ -177,9 +180,9 @@ impl Reader<'_> {
     fn deliver_plain(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.conn.is_over() {
             let may = match (&mut self.allowance, &mut self.pace) {
-                (Some(allowance), _) => allowance.spend(bytes, Instant::now()),
-                (None, Some(pace)) => pace.spend(bytes, Instant::now()),
-                (None, None) => Ok(bytes.len()),
+                (Some(allowance), _) if !self.conn.is_unhurried() => allowance.spend(bytes, Instant::now()),
+                (_, Some(pace)) => pace.spend(bytes, Instant::now()),
+                (_, None) => Ok(bytes.len()),
             };
             match may {
                 Ok(taken) => {
@@ -187,8 +190,7 @@ impl Reader<'_> {
                     bytes = &bytes[taken..];
                     self.hand_on(lines, taken);
                 }
-                // Never longer than one line takes to earn, so an end is noticed soon.
-                Err(wait) => std::thread::sleep(wait),
+                Err(wait) => std::thread::sleep(wait.min(LOOK_EVERY)),
             }
         }
     }

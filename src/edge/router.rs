@@ -167,6 +167,11 @@ impl Router {
                     conn.compress();
                 }
             }
+            Effect::Unhurried { conn, on } => {
+                if let Some(conn) = connections.get(conn) {
+                    conn.set_unhurried(on);
+                }
+            }
             Effect::Proven { conn } => {
                 // Now, before the line that tells it goes out; its place in the table can wait.
                 if let Some(conn) = connections.get(conn) {
@@ -193,7 +198,9 @@ impl Router {
             Effect::Send { .. }
             | Effect::SendAll { .. }
             | Effect::SendApart { .. }
+            | Effect::Unhurried { .. }
             | Effect::Compress { .. } => unreachable!("queued in the batch"),
+            Effect::Registered { conn } => self.shared.settle(conn),
             Effect::Proven { conn } => {
                 if let Err(why) = self.shared.prove(conn) {
                     self.see_to(Effect::Close { conn, why: why.to_string() });

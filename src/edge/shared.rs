@@ -3,13 +3,14 @@
 //! | lock | written by | read by |
 //! |---|---|---|
 //! | `Shared::engine` | the router, once per batch | discovery: `figures()` copies out and lets go; those for whom there is no room: `send_elsewhere()` too |
+//! | `Shared::arrivals` | acceptors, the router, and threads of connections that never opened, as clients come and go | |
 //! | `Shared::connections` | acceptors and diallers add; the router, and threads of connections that never opened, remove | router, flusher, stop |
 //! | `Conn::io`, one each | the router appends and flushes; the connection's own thread feeds TLS; the flusher finishes | |
 //! | `Shared::limits` | the router, when the settings were read anew | acceptors, diallers |
 //! | `tls::Shown` | whoever reads the settings anew | client threads, at their handshake |
 //! | `Threads::roster`, three | each thread, as it starts and ends | stop |
 //!
-//! Order: engine, then connections, then one connection's `io`. The last three of the table are held for a look only, and
+//! Order: engine, then connections, then one connection's `io`. `arrivals` and the last three of the table are held for a look only, and
 //! no other lock is taken meanwhile. Never two `io` locks, and never a send on the event channel while holding any lock:
 //! the channel is bounded, and only the router makes room in it.
 //!
@@ -30,10 +31,12 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
+use super::arrivals::Arrivals;
 use super::conn::{Conn, Kind};
 use super::flusher::Flusher;
 use super::threads::{STACK_BYTES, Threads};
@@ -57,6 +60,7 @@ const SURPLUS_PER_ADDRESS: usize = 8;
 
 pub struct Shared {
     pub engine: RwLock<Engine>,
+    pub arrivals: Mutex<Arrivals>,
     pub connections: RwLock<Connections>,
     pub limits: RwLock<Arc<Limits>>,
     /// To the router. Bounded: a client that is read faster than the router works waits, and TCP slows it.
@@ -90,6 +94,7 @@ impl Shared {
         let (events, receiver) = crossbeam_channel::bounded(EVENTS_WAITING_MAX);
         let shared = Shared {
             engine: RwLock::new(engine),
+            arrivals: Mutex::new(Arrivals::new(Instant::now())),
             connections: RwLock::default(),
             limits: RwLock::new(Arc::new(limits)),
             events,
@@ -150,15 +155,24 @@ impl Shared {
     pub fn admit(&self, conn: &Arc<Conn>) -> Result<(), NoRoom> {
         let limits = self.limits();
         let bounds = match conn.kind {
-            Kind::Client => Bounds {
-                total: limits.clients_max.min(self.clients_possible),
-                per_address: limits.connections_per_address,
-            },
+            Kind::Client => {
+                self.arrivals.lock().arrive(conn.id, conn.address.ip(), &limits, Instant::now())?;
+                Bounds { total: limits.clients_max.min(self.clients_possible), per_address: 0 }
+            }
             Kind::Surplus => Bounds { total: SURPLUS_MAX, per_address: SURPLUS_PER_ADDRESS },
             Kind::Caller => Bounds { total: CALLERS_MAX, per_address: CALLERS_PER_ADDRESS },
             Kind::Called => Bounds { total: usize::MAX, per_address: 0 },
         };
-        self.connections.write().insert(conn, bounds)
+        let admitted = self.connections.write().insert(conn, bounds);
+        if admitted.is_err() {
+            self.arrivals.lock().leave(conn.id);
+        }
+        admitted
+    }
+
+    /// A client has registered.
+    pub fn settle(&self, conn: ConnId) {
+        self.arrivals.lock().settle(conn);
     }
 
     /// A caller has become a peer: it makes room for the next caller.
@@ -168,6 +182,7 @@ impl Shared {
 
     /// Takes a connection out of the table; whoever else holds it may still use it.
     pub fn forget(&self, conn: ConnId) -> Option<Arc<Conn>> {
+        self.arrivals.lock().leave(conn);
         self.connections.write().remove(conn)
     }
 }
@@ -196,6 +211,10 @@ impl Counters {
 pub enum NoRoom {
     Full,
     AddressFull,
+    NetworkFull,
+    /// Too many have yet to register.
+    Crowded,
+    TooFast,
 }
 
 impl fmt::Display for NoRoom {
@@ -203,6 +222,9 @@ impl fmt::Display for NoRoom {
         f.write_str(match self {
             NoRoom::Full => "This server is full, try another one or come back later",
             NoRoom::AddressFull => "Too many connections from your address",
+            NoRoom::NetworkFull => "Too many connections from your network",
+            NoRoom::Crowded => "Too many are connecting at the moment, try again in a while",
+            NoRoom::TooFast => "You connect too often, try again in a while",
         })
     }
 }

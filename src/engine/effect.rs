@@ -18,6 +18,10 @@ pub enum Effect {
     /// A peer has proved that it holds the network's secret: from now on it is one of us. Comes before the line that
     /// tells it so.
     Proven { conn: ConnId },
+    /// A client has registered: it is no newcomer any more.
+    Registered { conn: ConnId },
+    /// Whether limits on speed are for a client.
+    Unhurried { conn: ConnId, on: bool },
     /// What is sent after this is compressed; comes right behind the line that says so.
     Compress { conn: ConnId },
     /// No more will be sent: what is queued goes out, then the connection is shut down.

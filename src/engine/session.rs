@@ -9,6 +9,7 @@ use super::event::ConnId;
 use super::merge::Stamp;
 use super::network::Channel;
 use super::speaking::Pace;
+use super::throttle::Throttle;
 use crate::wire::fold::Folded;
 use crate::wire::names::{Nick, UserId};
 use crate::wire::time::Now;
@@ -38,6 +39,7 @@ pub struct Session {
     /// When the person last knocked on each channel.
     pub knocked_ms: BTreeMap<Folded, u64>,
     pub pace: Pace,
+    pub throttle: Throttle,
 }
 
 /// How far a connection has come.
@@ -88,6 +90,7 @@ impl Session {
             invited: BTreeMap::new(),
             knocked_ms: BTreeMap::new(),
             pace: Pace::default(),
+            throttle: Throttle::default(),
         }
     }
 

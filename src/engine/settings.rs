@@ -67,6 +67,7 @@ impl Engine {
         self.know_fixed_places();
         self.network.keep_at_most(self.config.limits.events_kept, self.config.limits.messages_kept);
         self.reintroduce();
+        self.settle_hurries();
         (!kept.is_empty()).then(|| kept.join(", "))
     }
 }

@@ -370,6 +370,7 @@ impl Engine {
         let body = format!(":{0} MODE {0} {letters}", known.nick);
         let conn = session.conn;
         self.say(vec![conn], self.spoken_by(user, body));
+        self.settle_hurry(conn);
     }
 
     pub(super) fn tell_modes_to(
@@ -431,6 +432,9 @@ impl Engine {
                 (hears, format!("{}{}", sign.map_or(String::new(), String::from), known.name))
             }
             Target::User { user, nick } => {
+                if let Some(session) = self.sessions.of_user_mut(*user) {
+                    session.throttle.know(message.sender);
+                }
                 let session = self.sessions.of_user(*user).filter(|session| can_hear(session));
                 (session.map(|session| session.conn).into_iter().collect(), nick.to_string())
             }

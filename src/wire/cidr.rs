@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// All addresses that begin with the same bits; never more bits set than those.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cidr {
     network: IpAddr,
     bits: u8,
@@ -31,6 +31,13 @@ impl Cidr {
             Some(_) => return None,
         };
         (bits <= most).then(|| Cidr { network: cleared(address, bits), bits })
+    }
+
+    /// The network of so many bits that an address is in; as many as an address has, if there are fewer.
+    pub fn around(address: IpAddr, bits: u8) -> Cidr {
+        let address = address.to_canonical();
+        let bits = bits.min(if address.is_ipv4() { 32 } else { 128 });
+        Cidr { network: cleared(address, bits), bits }
     }
 
     pub fn contains(&self, address: IpAddr) -> bool {

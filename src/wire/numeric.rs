@@ -130,6 +130,11 @@ numerics! {
 
 // Lines and commands in general.
 numerics! {
+    437 unavailable_for_now(name: impl OneWord)               "{name} :Nick/channel is temporarily unavailable"
+    438 nick_too_fast(nick: impl OneWord, to: impl OneWord, seconds: u64)
+        "{nick} {to} :Nick change too fast. Please wait {seconds} seconds."
+    439 target_too_fast(target: impl OneWord, seconds: u64)
+        "{target} :Target change too fast. Please wait {seconds} seconds."
     263 try_again(command: impl OneWord)                      "{command} :Please wait a while and try again."
     400 no_answer(command: impl OneWord, server: impl OneWord)
         "{command} :No answer from {server}"

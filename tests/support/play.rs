@@ -196,6 +196,9 @@ impl<'p> Player<'p> {
         let table = settings.entry("server").or_insert_with(|| toml::Table::new().into());
         let table = table.as_table_mut().ok_or("[server] is a table")?;
         table.entry("sid").or_insert_with(|| format!("{}HA", number + 1).into());
+        // Stories are told at no particular speed; those about limits on it say so.
+        let limits = settings.entry("limits").or_insert_with(|| toml::Table::new().into());
+        limits.as_table_mut().ok_or("[limits] is a table")?.entry("flood").or_insert_with(|| false.into());
         self.stage.configure(server, &settings)
     }
 

@@ -325,7 +325,10 @@ impl Simulated {
                 unreachable!("delivered before")
             }
             // What is sent here is never bytes.
-            Effect::Proven { .. } | Effect::Compress { .. } => {}
+            Effect::Proven { .. }
+            | Effect::Compress { .. }
+            | Effect::Registered { .. }
+            | Effect::Unhurried { .. } => {}
             Effect::Close { conn, why } => self.close(server, conn, why),
             Effect::Dial { ask, address, .. } => self.dial(server, ask, &address),
             Effect::Verify { ask, given, known } => {

@@ -6,6 +6,7 @@ use crate::engine::mode::{Attempt, CHANNEL_MODES_AT_BIRTH};
 use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic};
 use crate::engine::peer::Act;
 use crate::engine::pending::Reply;
+use crate::engine::throttle::Deed;
 use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::engine::{policy, sight};
 use crate::wire::fold::{Folded, fold};
@@ -97,7 +98,9 @@ fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
     {
         return forward(turn, channel.name.clone(), channel.mode_value('L').map(fold), refusal);
     }
+    turn.may(Deed::Join).map_err(|_| numeric::unavailable_for_now(&name))?;
     enter(turn, name);
+    turn.did(Deed::Join);
     Ok(())
 }
 
@@ -276,6 +279,9 @@ fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
     if let Some(away) = &user.fact.away {
         done.push(Reply::Numeric(numeric::away(&user.nick, away)));
     }
+    turn.may(Deed::Invite).map_err(|_| numeric::try_again(Word::echo("INVITE")))?;
+    turn.address(&user)?;
+    turn.did(Deed::Invite);
     // Their own server knows the invitation when they come with it.
     let act = Act::Invite { user: user.id, channel, birth, by: turn.prefix() };
     turn.have_done(user.server(), act, "INVITE", Word::echo(nick), done)
@@ -289,7 +295,12 @@ fn names(turn: &mut Turn, params: &[&str]) -> Outcome {
     };
     for name in channels.split(',').filter(|name| !name.is_empty()) {
         match turn.network().channel(&fold(name)).cloned() {
-            Some(channel) if sight::sees_channel(turn, &channel) => turn.names_of(&channel),
+            Some(channel) if sight::sees_channel(turn, &channel) => {
+                if !channel.has(turn.me()) {
+                    turn.search("NAMES")?;
+                }
+                turn.names_of(&channel);
+            }
             _ => turn.no_names_of(name),
         }
     }

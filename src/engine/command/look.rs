@@ -95,6 +95,7 @@ impl Condition {
 }
 
 fn list(turn: &mut Turn, params: &[&str]) -> Outcome {
+    turn.search("LIST")?;
     // The books have channels first and conditions behind them; people write either in either place.
     let words = params.iter().take(2).flat_map(|param| param.split(','));
     let conditions = words.filter(|word| !word.is_empty()).map(|word| Condition::parse(word, turn.now.wall));

@@ -2,8 +2,10 @@
 
 use super::{Command, Who};
 use crate::engine::cap::Cap;
+use crate::engine::throttle::Deed;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::message::cut;
+use crate::wire::names::Word;
 use crate::wire::numeric;
 use crate::wire::standard::Standard;
 
@@ -41,6 +43,10 @@ fn away(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Ok(());
     }
     if turn.user().fact.away != why {
+        if why.is_some() {
+            turn.may(Deed::GoAway).map_err(|_| numeric::try_again(Word::echo("AWAY")))?;
+            turn.did(Deed::GoAway);
+        }
         turn.change_me(|fact| fact.away = why);
     }
     turn.reply(reply);

@@ -3,7 +3,7 @@
 use super::{Command, Who};
 use crate::defect::{Defect, is_planted};
 use crate::engine::cap::{Cap, Caps};
-use crate::engine::effect::Topic;
+use crate::engine::effect::{Effect, Topic};
 use crate::engine::elsewhere::ANSWER_WITHIN_MS;
 use crate::engine::merge::Stamp;
 use crate::engine::network::{Edit, UserFact};
@@ -12,6 +12,7 @@ use crate::engine::peer::Request;
 use crate::engine::pending::{Pending, Then};
 use crate::engine::policy;
 use crate::engine::session::PasswordState;
+use crate::engine::throttle::Deed;
 use crate::engine::turn::{Deferred, Outcome, Refusal, Turn};
 use crate::engine::{Engine, turn};
 use crate::wire::letters::Letters;
@@ -208,7 +209,11 @@ fn nick(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Ok(());
     }
     policy::may_rename(turn.network(), turn.user(), &nick)?;
-    take_nick(turn, nick)
+    turn.may(Deed::ChangeNick)
+        .map_err(|seconds| numeric::nick_too_fast(&turn.user().nick, &nick, seconds))?;
+    take_nick(turn, nick)?;
+    turn.did(Deed::ChangeNick);
+    Ok(())
 }
 
 /// Renames somebody, by an operator's wish and whatever bans there are.
@@ -330,6 +335,7 @@ fn register(
     }
     let user = UserId::numbered(engine.identity.sid, engine.users_made);
     engine.sessions.register(turn.conn, user);
+    engine.effects.push(Effect::Registered { conn: turn.conn });
     let session = turn.session();
     let (host, is_secure) = (turn.engine.shown_host(session), session.secure.is_some());
     let fact = UserFact {

@@ -122,6 +122,7 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
         return Ok(());
     }
     let user = turn.user_called(name)?.clone();
+    turn.address(&user)?;
     let target = Target::User { user: user.id, nick: user.nick.clone() };
     send(turn, verb, user.nick.as_str(), target, text, joints);
     if let (Verb::Privmsg, Some(away)) = (verb, &user.fact.away) {

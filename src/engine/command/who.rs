@@ -39,6 +39,10 @@ fn who(turn: &mut Turn, params: &[&str]) -> Outcome {
     let is_token = (1..=3).contains(&token.len()) && token.chars().all(|c| c.is_ascii_digit());
     let token = if is_token { token } else { "0" };
     let asked = Asked { operators_only: flags.contains('o'), fields, token };
+    let channel = turn.network().channel(&fold(mask));
+    if !channel.is_some_and(|channel| channel.has(turn.me())) && turn.network().user_called(mask).is_none() {
+        turn.search("WHO")?;
+    }
     let lines = match mask {
         // There is nothing to say of anybody, and plain WHO is not what was asked for.
         _ if fields.is_some_and(|fields| !fields.contains(|field| FIELDS.contains(field))) => Vec::new(),
