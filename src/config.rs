@@ -9,6 +9,8 @@ pub mod read;
 mod section;
 mod talk;
 pub use talk::Talk;
+mod topics;
+pub use topics::{TOPICS, TOPICS_USUAL};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +33,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         // There is always one class, so that the code printed at first start makes somebody something.
-        let administrator = OperatorClass { rights: vec!["all".to_string()] };
+        let administrator = OperatorClass { rights: vec!["all".to_string()], ..OperatorClass::default() };
         Config {
             server: Server::default(),
             network: Network::default(),
@@ -250,7 +252,35 @@ pub struct Operator {
 /// `[operator_class.NAME]`
 #[derive(Clone, Debug)]
 pub struct OperatorClass {
+    /// With those of the classes that it inherits.
     pub rights: Vec<String>,
+    pub inherits: Vec<String>,
+    /// What WHOIS says that operators of this class are.
+    pub title: String,
+    /// Whether everyone may see who is one; else they have user mode `H` from OPER on.
+    pub visible: bool,
+    /// The letters of what they are told of from OPER on.
+    pub topics: String,
+}
+
+impl Default for OperatorClass {
+    fn default() -> OperatorClass {
+        OperatorClass {
+            rights: Vec::new(),
+            inherits: Vec::new(),
+            title: "an IRC operator".to_string(),
+            visible: true,
+            topics: String::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Whether operators of a class have a right.
+    pub fn class_has(&self, class: &str, right: &str) -> bool {
+        let class = self.operator_class.get(class);
+        class.is_some_and(|class| class.rights.iter().any(|has| has == right || has == "all"))
+    }
 }
 
 /// `[limits]`: lengths in bytes, counts, and timeouts.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use argon2::password_hash::PasswordHash;
 
+use super::{TOPICS, TOPICS_USUAL};
 use crate::wire::names::{ServerId, ServerName};
 use crate::wire::pin::Pin;
 
@@ -64,6 +65,29 @@ pub(super) fn word(text: &str) -> Fit<()> {
         return Err(format!("expected one word, as OPER can give it, found \"{text}\""));
     }
     Ok(())
+}
+
+/// What WHOIS says somebody is: short enough for the longest nick before it.
+pub(super) fn title(text: &str) -> Fit<()> {
+    if text.is_empty() {
+        return Err("must not be empty; \"an IRC operator\" is what people know".to_string());
+    }
+    match text.len() > 200 {
+        true => Err("expected at most 200 bytes".to_string()),
+        false => one_line(text),
+    }
+}
+
+/// Letters of what operators are told of.
+pub(super) fn topics(text: &str) -> Fit<()> {
+    let is_known = |letter: &char| TOPICS.iter().any(|topic| topic.letter == *letter);
+    match text.chars().find(|letter| !is_known(letter)) {
+        Some(letter) => {
+            let known: String = TOPICS.iter().map(|topic| topic.letter).collect();
+            Err(format!("there is no topic `{letter}`; expected some of {known}, such as \"{TOPICS_USUAL}\""))
+        }
+        None => Ok(()),
+    }
 }
 
 pub(super) fn network_name(text: &str) -> Fit<()> {

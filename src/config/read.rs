@@ -248,11 +248,16 @@ impl Section<'_, '_, '_> {
         self.reader.reading.config.operator.push(operator);
     }
 
-    pub(super) fn operator_class(&mut self) -> OperatorClass {
-        let names: Vec<&str> = RIGHTS.iter().map(|(name, _)| *name).collect();
-        let mut rights = Vec::new();
-        self.list("rights", &mut rights, |text| fit::one_of(text, &names));
-        OperatorClass { rights }
+    /// One class, of those with these names.
+    pub(super) fn operator_class(&mut self, classes: &[&str]) -> OperatorClass {
+        let rights: Vec<&str> = RIGHTS.iter().map(|(name, _)| *name).collect();
+        let mut class = OperatorClass::default();
+        self.list("rights", &mut class.rights, |text| fit::one_of(text, &rights));
+        self.list("inherits", &mut class.inherits, |text| fit::one_of(text, classes));
+        self.text("title", &mut class.title, fit::title);
+        self.flag("visible", &mut class.visible);
+        self.text("topics", &mut class.topics, fit::topics);
+        class
     }
 
     fn limits(&mut self) {
@@ -352,6 +357,10 @@ mod tests {
             ),
             ("[[operator]]\nname=\"a\"\npassword=\"\"", 3, "must not be empty"),
             ("[operator_class.helper]\nrights = [\"kil\"]", 2, "did you mean \"kill\"?"),
+            ("[operator_class.helper]\ninherits = [\"heper\"]", 2, "did you mean \"helper\"?"),
+            ("[operator_class.helper]\ntitle = \"\"", 2, "must not be empty"),
+            ("[operator_class.helper]\ntopics = \"k%\"", 2, "there is no topic `%`"),
+            ("[operator_class.\"a b\"]\nrights = [\"kill\"]", 1, "a b"),
             ("[server]\nname = ", 2, ""),
             ("[limits]\nflood = true\nflood = true", 3, "duplicate"),
         ] {
@@ -409,6 +418,30 @@ mod tests {
         assert!(config.link[0].connect);
         assert!(reading.given.contains(&"server.sid".to_string()));
         assert!(!reading.given.contains(&"network.name".to_string()));
+    }
+
+    #[test]
+    fn a_class_has_the_rights_of_those_it_inherits_in_whatever_order_they_stand() {
+        let reading = read(
+            "[operator_class.a]\nrights = [\"kill\"]\ninherits = [\"b\", \"c\"]\n\
+             [operator_class.b]\nrights = [\"stats\"]\ninherits = [\"c\"]\n\
+             [operator_class.c]\nrights = [\"ban\"]\ninherits = [\"b\"]\n",
+        );
+        assert!(reading.faults.is_empty(), "{:?}", reading.faults);
+        let config = reading.config;
+        for (class, right, has) in [
+            ("a", "kill", true),
+            ("a", "stats", true),
+            ("a", "ban", true),
+            ("b", "ban", true),
+            ("c", "stats", true),
+            ("c", "kill", false),
+            ("a", "rehash", false),
+            ("administrator", "rehash", true),
+            ("nobody", "kill", false),
+        ] {
+            assert_eq!(config.class_has(class, right), has, "{class} {right}");
+        }
     }
 
     #[test]

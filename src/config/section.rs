@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::ADMINISTRATOR;
 use super::fit::{self, Fit};
 use super::read::{Reading, Remark};
 
@@ -333,7 +334,13 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
                 &format!("expected a table for each class: write [{key}.helper]"),
             );
         };
+        let names: Vec<&str> =
+            named.keys().map(|name| name.get_ref().as_ref()).chain([ADMINISTRATOR]).collect();
         for (name, value) in named.iter() {
+            if let Err(why) = fit::word(name.get_ref()) {
+                let line = self.reader.line(name.span().start);
+                self.reader.fault(line, format!("{key}: {why}"));
+            }
             let Some(table) = value.get_ref().as_table() else {
                 let text = format!(
                     "expected a table: write [{key}.{name}] on a line of its own",
@@ -343,9 +350,30 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
                 continue;
             };
             let mut section = Section::new(self.reader, key, table);
-            let class = section.operator_class();
+            let class = section.operator_class(&names);
             section.finish();
             self.reader.reading.config.operator_class.insert(name.get_ref().to_string(), class);
+        }
+        self.inherit();
+    }
+
+    /// Gives each class the rights of those that it names, and of those that these name.
+    fn inherit(&mut self) {
+        let classes = &mut self.reader.reading.config.operator_class;
+        let written = classes.clone();
+        for class in classes.values_mut() {
+            let mut heirs = class.inherits.clone();
+            let mut place = 0;
+            while let Some(name) = heirs.get(place).cloned() {
+                place += 1;
+                let Some(other) = written.get(&name) else { continue };
+                class.rights.extend(other.rights.iter().cloned());
+                let further: Vec<String> =
+                    other.inherits.iter().filter(|name| !heirs.contains(name)).cloned().collect();
+                heirs.extend(further);
+            }
+            class.rights.sort();
+            class.rights.dedup();
         }
     }
 

@@ -7,7 +7,7 @@ use super::effect::Topic;
 use super::event::ConnId;
 use super::network::{BanFact, BanKind, Edit, Suspect, User};
 use super::outgoing::{Outgoing, Spoken};
-use super::session::{Session, Stage};
+use super::session::Stage;
 use crate::wire::numeric;
 use crate::wire::time::Timestamp;
 
@@ -94,12 +94,15 @@ impl Engine {
         let text =
             format!("conn={} {who} is banned {letter}-Line=\"{mask}\" why=\"{}\"", conn.0, fact.reason);
         self.note(log::Level::Info, Topic::Client, text);
+        self.tally.bans.turned_away += 1;
+        let told = format!("{who} is turned away by the {letter}-Line on {mask}: {}", fact.reason);
+        self.tell_followers_here('r', &told);
         let line = numeric::banned_from_server(&fact.reason).line(self.identity.name.as_str(), &nick);
         self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, line) });
         self.close_client(conn, &format!("{letter}-Lined"));
     }
 
-    /// Tells operators here, and the log, who did what.
+    /// Tells operators here who follow that, and the log, who did what.
     pub(super) fn tell_ban(
         &mut self,
         kind: BanKind,
@@ -111,6 +114,14 @@ impl Engine {
         let line = format!("{}-Line on {mask}", kind.letter());
         let now = self.now.wall;
         let was_in_force = before.is_some_and(|before| before.is_in_force(now));
+        let tally = &mut self.tally.bans;
+        let counted = match after {
+            Some(_) if was_in_force => &mut tally.changed,
+            Some(_) => &mut tally.set,
+            None if was_in_force => &mut tally.lifted,
+            None => &mut tally.expired,
+        };
+        *counted += 1;
         let text = match after {
             Some(after) => {
                 let verb = if was_in_force { "changed the" } else { "set a" };
@@ -120,17 +131,8 @@ impl Engine {
             // Nobody has to be told: it was over already.
             None => return self.note(log::Level::Debug, Topic::Operator, format!("the {line} has expired")),
         };
-        let body = |nick: &str| format!(":{} NOTICE {nick} :*** {text}", self.identity.name);
-        let is_told = |session: &&Session| {
-            let user = session.user().and_then(|user| self.network.user(user));
-            user.is_some_and(|user| user.is_operator() && user.prefix() != by)
-        };
-        let told = self.sessions.iter().filter(is_told).filter_map(|session| {
-            let nick = &self.network.user(session.user()?)?.nick;
-            Some(Outgoing { to: vec![session.conn], spoken: Spoken::new(now, body(nick.as_str())) })
-        });
-        let told: Vec<Outgoing> = told.collect();
-        self.outgoing.extend(told);
+        // Every server hears of it by the fact itself, so nobody else has to tell them.
+        self.tell_followers_here('x', &text);
         self.note(log::Level::Info, Topic::Operator, text);
     }
 

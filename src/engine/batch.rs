@@ -72,7 +72,7 @@ impl Turn<'_> {
         }
         let is_command = |name: &&str| message.command.eq_ignore_ascii_case(name);
         let Some(reference) = message.tags.get("batch") else {
-            if !HARMLESS.iter().any(|name| is_command(&name)) && !is_command(&"BATCH") {
+            if !HARMLESS.iter().chain(&["BATCH"]).any(is_command) {
                 self.give_up_batch(invalid("Something else was said before the end of it"));
             }
             return false;

@@ -256,6 +256,7 @@ mod tests {
                 away: None,
                 modes: Letters::NONE,
                 class: None,
+                title: None,
                 secure,
                 signed_on: Timestamp(1),
             },

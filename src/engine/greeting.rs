@@ -39,7 +39,7 @@ pub fn lusers(engine: &Engine) -> Vec<Numeric> {
     let network = &engine.network;
     let all = network.users().count();
     let invisible = network.users().filter(|user| user.has_mode('i')).count();
-    let operators = network.users().filter(|user| user.is_operator()).count();
+    let operators = network.users().filter(|user| user.is_shown_operator()).count();
     let servers = network.servers().count();
     let channels = network.channels().count();
     let unknown = engine.sessions.unknown();

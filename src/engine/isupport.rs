@@ -40,6 +40,12 @@ fn in_lines(tokens: &[String]) -> Vec<Words> {
     lines.map(|line| Words::from(line.as_str())).collect()
 }
 
+/// The names of all tokens.
+pub fn names(config: &Config) -> Vec<String> {
+    let name = |token: String| token.split('=').next().unwrap_or_default().to_string();
+    tokens(config).into_iter().map(name).collect()
+}
+
 fn tokens(config: &Config) -> Vec<String> {
     let limits = &config.limits;
     let lists = mode::channel_letters(Kind::List);

@@ -13,6 +13,7 @@ mod effort;
 mod elsewhere;
 mod event;
 mod extban;
+mod follow;
 mod gate;
 mod greeting;
 mod isupport;
@@ -145,6 +146,17 @@ struct Tally {
     users_local_max: usize,
     users_network_max: usize,
     connections: u64,
+    bans: BansTally,
+}
+
+/// What became of bans since the start, as far as this server has heard.
+#[derive(Debug, Default)]
+struct BansTally {
+    set: u64,
+    changed: u64,
+    lifted: u64,
+    expired: u64,
+    turned_away: u64,
 }
 
 /// How often a command was given, and how long it was altogether.
@@ -383,6 +395,9 @@ impl Engine {
     }
 
     fn note(&mut self, level: log::Level, topic: Topic, text: String) {
+        if let Some(letter) = Engine::topic_of_note(level, topic) {
+            self.tell_followers_here(letter, &text);
+        }
         self.effects.push(Effect::Note { level, topic, text });
     }
 

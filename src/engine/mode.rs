@@ -73,8 +73,18 @@ pub struct UserMode {
 
 pub const USER_MODES: &[UserMode] = &[
     UserMode { letter: 'B', is_free: true, help: "A bot, for all to see." },
+    UserMode {
+        letter: 'H',
+        is_free: false,
+        help: "Hides from people who are no operators that you are one.",
+    },
     UserMode { letter: 'i', is_free: true, help: "Invisible: not in WHO and NAMES for strangers." },
     UserMode { letter: 'o', is_free: false, help: "An operator of the network, by OPER." },
+    UserMode {
+        letter: 's',
+        is_free: false,
+        help: "An operator who is told what happens: MODE <nick> +s +kc-l, by the letters of HELP topics.",
+    },
     UserMode { letter: 'w', is_free: true, help: "Hears WALLOPS." },
 ];
 

@@ -11,6 +11,7 @@ use super::network::Channel;
 use super::speaking::Pace;
 use super::throttle::Throttle;
 use crate::wire::fold::Folded;
+use crate::wire::letters::Letters;
 use crate::wire::names::{Nick, UserId};
 use crate::wire::time::Now;
 
@@ -40,6 +41,8 @@ pub struct Session {
     pub knocked_ms: BTreeMap<Folded, u64>,
     pub pace: Pace,
     pub throttle: Throttle,
+    /// What an operator is told of.
+    pub topics: Letters,
 }
 
 /// How far a connection has come.
@@ -91,6 +94,7 @@ impl Session {
             knocked_ms: BTreeMap::new(),
             pace: Pace::default(),
             throttle: Throttle::default(),
+            topics: Letters::NONE,
         }
     }
 

@@ -19,6 +19,11 @@ pub fn sees_member(turn: &Turn, channel: &Channel, user: &User) -> bool {
     channel.lets_see(turn.me(), user.id) || turn.has_right("see-all")
 }
 
+/// Whether the speaker may know that somebody is an operator: of those who hide it, only operators do.
+pub fn sees_operator(turn: &Turn, user: &User) -> bool {
+    user.is_shown_operator() || user.is_operator() && turn.user().is_operator()
+}
+
 /// Whether the speaker finds a user without knowing the nick: invisible ones are for those who share a
 /// channel with them.
 pub fn finds_user(turn: &Turn, user: &User) -> bool {

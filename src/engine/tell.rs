@@ -64,6 +64,7 @@ impl Engine {
                 News::Renamed { who, from, old, new } => {
                     let user = who.user;
                     self.remember(user, old.as_str());
+                    self.tell_renamed(user, &old, &new);
                     let owner = self.sessions.of_user(user).filter(|_| new == Nick::from(user));
                     if let Some(conn) = owner.map(|session| session.conn) {
                         let why = numeric::nick_saved(user).line(self.identity.name.as_str(), old.as_str());
@@ -143,6 +144,8 @@ impl Engine {
                     self.tell_ban(kind, &mask, &by, before.as_ref(), after.as_ref());
                 }
                 News::Bans { set, lifted } => {
+                    self.tally.bans.set += set as u64;
+                    self.tally.bans.lifted += lifted as u64;
                     let text =
                         format!("bans set or lifted out of sight are in force set={set} lifted={lifted}");
                     self.note(log::Level::Info, Topic::Operator, text);
@@ -255,6 +258,7 @@ impl Engine {
 
     fn tell_quit(&mut self, quit: &Quit, batch: Option<&str>) {
         self.monitors.unsettle(&quit.nick);
+        self.tell_exiting(quit);
         self.whowas.add(Was::from_quit(quit, self.network.server_name(quit.user.server()), self.now.wall));
         let spoken = self.spoken(format!(":{} QUIT :{}", quit.source, quit.reason));
         let spoken = spoken.tagged_if("account", quit.account.as_deref());

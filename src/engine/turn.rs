@@ -3,6 +3,7 @@
 use super::cap::Cap;
 use super::effect::{Effect, Secret, Topic};
 use super::event::{AskId, ConnId};
+use super::follow::Deed;
 use super::merge::Stamp;
 use super::network::{Channel, Edit, Network, User};
 use super::outgoing::{Outgoing, Spoken};
@@ -109,9 +110,8 @@ impl Turn<'_> {
         let Some(user) = self.session().user().and_then(|id| self.engine.network.user(id)) else {
             return false;
         };
-        let class = user.fact.class.as_ref().and_then(|class| self.engine.config.operator_class.get(class));
-        user.is_operator()
-            && class.is_some_and(|class| class.rights.iter().any(|has| has == right || has == "all"))
+        let class = user.fact.class.as_deref();
+        user.is_operator() && class.is_some_and(|class| self.config().class_has(class, right))
     }
 
     // What there is.
@@ -320,6 +320,12 @@ impl Turn<'_> {
 
     pub fn effect(&mut self, effect: Effect) {
         self.engine.effects.push(effect);
+    }
+
+    /// Writes down what the speaker did with an operator's rights, and tells whoever follows that.
+    pub fn record(&mut self, topic: char, what: &str, why: Option<&str>) {
+        let from = self.server_id();
+        self.engine.record(log::Level::Info, &Deed { topic, what, why, from });
     }
 
     pub fn note(&mut self, level: log::Level, topic: Topic, text: String) {

@@ -46,11 +46,15 @@ impl Engine {
         self.clock.observe(change.stamp);
         self.chain(change, from);
         self.prepare_for(change, from);
+        let newcomer = self.newcomer(change);
         let news = self.network.apply(change);
         if change.dot.stream != Stream::Durable {
             self.forward(change, from);
         }
         self.tell(news);
+        if let Some(user) = newcomer {
+            self.tell_connected(user);
+        }
         self.react();
     }
 

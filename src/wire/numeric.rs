@@ -197,16 +197,29 @@ numerics! {
         "{letter} {network} :{reason}"
     247 stats_xline(letter: char, mask: impl OneWord, reason: &str)
         "{letter} 0 {mask} :{reason}"
+    213 stats_link_line(host: impl OneWord, name: impl OneWord, port: impl OneWord, class: impl OneWord)
+        "C {host} * {name} {port} {class}"
+    218 stats_class(
+            class: impl OneWord, ping_seconds: u64, connect_seconds: u64, connections: usize, queue_bytes: usize)
+        "Y {class} {ping_seconds} {connect_seconds} {connections} {queue_bytes}"
+    220 stats_port(port: impl OneWord, host: impl OneWord, kind: &str)
+        "P {port} {host} :{kind}"
+    223 stats_gline(
+            letter: char, mask: impl OneWord, seconds_left: u64, seconds_since: u64, by: impl OneWord, reason: &str)
+        "{letter} {mask} {seconds_left} {seconds_since} {by} :{reason}"
     219 end_of_stats(letter: impl OneWord)                    "{letter} :End of /STATS report"
     242 stats_uptime(days: u64, hours: u64, minutes: u64, seconds: u64)
         ":Server Up {days} days, {hours}:{minutes:02}:{seconds:02}"
     243 stats_operator_line(mask: impl OneWord, name: impl OneWord, class: impl OneWord)
         "O {mask} * {name} 0 {class}"
+    250 stats_connections(most: usize, connections: u64)
+        ":Highest connection count: {most} ({most} clients) ({connections} connections received)"
     249 stats_text(letter: impl OneWord, text: &str)          "{letter} :{text}"
 }
 
 // People.
 numerics! {
+    008 topics(letters: &Words)                           "{letters} :Server notice mask"
     221 user_mode_is(modes: &Words)                           "{modes}"
     301 away(nick: impl OneWord, text: &str)                  "{nick} :{text}"
     302 userhost(replies: &str)                               ":{replies}"
@@ -217,7 +230,7 @@ numerics! {
         "{nick} {username} {host} * :{realname}"
     312 whois_server(nick: impl OneWord, server: impl OneWord, description: &str)
         "{nick} {server} :{description}"
-    313 whois_operator(nick: impl OneWord)                    "{nick} :is an IRC operator"
+    313 whois_operator(nick: impl OneWord, title: &str)       "{nick} :is {title}"
     317 whois_idle(nick: impl OneWord, idle_seconds: u64, signon_seconds: u64)
         "{nick} {idle_seconds} {signon_seconds} :seconds idle, signon time"
     318 end_of_whois(nicks: impl OneWord)                     "{nicks} :End of /WHOIS list"
@@ -247,6 +260,7 @@ numerics! {
     411 no_recipient(command: &str)                           ":No recipient given ({command})"
     412 no_text_to_send()                                     ":No text to send"
     501 unknown_user_mode()                                   ":Unknown MODE flag"
+    501 unknown_topic(letter: impl OneWord)                   "{letter} :is unknown snomask char to me"
     502 users_dont_match()                                    ":Can't change mode for other users"
 }
 
@@ -342,6 +356,11 @@ numerics! {
     382 rehashing(file: impl OneWord)                         "{file} :Rehashing"
     481 no_privileges()                                       ":Permission Denied- You're not an IRC operator"
     483 cannot_kill_server()                                  ":You can't kill a server!"
+    725 test_line(letter: char, minutes_left: u64, mask: impl OneWord, reason: &str)
+        "{letter} {minutes_left} {mask} :{reason}"
+    726 no_test_line(asked: impl OneWord)                     "{asked} :No matches"
+    727 test_mask(here: usize, elsewhere: usize, mask: impl OneWord, realname: impl OneWord)
+        "{here} {elsewhere} {mask} {realname} :Local/remote clients match"
     723 no_operator_right(right: impl OneWord)                "{right} :Insufficient oper privs"
 }
 

@@ -1,11 +1,8 @@
-//! MOTD, VERSION, TIME, ADMIN, INFO and HELP: what this server says of itself, and how it is used.
+//! MOTD, VERSION, TIME, ADMIN, INFO and ISUPPORT: what this server says of itself.
 
 use super::{Command, Who};
-use crate::config::RIGHTS;
 use crate::engine::cap::Cap;
-use crate::engine::extban::EXTBANS;
 use crate::engine::greeting::readable;
-use crate::engine::mode::{CHANNEL_MODES, STATUSES, USER_MODES};
 use crate::engine::query::Query;
 use crate::engine::turn::{Outcome, Turn};
 use crate::engine::{Engine, greeting, isupport};
@@ -61,14 +58,6 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         help: "Shows what this server can do, as programs read it.",
     },
-    Command {
-        name: "HELP",
-        params_min: 0,
-        who: Who::Registered,
-        run: help,
-        usage: "[<topic>]",
-        help: "Explains a command or a topic; alone, it lists them all.",
-    },
 ];
 
 pub const QUERIES: &[&Query] = &[&MOTD, &VERSION, &TIME, &ADMIN, &INFO];
@@ -117,69 +106,4 @@ fn isupport(turn: &mut Turn, _: &[&str]) -> Outcome {
     }
     turn.say_isupport();
     Ok(())
-}
-
-fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let subject = Word::echo(params.first().copied().unwrap_or("INDEX"));
-    let asked = subject.as_str().to_ascii_uppercase();
-    let (title, lines) = match asked.as_str() {
-        "INDEX" => ("Topics of HELP".to_string(), index()),
-        "CMODES" => {
-            let rows = CHANNEL_MODES.iter().map(|mode| (mode.letter, mode.help));
-            ("Modes of channels".to_string(), letters(rows))
-        }
-        "EXTBANS" => {
-            let rows = EXTBANS.iter().map(|row| (row.letter, row.help));
-            ("Extended bans, for the lists of channels".to_string(), letters(rows))
-        }
-        "STATUSES" => {
-            let rows = STATUSES.iter().map(|status| (status.letter, status.help));
-            ("What members of a channel can be".to_string(), letters(rows))
-        }
-        "UMODES" => {
-            let rows = USER_MODES.iter().map(|mode| (mode.letter, mode.help));
-            ("Modes of people".to_string(), letters(rows))
-        }
-        "RIGHTS" => {
-            let rows = RIGHTS.iter().map(|(name, help)| format!("{name}: {help}"));
-            ("Rights of operators".to_string(), rows.collect())
-        }
-        "CAPS" => {
-            let rows = Cap::ALL.iter().map(|cap| format!("{}: {}", cap.name(), cap.help()));
-            ("Capabilities of clients".to_string(), rows.collect())
-        }
-        _ => {
-            let found = super::find(&asked);
-            let command = found.ok_or_else(|| numeric::help_not_found(&subject))?;
-            let title = format!("{} {}", command.name, command.usage);
-            (title, vec![command.help.to_string(), who_may(command.who)])
-        }
-    };
-    turn.reply(numeric::help_start(&subject, &title));
-    turn.reply(numeric::help_text(&subject, ""));
-    turn.reply_all(
-        lines.iter().filter(|line| !line.is_empty()).map(|line| numeric::help_text(&subject, line)),
-    );
-    turn.reply(numeric::end_of_help(&subject, "End of HELP"));
-    Ok(())
-}
-
-/// Every topic, some to a line.
-fn index() -> Vec<String> {
-    let mut names: Vec<&str> = super::all().map(|command| command.name).collect();
-    names.sort_unstable();
-    let mut lines: Vec<String> = names.chunks(8).map(|names| names.join(" ")).collect();
-    lines.push("CMODES EXTBANS STATUSES UMODES RIGHTS CAPS".to_string());
-    lines
-}
-
-fn letters(rows: impl Iterator<Item = (char, &'static str)>) -> Vec<String> {
-    rows.map(|(letter, help)| format!("{letter}: {help}")).collect()
-}
-
-fn who_may(who: Who) -> String {
-    match who {
-        Who::Operator(right) => format!("For operators with the right `{right}`."),
-        _ => String::new(),
-    }
 }

@@ -1,8 +1,9 @@
 //! OPER, KILL, WALLOPS and REHASH: what operators do.
 
 use super::{Command, Who};
-use crate::config::Operator;
+use crate::config::{Operator, OperatorClass};
 use crate::engine::effect::{Effect, Topic};
+use crate::engine::follow::Deed;
 use crate::engine::peer::{Act, Passing};
 use crate::engine::pending::Pending;
 use crate::engine::turn::{Outcome, Turn};
@@ -72,21 +73,27 @@ pub fn oper_checked(turn: &mut Turn, name: &str, class: Option<&str>, is_right: 
         note_failure(turn, class.map(|_| name));
         return Err(numeric::password_mismatch().into());
     };
-    let text = format!("conn={} {} is operator name={name:?} class={class}", turn.conn.0, turn.prefix());
-    turn.note(log::Level::Info, Topic::Operator, text);
+    let text = format!("{} is an operator now (name {name:?}, class {class})", turn.prefix());
+    turn.record('o', &text, None);
+    turn.follow_as(class);
+    let (follows, row) = (!turn.session().topics.is_empty(), turn.config().operator_class.get(class));
+    let (is_hidden, title) = (row.is_some_and(|row| !row.visible), row.map(|row| row.title.clone()));
     turn.change_me(|fact| {
-        fact.modes = fact.modes.with('o');
+        fact.modes = fact.modes.with('o').set('H', is_hidden).set('s', follows);
         fact.class = Some(class.to_string());
+        fact.title = title.filter(|title| *title != OperatorClass::default().title);
     });
     turn.reply(numeric::you_are_operator());
+    turn.show_topics();
     Ok(())
 }
 
 /// A name that nobody has is not written down: it may be a password in the wrong place.
 fn note_failure(turn: &mut Turn, known: Option<&str>) {
     let name = known.map_or("unknown".to_string(), |name| format!("{name:?}"));
-    let text = format!("conn={} {} failed to become operator name={name}", turn.conn.0, turn.prefix());
-    turn.note(log::Level::Warn, Topic::Operator, text);
+    let text = format!("{} failed to become an operator (name {name})", turn.prefix());
+    let from = turn.server_id();
+    turn.engine.record(log::Level::Warn, &Deed { topic: 'o', what: &text, why: None, from });
 }
 
 fn kill(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -109,13 +116,14 @@ fn wallops(turn: &mut Turn, params: &[&str]) -> Outcome {
     let by = turn.prefix();
     let fixed = format!(":{by} WALLOPS :");
     let text = cut(params[0], BODY_BYTES_MAX.saturating_sub(fixed.len())).to_string();
+    turn.note(log::Level::Info, Topic::Operator, format!("{by} says WALLOPS text=\"{text}\""));
     turn.pass(Passing::Wallops { by, text });
     Ok(())
 }
 
 fn rehash(turn: &mut Turn, _: &[&str]) -> Outcome {
     let text = format!("{} has the settings read again", turn.prefix());
-    turn.note(log::Level::Info, Topic::Operator, text);
+    turn.record('s', &text, None);
     let reply = turn.defer();
     let ask = turn.ask(Pending::Rehash { reply });
     turn.effect(Effect::ReadConfig { ask });

@@ -59,6 +59,38 @@ pub const COMMANDS: &[Command] = &[
         usage: "<real name>",
         help: "Lifts a ban that was set with XLINE.",
     },
+    Command {
+        name: "GLINE",
+        params_min: 1,
+        who: Who::Operator("ban"),
+        run: |turn, params| set(turn, &GLINE, params),
+        usage: "[<duration>] <user@host> [:<reason>]",
+        help: "Another name for KLINE: every ban is in force on the whole network.",
+    },
+    Command {
+        name: "UNGLINE",
+        params_min: 1,
+        who: Who::Operator("ban"),
+        run: |turn, params| lift(turn, &UNGLINE, params),
+        usage: "<user@host>",
+        help: "Another name for UNKLINE.",
+    },
+    Command {
+        name: "ZLINE",
+        params_min: 1,
+        who: Who::Operator("ban"),
+        run: |turn, params| set(turn, &ZLINE, params),
+        usage: "[<duration>] <address or network> [:<reason>]",
+        help: "Another name for DLINE.",
+    },
+    Command {
+        name: "UNZLINE",
+        params_min: 1,
+        who: Who::Operator("ban"),
+        run: |turn, params| lift(turn, &UNZLINE, params),
+        usage: "<address or network>",
+        help: "Another name for UNDLINE.",
+    },
 ];
 
 /// One of the commands above, and the kind of ban that it is about.
@@ -71,6 +103,10 @@ const KLINE: Line = Line { command: "KLINE", kind: BanKind::UserHost };
 const UNKLINE: Line = Line { command: "UNKLINE", kind: BanKind::UserHost };
 const DLINE: Line = Line { command: "DLINE", kind: BanKind::Address };
 const UNDLINE: Line = Line { command: "UNDLINE", kind: BanKind::Address };
+const GLINE: Line = Line { command: "GLINE", kind: BanKind::UserHost };
+const UNGLINE: Line = Line { command: "UNGLINE", kind: BanKind::UserHost };
+const ZLINE: Line = Line { command: "ZLINE", kind: BanKind::Address };
+const UNZLINE: Line = Line { command: "UNZLINE", kind: BanKind::Address };
 const XLINE: Line = Line { command: "XLINE", kind: BanKind::Realname };
 const UNXLINE: Line = Line { command: "UNXLINE", kind: BanKind::Realname };
 

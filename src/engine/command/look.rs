@@ -126,7 +126,7 @@ const USERHOST_MAX: usize = 5;
 fn userhost(turn: &mut Turn, params: &[&str]) -> Outcome {
     let people = params.iter().filter_map(|nick| turn.network().user_called(nick)).take(USERHOST_MAX);
     let people = people.map(|user| {
-        let operator = if user.is_operator() { "*" } else { "" };
+        let operator = if sight::sees_operator(turn, user) { "*" } else { "" };
         let here = if user.fact.away.is_some() { '-' } else { '+' };
         format!("{}{operator}={here}{}@{}", user.nick, user.fact.username, user.fact.host)
     });

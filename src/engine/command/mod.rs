@@ -3,9 +3,11 @@
 mod about;
 mod admin;
 mod ban;
+mod banlist;
 mod batch;
 mod channel;
 mod force;
+mod help;
 mod knock;
 mod look;
 mod map;
@@ -20,8 +22,10 @@ mod who;
 mod whois;
 
 pub use admin::oper_checked;
+use banlist::{all_bans, bans};
 pub use channel::bring;
 pub use register::{pong_answered, rename};
+use stats::letters as stats_letters;
 pub use whois::whois_answered;
 
 use super::query::Query;
@@ -65,9 +69,11 @@ pub const COMMANDS: &[&[Command]] = &[
     who::COMMANDS,
     whois::COMMANDS,
     about::COMMANDS,
+    help::COMMANDS,
     map::COMMANDS,
     servers::COMMANDS,
     stats::COMMANDS,
+    banlist::COMMANDS,
     admin::COMMANDS,
     ban::COMMANDS,
     force::COMMANDS,
@@ -94,4 +100,19 @@ pub fn query(name: &str) -> Option<&'static Query> {
 fn at_least_one<'list>(command: &str, list: &'list str) -> Result<Vec<&'list str>, Refusal> {
     let words: Vec<&str> = list.split(',').filter(|word| !word.is_empty()).collect();
     if words.is_empty() { Err(numeric::need_more_params(Word::echo(command)).into()) } else { Ok(words) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RIGHTS;
+
+    #[test]
+    fn every_right_that_a_command_needs_can_be_given() {
+        for command in all() {
+            if let Who::Operator(right) = command.who {
+                assert!(RIGHTS.iter().any(|(name, _)| *name == right), "{} needs {right}", command.name);
+            }
+        }
+    }
 }

@@ -31,10 +31,11 @@ fn mode(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Err(numeric::users_dont_match().into());
     }
     match params.get(1) {
-        Some(letters) => set_user_modes(turn, letters),
+        Some(letters) => set_user_modes(turn, letters, &params[2..]),
         None => {
             let modes = format!("+{}", turn.user().fact.modes);
             turn.reply(numeric::user_mode_is(&Words::from(modes.as_str())));
+            turn.show_topics();
         }
     }
     Ok(())
@@ -42,13 +43,24 @@ fn mode(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 // Users.
 
-fn set_user_modes(turn: &mut Turn, letters: &str) {
+fn set_user_modes(turn: &mut Turn, letters: &str, params: &[&str]) {
     let before = turn.user().fact.modes;
     let (mut modes, mut on, mut has_unknown) = (before, true, false);
+    let (mut params, mut has_chosen, mut is_refused) = (params.iter().copied(), false, false);
     for letter in letters.chars() {
         match letter {
             '+' => on = true,
             '-' => on = false,
+            'H' | 's' if on && !modes.has('o') => is_refused = true,
+            's' => {
+                let topics = if on { params.next() } else { Some("-*") };
+                if let Err(refusal) = turn.follow(topics) {
+                    turn.refuse(refusal);
+                }
+                modes = modes.set('s', !turn.session().topics.is_empty());
+                has_chosen = true;
+            }
+            'H' => modes = modes.set('H', on),
             _ => match USER_MODES.iter().find(|mode| mode.letter == letter) {
                 Some(mode) if mode.is_free || !on => modes = modes.set(letter, on),
                 // Nobody makes themselves an operator this way; as everywhere, it is passed over.
@@ -61,9 +73,19 @@ fn set_user_modes(turn: &mut Turn, letters: &str) {
         turn.change_me(|fact| {
             fact.modes = modes;
             if !modes.has('o') {
-                fact.class = None;
+                fact.resign();
             }
         });
+    }
+    if before.has('o') && !modes.has('o') {
+        turn.record('o', &format!("{} is no operator any more", turn.prefix()), None);
+        turn.session_mut().topics = Letters::NONE;
+    }
+    if is_refused {
+        turn.reply(numeric::no_privileges());
+    }
+    if has_chosen {
+        turn.show_topics();
     }
     if has_unknown {
         turn.reply(numeric::unknown_user_mode());

@@ -349,6 +349,7 @@ fn register(
         away,
         modes: Letters::NONE,
         class: None,
+        title: None,
         secure: is_secure,
         signed_on: turn.now.wall,
     };

@@ -1,13 +1,12 @@
-//! STATS: figures of a server, by letter.
+//! STATS: figures of a server, one row a letter.
 
-use super::{Command, Who};
+use super::{Command, Who, all_bans, bans};
+use crate::config::Config;
 use crate::engine::Engine;
-use crate::engine::banish::until;
 use crate::engine::event::Traffic;
 use crate::engine::links::Link;
 use crate::engine::merge::Stream;
-use crate::engine::network::BanKind;
-use crate::engine::query::{ANSWER_LINES_MAX, Answer, Query};
+use crate::engine::query::{Answer, Query};
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::base36;
 use crate::wire::names::{ServerId, Word};
@@ -19,93 +18,298 @@ pub const COMMANDS: &[Command] = &[Command {
     who: Who::Registered,
     run: stats,
     usage: "<letter> [<server>]",
-    help: "Shows figures of a server. u: how long it is up. p: operators who are here. For operators with the right `stats` also l: connections and their traffic, and the state of each link, m: how often each command was given, o: operators of the config, h: what is held against peers, by reason, and digests of what this server holds; and with that or `ban`, bans that expire and those for good: k and K by user@host, d and D by address, x and X by real name.",
+    help: "Shows figures of a server, by letter:",
 }];
 
 pub const QUERIES: &[&Query] = &[&STATS];
 
 const STATS: Query = Query { name: "STATS", answer };
 
-/// What everyone may see.
-const FOR_ALL: &[&str] = &["u", "p"];
+/// One letter, in both its forms where there are two.
+pub struct Figures {
+    pub letters: &'static [char],
+    /// The rights of which one is needed; none at all where everyone may see it.
+    pub rights: &'static [&'static str],
+    pub help: &'static str,
+    read: fn(&Engine, char) -> Vec<Numeric>,
+}
 
-/// What those who may set bans may see too.
-const BANS: &[&str] = &["k", "K", "d", "D", "x", "X"];
+const STATS_RIGHT: &[&str] = &["stats"];
+const BAN_RIGHTS: &[&str] = &["stats", "ban"];
+
+pub const FIGURES: &[Figures] = &[
+    Figures {
+        letters: &['c'],
+        rights: STATS_RIGHT,
+        help: "the links of the config, and of pairing: whom this server calls, or waits for",
+        read: |engine, _| configured_links(&engine.config),
+    },
+    Figures {
+        letters: &['d', 'D'],
+        rights: BAN_RIGHTS,
+        help: "bans by address that expire, and those for good",
+        read: bans,
+    },
+    Figures {
+        letters: &['g', 'G'],
+        rights: BAN_RIGHTS,
+        help: "bans of every kind: seconds left (0: for good), seconds since they were set, by whom and why; and how many were set, lifted and expired since the start",
+        read: |engine, _| all_bans(engine),
+    },
+    Figures {
+        letters: &['h'],
+        rights: STATS_RIGHT,
+        help: "what is held against peers, by reason, and digests of what this server holds",
+        read: |engine, _| held_against_peers(engine),
+    },
+    Figures {
+        letters: &['i'],
+        rights: STATS_RIGHT,
+        help: "who may connect: how many, how many from one address, and whether it takes a password",
+        read: |engine, _| admission(engine),
+    },
+    Figures {
+        letters: &['k', 'K'],
+        rights: BAN_RIGHTS,
+        help: "bans by user@host that expire, and those for good",
+        read: bans,
+    },
+    Figures {
+        letters: &['l', 'L'],
+        rights: STATS_RIGHT,
+        help: "connections and their traffic, and the state of each link",
+        // Only the edge knows how much waits in each queue.
+        read: |_, _| Vec::new(),
+    },
+    Figures {
+        letters: &['m', 'M'],
+        rights: STATS_RIGHT,
+        help: "how often each command was given, and how long all of them were",
+        read: |engine, _| commands(engine),
+    },
+    Figures {
+        letters: &['o', 'O'],
+        rights: STATS_RIGHT,
+        help: "who may become an operator, and of which class; and what each class may do",
+        read: |engine, _| operators_of_config(&engine.config),
+    },
+    Figures {
+        letters: &['p'],
+        rights: &[],
+        help: "operators who are here, but for those who hide it; operators see these too",
+        read: |engine, _| operators_here(engine, false),
+    },
+    Figures {
+        letters: &['P'],
+        rights: STATS_RIGHT,
+        help: "where this server listens",
+        read: |engine, _| ports(&engine.config),
+    },
+    Figures {
+        letters: &['t', 'T'],
+        rights: STATS_RIGHT,
+        help: "counts since the start: connections, the most people at once, what was said to the network",
+        read: |engine, _| totals(engine),
+    },
+    Figures {
+        letters: &['u'],
+        rights: &[],
+        help: "for how long the server is up, and the most people it has had at once",
+        read: |engine, _| up_time(engine),
+    },
+    Figures {
+        letters: &['v', 'V'],
+        rights: STATS_RIGHT,
+        help: "servers that this one is linked with",
+        read: |engine, _| engine.links.up().map(|link| text('v', &route(engine, link))).collect(),
+    },
+    Figures {
+        letters: &['x', 'X'],
+        rights: BAN_RIGHTS,
+        help: "bans by real name that expire, and those for good",
+        read: bans,
+    },
+    Figures {
+        letters: &['y', 'Y'],
+        rights: STATS_RIGHT,
+        help: "what connections are held to: seconds of silence before a PING, connections in all, bytes that may wait for one",
+        read: |engine, _| connection_class(&engine.config),
+    },
+    Figures {
+        letters: &['z', 'Z'],
+        rights: STATS_RIGHT,
+        help: "how much of everything there is in memory, and how much there may be",
+        read: |engine, _| held(engine),
+    },
+];
+
+/// The letters as HELP shows them.
+pub fn letters() -> impl Iterator<Item = String> {
+    FIGURES.iter().map(|row| {
+        let letters: Vec<String> = row.letters.iter().map(char::to_string).collect();
+        let rights = match row.rights {
+            [] => String::new(),
+            rights => format!(" (needs {})", rights.join(" or ")),
+        };
+        format!("{}: {}{rights}", letters.join(" and "), row.help)
+    })
+}
+
+/// How a server is asked for the operators there by one of them.
+const OPERATORS_TO_OPERATORS: &str = "p+";
+
+fn row_of(letter: &str) -> Option<(&'static Figures, char)> {
+    let mut letters = letter.chars();
+    let (letter, None) = (letters.next()?, letters.next()) else { return None };
+    FIGURES.iter().find(|row| row.letters.contains(&letter)).map(|row| (row, letter))
+}
 
 fn stats(turn: &mut Turn, params: &[&str]) -> Outcome {
     let letter = params[0];
-    let is_of_bans = BANS.contains(&letter) && turn.has_right("ban");
-    if !FOR_ALL.contains(&letter) && !turn.has_right("stats") && !is_of_bans {
+    let rights = row_of(letter).map_or(&[][..], |(row, _)| row.rights);
+    if let [first, ..] = rights
+        && !rights.iter().any(|right| turn.has_right(right))
+    {
         let refusal = match turn.user().is_operator() {
-            true => numeric::no_operator_right(Word::echo("stats")),
+            true => numeric::no_operator_right(Word::echo(first)),
             false => numeric::no_privileges(),
         };
         turn.reply(refusal);
         turn.reply(numeric::end_of_stats(Word::echo(letter)));
         return Ok(());
     }
-    turn.query(&STATS, letter, params.get(1).copied())
+    // Who hides being an operator does not hide it from others.
+    let subject = if letter == "p" && turn.user().is_operator() { OPERATORS_TO_OPERATORS } else { letter };
+    turn.query(&STATS, subject, params.get(1).copied())
 }
 
-fn answer(engine: &Engine, letter: &str) -> Answer {
-    let mut answer = match letter {
-        // Only the edge knows how much waits in each queue.
-        "l" => return Answer::Measured(connections),
-        "u" => vec![up_time((engine.now.steady_ms - engine.started.steady_ms) / 1000)],
-        "p" => operators_here(engine),
-        "m" => {
-            let counted = engine.tally.commands.iter();
-            counted
-                .map(|(name, tally)| numeric::stats_commands(Word::echo(name), tally.count, tally.bytes, 0))
-                .collect()
-        }
-        "h" => held_against_peers(engine),
-        "o" => {
-            let operators = engine.config.operator.iter();
-            operators
-                .map(|operator| {
-                    let (name, class) = (Word::echo(&operator.name), Word::echo(&operator.class));
-                    numeric::stats_operator_line(Word::echo("*@*"), name, class)
-                })
-                .collect()
-        }
-        "k" | "K" | "d" | "D" | "x" | "X" => bans(engine, letter),
-        _ => Vec::new(),
+fn answer(engine: &Engine, subject: &str) -> Answer {
+    let mut answer = match row_of(subject) {
+        Some((_, 'l')) => return Answer::Measured(|engine, measured| connections(engine, measured, 'l')),
+        Some((_, 'L')) => return Answer::Measured(|engine, measured| connections(engine, measured, 'L')),
+        Some((row, letter)) => (row.read)(engine, letter),
+        None if subject == OPERATORS_TO_OPERATORS => operators_here(engine, true),
+        None => Vec::new(),
     };
-    answer.push(numeric::end_of_stats(Word::echo(letter)));
+    let asked = if subject == OPERATORS_TO_OPERATORS { "p" } else { subject };
+    answer.push(numeric::end_of_stats(Word::echo(asked)));
     answer.into()
 }
 
-/// Bans of one kind that are in force: by the small letter those that expire, else those for good.
-fn bans(engine: &Engine, letter: &str) -> Vec<Numeric> {
-    let is_temporary = letter.chars().all(char::is_lowercase);
-    let kind = BanKind::from_letter(&letter.to_ascii_uppercase());
-    let bans = engine.network.bans().iter().filter(|(of, _, ban)| {
-        let fact = &ban.fact;
-        Some(*of) == kind && fact.until.is_some() == is_temporary && fact.is_in_force(engine.now.wall)
-    });
-    let lines = bans.map(|(kind, mask, ban)| {
-        let fact = &ban.fact;
-        let reason = format!("{} [{}, {}]", fact.reason, fact.by, until(fact.until));
-        let letter = letter.chars().next().unwrap_or_default();
-        match kind {
-            BanKind::UserHost => {
-                let (user, host) = mask.split_once('@').unwrap_or(("*", mask));
-                numeric::stats_kline(letter, Word::echo(host), Word::echo(user), &reason)
-            }
-            BanKind::Address => numeric::stats_dline(letter, Word::echo(mask), &reason),
-            BanKind::Realname => numeric::stats_xline(letter, Word::echo(mask), &reason),
-        }
-    });
-    lines.take(ANSWER_LINES_MAX - 1).collect()
+fn text(letter: char, text: &str) -> Numeric {
+    numeric::stats_text(Word::from(letter), text)
 }
 
-fn up_time(seconds: u64) -> Numeric {
-    numeric::stats_uptime(seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
+fn configured_links(config: &Config) -> Vec<Numeric> {
+    let links = config.link.iter().map(|link| {
+        let (host, port) = link.address.rsplit_once(':').unwrap_or((&link.address, "0"));
+        let class = if link.connect { "calls" } else { "waits" };
+        let [host, name, port, class] = [host, &link.name, port, class].map(Word::echo);
+        numeric::stats_link_line(host, name, port, class)
+    });
+    links.collect()
 }
 
-fn operators_here(engine: &Engine) -> Vec<Numeric> {
-    let users = engine.network.users_of(engine.identity.sid).filter(|user| user.is_operator());
+fn admission(engine: &Engine) -> Vec<Numeric> {
+    let (limits, server) = (&engine.config.limits, &engine.config.server);
+    let password = if server.password.is_empty() { "no" } else { "yes" };
+    let line = format!(
+        "clients={} clients_max={} connections_per_address={} password={password} register_within={}s",
+        engine.sessions.registered(),
+        engine.clients_max(),
+        limits.connections_per_address,
+        limits.register_within.as_secs(),
+    );
+    vec![text('i', &line)]
+}
+
+fn commands(engine: &Engine) -> Vec<Numeric> {
+    let counted = engine.tally.commands.iter();
+    let lines =
+        counted.map(|(name, tally)| numeric::stats_commands(Word::echo(name), tally.count, tally.bytes, 0));
+    lines.collect()
+}
+
+fn operators_of_config(config: &Config) -> Vec<Numeric> {
+    let operators = config.operator.iter().map(|operator| {
+        let (name, class) = (Word::echo(&operator.name), Word::echo(&operator.class));
+        numeric::stats_operator_line(Word::echo("*@*"), name, class)
+    });
+    let classes = config.operator_class.iter().map(|(name, class)| {
+        let hidden = if class.visible { "" } else { ", hidden" };
+        text('o', &format!("class {name}: {}{hidden}; rights: {}", class.title, class.rights.join(" ")))
+    });
+    operators.chain(classes).collect()
+}
+
+fn ports(config: &Config) -> Vec<Numeric> {
+    let listen = &config.listen;
+    let lists = [("irc", &listen.irc), ("ircs", &listen.ircs), ("link", &listen.link)];
+    let addresses = lists.into_iter().flat_map(|(kind, list)| list.iter().map(move |at| (kind, at)));
+    let lines = addresses.map(|(kind, at)| {
+        let (host, port) = at.rsplit_once(':').unwrap_or((at, "0"));
+        numeric::stats_port(Word::echo(port), Word::echo(host), kind)
+    });
+    lines.collect()
+}
+
+fn totals(engine: &Engine) -> Vec<Numeric> {
+    let tally = &engine.tally;
+    let commands: u64 = tally.commands.values().map(|tally| tally.count).sum();
+    let bytes: u64 = tally.commands.values().map(|tally| tally.bytes).sum();
+    let lines = [
+        format!("connections={} unregistered={}", tally.connections, engine.sessions.unknown()),
+        format!("users_here_max={} users_network_max={}", tally.users_local_max, tally.users_network_max),
+        format!("commands={commands} command_bytes={bytes}"),
+        format!("said_in_passing={} batches={}", engine.passed, engine.batches_made),
+    ];
+    lines.iter().map(|line| text('t', line)).collect()
+}
+
+fn connection_class(config: &Config) -> Vec<Numeric> {
+    let limits = &config.limits;
+    vec![numeric::stats_class(
+        Word::echo("everyone"),
+        limits.ping_after.as_secs(),
+        0,
+        limits.clients_max,
+        limits.send_queue,
+    )]
+}
+
+fn held(engine: &Engine) -> Vec<Numeric> {
+    let network = &engine.network;
+    let counts = [
+        ("users", network.users().count()),
+        ("channels", network.channels().count()),
+        ("servers", network.servers().count()),
+        ("bans", network.bans().iter().count()),
+        ("session facts", network.facts_that_count(Stream::Session).count()),
+        ("durable facts", network.facts_that_count(Stream::Durable).count()),
+        ("connections", engine.sessions.iter().count()),
+        ("links", engine.links.by_conn.len()),
+        ("questions under way", engine.asks.iter().count()),
+    ];
+    let counts = counts.into_iter().map(|(what, count)| text('z', &format!("{what}: {count}")));
+    let loads = engine.loads().into_iter().filter(|load| load.most > 0);
+    let loads = loads.map(|load| text('z', &format!("{}: {} of {}", load.what, load.count, load.most)));
+    counts.chain(loads).collect()
+}
+
+fn up_time(engine: &Engine) -> Vec<Numeric> {
+    let seconds = (engine.now.steady_ms - engine.started.steady_ms) / 1000;
+    let most = engine.tally.users_local_max.max(engine.sessions.registered());
+    vec![
+        numeric::stats_uptime(seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60),
+        numeric::stats_connections(most, engine.tally.connections),
+    ]
+}
+
+fn operators_here(engine: &Engine, to_operators: bool) -> Vec<Numeric> {
+    let users = engine
+        .network
+        .users_of(engine.identity.sid)
+        .filter(|user| user.is_shown_operator() || user.is_operator() && to_operators);
     let lines = users.map(|user| {
         let idle_s = engine.sessions.of_user(user.id).map_or(0, |session| session.idle_s(engine.now));
         numeric::stats_text(Word::from('p'), &format!("{} idle {idle_s} s", user.prefix()))
@@ -137,7 +341,7 @@ fn held_against_peers(engine: &Engine) -> Vec<Numeric> {
 }
 
 /// Each connection and what went over it, and below each link how it is.
-fn connections(engine: &Engine, measured: &[Traffic]) -> Vec<Numeric> {
+fn connections(engine: &Engine, measured: &[Traffic], letter: char) -> Vec<Numeric> {
     let mut lines = Vec::new();
     for traffic in measured {
         let link = engine.links.by_conn.get(&traffic.conn);
@@ -162,7 +366,7 @@ fn connections(engine: &Engine, measured: &[Traffic]) -> Vec<Numeric> {
         let states = link.map_or(Vec::new(), |link| vec![route(engine, link), transport(link, traffic)]);
         lines.extend(states.iter().map(|state| numeric::stats_text(Word::from('l'), state)));
     }
-    lines.push(numeric::end_of_stats(Word::from('l')));
+    lines.push(numeric::end_of_stats(Word::from(letter)));
     lines
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Command, Who};
+use crate::engine::effect::Topic;
 use crate::engine::mode;
 use crate::engine::network::{Edit, Message, Target, Text, Verb};
 use crate::engine::peer::Passing;
@@ -161,6 +162,7 @@ fn broadcast(turn: &mut Turn, verb: Verb, mask: &str, text: &str) -> Outcome {
     let (by, mask) = (turn.prefix(), Word::echo(mask).to_string());
     let fixed = format!(":{by} {} $${mask} :", verb.name());
     let text = cut(text, BODY_BYTES_MAX.saturating_sub(fixed.len())).to_string();
+    turn.note(log::Level::Info, Topic::Operator, format!("{by} says to everyone on {mask} text=\"{text}\""));
     turn.pass(Passing::Broadcast { by, mask, verb: verb.name().to_string(), text });
     Ok(())
 }

@@ -60,13 +60,13 @@ fn of_channel(turn: &Turn, name: &str, asked: &Asked) -> Vec<Numeric> {
     let people = channel.members().filter_map(|(id, _)| turn.network().user(id));
     let people = people.filter(|user| sight::sees_member(turn, channel, user));
     let people = people.filter(|user| sight::finds_user(turn, user));
-    people.filter(|user| asked.means(user)).map(|user| asked.line(turn, user, Some(channel))).collect()
+    people.filter(|user| asked.means(turn, user)).map(|user| asked.line(turn, user, Some(channel))).collect()
 }
 
 fn of_mask(turn: &Turn, mask: &str, asked: &Asked) -> Vec<Numeric> {
     // Whoever knows the nick finds the person.
     if let Some(user) = turn.network().user_called(mask) {
-        return if asked.means(user) {
+        return if asked.means(turn, user) {
             vec![asked.line(turn, user, shared_channel(turn, user))]
         } else {
             Vec::new()
@@ -79,7 +79,8 @@ fn of_mask(turn: &Turn, mask: &str, asked: &Asked) -> Vec<Numeric> {
         let texts = [user.nick.as_str(), &fact.username, &fact.host, server, &fact.realname];
         texts.iter().any(|text| glob_matches(mask, text))
     };
-    let people = turn.network().users().filter(|user| sight::finds_user(turn, user) && asked.means(user));
+    let people =
+        turn.network().users().filter(|user| sight::finds_user(turn, user) && asked.means(turn, user));
     people.filter(fits).map(|user| asked.line(turn, user, shared_channel(turn, user))).collect()
 }
 
@@ -92,8 +93,8 @@ fn shared_channel<'t>(turn: &'t Turn, user: &User) -> Option<&'t Channel> {
 }
 
 impl Asked<'_> {
-    fn means(&self, user: &User) -> bool {
-        !self.operators_only || user.is_operator()
+    fn means(&self, turn: &Turn, user: &User) -> bool {
+        !self.operators_only || sight::sees_operator(turn, user)
     }
 
     fn line(&self, turn: &Turn, user: &User, channel: Option<&Channel>) -> Numeric {
@@ -141,7 +142,7 @@ impl Asked<'_> {
 /// H here or G gone, * operator, what they are on the channel, and B bot, in the order that clients read them in.
 fn flags(turn: &Turn, user: &User, channel: Option<&Channel>) -> Word {
     let mut flags = if user.fact.away.is_some() { "G" } else { "H" }.to_string();
-    if user.is_operator() {
+    if sight::sees_operator(turn, user) {
         flags.push('*');
     }
     let status = channel.map(|channel| channel.status(user.id)).unwrap_or_default();

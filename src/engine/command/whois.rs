@@ -1,6 +1,7 @@
 //! WHOIS: all there is to know of one person, asked from their own server where that takes it.
 
 use super::{Command, Who};
+use crate::config::OperatorClass;
 use crate::engine::network::User;
 use crate::engine::peer::Request;
 use crate::engine::pending::Then;
@@ -77,8 +78,9 @@ fn describe(turn: &Turn, user: &User) -> Vec<Numeric> {
     let mut lines = vec![numeric::whois_user(nick, username, host, &fact.realname)];
     lines.extend(channels(turn, user).iter().map(|names| numeric::whois_channels(nick, names)));
     lines.push(numeric::whois_server(nick, Word::echo(server), description));
-    if user.is_operator() {
-        lines.push(numeric::whois_operator(nick));
+    if sight::sees_operator(turn, user) {
+        let usual = OperatorClass::default().title;
+        lines.push(numeric::whois_operator(nick, fact.title.as_ref().unwrap_or(&usual)));
     }
     if user.has_mode('B') {
         lines.push(numeric::whois_bot(nick, &turn.config().network.name));

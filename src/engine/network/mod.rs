@@ -19,7 +19,7 @@ mod user;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use ban::{BanFact, BanKind, Bans, Suspect};
+pub use ban::{Ban, BanFact, BanKind, Bans, Suspect};
 pub use change::{Change, Edit, Key, Value, edit_of};
 pub use channel::{Channel, Item, MaskFact, MemberFact, Role, Setting, Settings, StatusFact, Topic};
 pub use difference::Difference;

@@ -26,10 +26,15 @@ pub struct UserFact {
     pub modes: Letters,
     /// The class of an operator.
     pub class: Option<String>,
+    /// What WHOIS says that an operator is, as the class has it.
+    pub title: Option<String>,
     /// Whether the user's own connection is encrypted.
     pub secure: bool,
     pub signed_on: Timestamp,
 }
+
+/// User modes that nobody has who is no operator.
+pub const MODES_OF_OPERATORS: &[char] = &['o', 'H', 's'];
 
 /// A user as everyone sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,15 @@ pub struct User {
     pub standing: Standing,
     /// Where they can be seen.
     pub channels: BTreeSet<Folded>,
+}
+
+impl UserFact {
+    /// Makes them an operator no more, with all that only operators are.
+    pub fn resign(&mut self) {
+        self.modes = MODES_OF_OPERATORS.iter().fold(self.modes, |modes, letter| modes.without(*letter));
+        self.class = None;
+        self.title = None;
+    }
 }
 
 impl User {
@@ -58,6 +72,11 @@ impl User {
 
     pub fn is_operator(&self) -> bool {
         self.has_mode('o')
+    }
+
+    /// Whether people who are no operators themselves may know that this is one.
+    pub fn is_shown_operator(&self) -> bool {
+        self.is_operator() && !self.has_mode('H')
     }
 
     /// The tag of what a bot says: it has no value, and people have none.

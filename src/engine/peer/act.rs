@@ -1,7 +1,7 @@
 //! What one server may have another do that alone may do it: how each is written, read and done.
 
-use crate::engine::effect::Topic;
 use crate::engine::event::ConnId;
+use crate::engine::follow::Deed;
 use crate::engine::merge::Stamp;
 use crate::engine::network::Edit;
 use crate::engine::outgoing::Outgoing;
@@ -138,13 +138,13 @@ impl Engine {
                 }
                 let whom = self.shown(user);
                 command::rename(&mut Turn::new(self, conn), nick.as_str())?;
-                self.note_forced(from, &by, "renamed", &format!("{whom} to {nick}"));
+                self.record_forced(from, 'v', &format!("{by} renamed {whom} to {nick}"), None);
                 self.tell_forced(conn, &by, &whom, &format!("An operator changed your nick to {nick}"));
             }
             Act::Join { user, channel, by } => {
                 let (conn, whom) = (self.conn_of(user)?, self.shown(user));
                 command::bring(&mut Turn::new(self, conn), channel.as_str())?;
-                self.note_forced(from, &by, "brought", &format!("{whom} to {channel}"));
+                self.record_forced(from, 'v', &format!("{by} brought {whom} to {channel}"), None);
                 self.tell_forced(conn, &by, &whom, &format!("An operator brought you to {channel}"));
             }
             Act::Part { user, channel, joined, by, reason } => {
@@ -152,8 +152,9 @@ impl Engine {
                     let (conn, whom) = (self.conn_of(user)?, self.shown(user));
                     let name = self.network.channel(&channel).map(|known| known.name.clone());
                     let shown = name.map_or(channel.to_string(), |name| name.to_string());
-                    self.write(Edit::Part { user, channel, reason }, false);
-                    self.note_forced(from, &by, "removed", &format!("{whom} from {shown}"));
+                    self.write(Edit::Part { user, channel, reason: reason.clone() }, false);
+                    let what = format!("{by} removed {whom} from {shown}");
+                    self.record_forced(from, 'v', &what, reason.as_deref());
                     self.tell_forced(conn, &by, &whom, &format!("An operator had you leave {shown}"));
                 }
             }
@@ -163,7 +164,7 @@ impl Engine {
             }
             Act::Call { server, user, by } => {
                 let address = self.call_now(server.as_str(), user).map_err(|fault| fault.refusal(&server))?;
-                self.note_forced(from, &by, "has called", &format!("{server} at={address}"));
+                self.record_forced(from, 'l', &format!("{by} has called {server} at={address}"), None);
             }
             Act::Cut { peer, by, reason } => {
                 let name = Word::echo(self.network.server_name(peer));
@@ -172,7 +173,7 @@ impl Engine {
                     let text = format!("{} has no link to {name} any more", self.identity.name);
                     return Err(numeric::unknown_error(Word::echo("SQUIT"), &text).into());
                 }
-                self.note_forced(from, &by, "cut the link to", &format!("{name} why=\"{reason}\""));
+                self.record_forced(from, 'l', &format!("{by} cut the link to {name}"), Some(&reason));
             }
         }
         Ok(())
@@ -186,7 +187,8 @@ impl Engine {
             let spoken = self.spoken_from(by, body);
             self.outgoing.push(Outgoing { to: vec![conn], spoken });
         }
-        self.note_forced(from, by, "killed", &format!("{} why=\"{reason}\"", self.shown(user)));
+        let what = format!("{by} killed {}", self.shown(user));
+        self.record_forced(from, 'k', &what, Some(reason));
         self.close_client(conn, &format!("Killed ({killer} ({reason}))"));
     }
 
@@ -207,13 +209,8 @@ impl Engine {
     }
 
     /// Everything done by force is on record where it is done.
-    fn note_forced(&mut self, from: ServerId, by: &str, what: &str, whom: &str) {
-        let at = if from == self.identity.sid {
-            String::new()
-        } else {
-            format!(" from={}", self.network.server_name(from))
-        };
-        self.note(log::Level::Info, Topic::Operator, format!("{by} {what} {whom}{at}"));
+    fn record_forced(&mut self, from: ServerId, topic: char, what: &str, why: Option<&str>) {
+        self.record(log::Level::Info, &Deed { topic, what, why, from });
     }
 
     /// Whoever has not done it to themselves is told what happened to them.

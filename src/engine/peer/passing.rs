@@ -12,7 +12,7 @@ use crate::engine::session::Session;
 use crate::wire::base36;
 use crate::wire::mask::glob_matches;
 use crate::wire::message::{Draft, Message};
-use crate::wire::names::{ChannelName, UserId, Word};
+use crate::wire::names::{ChannelName, ServerName, UserId, Word};
 use crate::wire::numeric;
 
 pub const MESSAGES: &[PeerMessage] = &[PeerMessage {
@@ -20,8 +20,11 @@ pub const MESSAGES: &[PeerMessage] = &[PeerMessage {
     params_min: 2,
     when: When::Accepted,
     run: passing,
-    shape: "WALLOPS <by> :<text> | INVITE <by> <uid> <channel> | BROADCAST <by> <mask> <verb> :<text> | TAGMSG <uid> <target> | KNOCK <by> <channel> :<why>",
+    shape: "WALLOPS <by> :<text> | TOLD <server> <topic> :<text> | INVITE <by> <uid> <channel> | BROADCAST <by> <mask> <verb> :<text> | TAGMSG <uid> <target> | KNOCK <by> <channel> :<why>",
 }];
+
+/// The first word of each that this version knows.
+const KINDS: &[&str] = &["WALLOPS", "TOLD", "INVITE", "BROADCAST", "TAGMSG", "KNOCK"];
 
 /// What is said on every server at once and kept nowhere.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +33,8 @@ pub enum Passing {
     Wallops { by: String, text: String },
     /// To the person invited, and to members who asked to be told.
     Invite { by: String, user: UserId, channel: ChannelName },
+    /// To operators who follow a topic, in the name of the server where it happened.
+    Told { server: String, topic: char, text: String },
     /// To everyone on servers whose name matches; `verb` is PRIVMSG or NOTICE.
     Broadcast { by: String, mask: String, verb: String, text: String },
     /// To those who run the channel.
@@ -43,6 +48,9 @@ impl Engine {
         self.passed += 1;
         let draft = match &passing {
             Passing::Wallops { by, text } => Draft::new("PASSING").param("WALLOPS").param(by).trailing(text),
+            Passing::Told { server, topic, text } => {
+                Draft::new("PASSING").param("TOLD").param(server).param(topic).trailing(text)
+            }
             Passing::Invite { by, user, channel } => {
                 Draft::new("PASSING").param("INVITE").param(by).param(user).param(channel)
             }
@@ -77,6 +85,7 @@ impl Engine {
                 };
                 self.say_where(wants, self.spoken_from(by, format!(":{by} WALLOPS :{text}")));
             }
+            Passing::Told { server, topic, text } => self.tell_followers(*topic, server, text),
             Passing::Broadcast { by, mask, verb, text } => {
                 if glob_matches(mask, self.identity.name.as_str()) {
                     self.say_where(
@@ -137,7 +146,10 @@ fn passing(engine: &mut Engine, conn: ConnId, message: &Message) {
         let (origin, number) = once.rsplit_once('.')?;
         Some((Origin::parse(origin)?, base36::parse(number)?))
     });
-    let (Some((origin, number)), Some(passing)) = (once, read_passing(message)) else {
+    let passing = read_passing(message);
+    // What a later version has to say goes on to those who can read it.
+    let is_known = KINDS.contains(&message.params[0]);
+    let Some((origin, number)) = once.filter(|_| passing.is_some() || !is_known) else {
         return engine.note_senseless(conn, "PASSING");
     };
     // Only runs that are known say anything, or windows could be made up without end.
@@ -154,12 +166,19 @@ fn passing(engine: &mut Engine, conn: ConnId, message: &Message) {
     }
     let draft = message.params.iter().fold(draft, |draft, param| draft.param(param));
     engine.send_passing(origin, &draft, Some(conn));
-    engine.deliver(&passing);
+    if let Some(passing) = passing {
+        engine.deliver(&passing);
+    }
 }
 
 fn read_passing(message: &Message) -> Option<Passing> {
     Some(match message.params[..] {
         ["WALLOPS", by, text, ..] => Passing::Wallops { by: by.to_string(), text: text.to_string() },
+        ["TOLD", server, topic, text, ..] => Passing::Told {
+            server: ServerName::parse(server)?.to_string(),
+            topic: topic.chars().next()?,
+            text: text.to_string(),
+        },
         ["INVITE", by, user, channel, ..] => Passing::Invite {
             by: by.to_string(),
             user: UserId::parse(user)?,

@@ -63,6 +63,7 @@ fn edits() -> Vec<Edit> {
                 account: None,
                 away: Some("out; to lunch".into()),
                 modes: Letters::parse("iw").unwrap(),
+                title: None,
                 class: Some("administrator".into()),
                 secure: true,
                 signed_on: Timestamp(8),

@@ -23,6 +23,9 @@ pub fn write_user(user: UserId, fact: &UserFact) -> Draft {
     if let Some(away) = &fact.away {
         draft = draft.tag("away", away);
     }
+    if let Some(title) = &fact.title {
+        draft = draft.tag("title", title);
+    }
     if fact.secure {
         draft = draft.tag("secure", "");
     }
@@ -58,6 +61,7 @@ fn read_user(message: &Message) -> Option<Edit> {
         away: message.tags.get("away").map(|away| away.chars().filter(|c| !c.is_control()).collect()),
         modes: Letters::parse(modes.strip_prefix('+')?)?,
         class: named(class),
+        title: message.tags.get("title").map(|title| title.chars().filter(|c| !c.is_control()).collect()),
         secure: message.tags.get("secure").is_some(),
         signed_on: Timestamp(signed_on.parse().ok()?),
     };

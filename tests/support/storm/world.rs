@@ -91,7 +91,10 @@ impl World {
             config.limits.events_kept = layout.events_kept;
             config.limits.messages_kept = layout.messages_kept;
             let (name, class) = (OPERATOR.to_string(), "everything".to_string());
-            config.operator_class.insert(class.clone(), OperatorClass { rights: vec!["all".into()] });
+            config.operator_class.insert(
+                class.clone(),
+                OperatorClass { rights: vec!["all".into()], ..OperatorClass::default() },
+            );
             config.operator.push(Operator { name, password: "any".into(), class });
             config.network.hold = Duration::from_secs(layout.hold_s);
             config.network.forget_after = Duration::from_secs(layout.forget_after_s);
