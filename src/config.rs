@@ -2,6 +2,8 @@
 
 mod fit;
 pub use fit::duration_text;
+mod origin;
+pub use origin::{Cloak, Cloaked, Dns, Gateway, GatewayProtocol};
 mod rate;
 pub use rate::{Arrivals, Rate, Rates};
 /// From text to these types.
@@ -26,6 +28,9 @@ pub struct Config {
     pub link: Vec<Link>,
     pub operator: Vec<Operator>,
     pub operator_class: BTreeMap<String, OperatorClass>,
+    pub cloak: Cloak,
+    pub dns: Dns,
+    pub gateway: Vec<Gateway>,
     pub limits: Limits,
     pub talk: Talk,
 }
@@ -43,6 +48,9 @@ impl Default for Config {
             link: Vec::new(),
             operator: Vec::new(),
             operator_class: BTreeMap::from([(ADMINISTRATOR.to_string(), administrator)]),
+            cloak: Cloak::default(),
+            dns: Dns::default(),
+            gateway: Vec::new(),
             limits: Limits::default(),
             talk: Talk::default(),
         }
@@ -91,6 +99,7 @@ pub const RIGHTS: &[(&str, &str)] = &[
     ("kill", "KILL: end another user's connection"),
     ("ban", "KLINE, DLINE, XLINE and their ends: keep people off the whole network"),
     ("force", "SANICK, SAJOIN and SAPART: rename people, and have them join and leave channels"),
+    ("guise", "SETHOST, SETIDENT, CHGHOST, CHGIDENT and CHGNAME: what is shown of oneself and of others"),
     ("rehash", "REHASH: have the settings read again"),
     ("link", "CONNECT and SQUIT: make and cut links to other servers"),
     ("wallops", "WALLOPS: speak to everyone who asked to hear operators"),
@@ -247,6 +256,8 @@ pub struct Operator {
     pub name: String,
     pub password: String,
     pub class: String,
+    /// The host that is shown of whoever becomes this operator.
+    pub vhost: Option<String>,
 }
 
 /// `[operator_class.NAME]`

@@ -5,7 +5,7 @@ use std::time::Duration;
 use argon2::password_hash::PasswordHash;
 
 use super::{TOPICS, TOPICS_USUAL};
-use crate::wire::names::{ServerId, ServerName};
+use crate::wire::names::{ServerId, ServerName, is_shown_host};
 use crate::wire::pin::Pin;
 
 /// What is said about any value that does not fit: what was expected, and what to write instead.
@@ -133,6 +133,15 @@ pub(super) fn host(text: &str) -> Fit<()> {
         return Ok(());
     }
     Err(format!("expected a name that resolves, or an address, without a port, found \"{text}\""))
+}
+
+pub(super) fn shown_host(text: &str) -> Fit<()> {
+    if is_shown_host(text) {
+        return Ok(());
+    }
+    Err(format!(
+        "expected 1 to 63 letters, digits, dots, hyphens, underscores, slashes and colons, found \"{text}\""
+    ))
 }
 
 pub(super) fn sid(text: &str) -> Fit<()> {

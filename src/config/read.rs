@@ -63,9 +63,9 @@ pub fn read(text: &str) -> Reading {
 
 /// Every key there is, with its table: `limits.ping_after`, `link.name`, `operator_class.rights`.
 pub fn keys() -> Vec<String> {
-    let text = "[[link]]\n[[operator]]\n[operator_class.any]\n";
+    let text = "[[link]]\n[[operator]]\n[[gateway]]\n[operator_class.any]\n";
     let mut reader = Reader::new(text);
-    reader.document(DeTable::parse(text).expect("three empty tables").get_ref());
+    reader.document(DeTable::parse(text).expect("four empty tables").get_ref());
     reader.asked
 }
 
@@ -80,6 +80,9 @@ impl Reader<'_> {
         root.tables("link", |section| section.link());
         root.classes("operator_class");
         root.tables("operator", |section| section.operator());
+        root.table("cloak", |section| section.cloak());
+        root.table("dns", |section| section.dns());
+        root.tables("gateway", |section| section.gateway());
         root.table("limits", |section| section.limits());
         root.table("talk", |section| section.talk());
         root.table("history", |section| section.without_effect(&["enabled", "keep", "keep_messages"]));
@@ -218,8 +221,12 @@ impl Section<'_, '_, '_> {
     }
 
     fn operator(&mut self) {
-        let mut operator =
-            Operator { name: String::new(), password: String::new(), class: ADMINISTRATOR.to_string() };
+        let mut operator = Operator {
+            name: String::new(),
+            password: String::new(),
+            class: ADMINISTRATOR.to_string(),
+            vhost: None,
+        };
         self.text("name", &mut operator.name, fit::word);
         self.text("password", &mut operator.password, fit::password);
         self.warn_if_plain("password", &operator.password);
@@ -227,6 +234,7 @@ impl Section<'_, '_, '_> {
         self.text("class", &mut operator.class, |text| {
             fit::one_of(text, &classes.iter().map(String::as_str).collect::<Vec<_>>())
         });
+        self.optional("vhost", &mut operator.vhost, fit::shown_host);
         self.need("name");
         self.need("password");
         if self.gives("password") && operator.password.is_empty() {
@@ -361,6 +369,18 @@ mod tests {
             ("[operator_class.helper]\ntitle = \"\"", 2, "must not be empty"),
             ("[operator_class.helper]\ntopics = \"k%\"", 2, "there is no topic `%`"),
             ("[operator_class.\"a b\"]\nrights = [\"kill\"]", 1, "a b"),
+            ("[cloak]\nwho = \"pubic\"", 2, "did you mean \"public\"?"),
+            ("[cloak]\nkey = \"short\"", 2, "at least 16 characters, found 5"),
+            ("[[gateway]]\nname = \"web\"\npassword = \"a\"", 2, "needs `addresses`"),
+            ("[[gateway]]\nname = \"web\"\naddresses = [\"10.0.0.0/8\"]", 2, "needs `password`"),
+            ("[[gateway]]\nname=\"w\"\npassword=\"\"\naddresses=[\"::1\"]", 3, "must not be empty"),
+            ("[[gateway]]\nname=\"w\"\nspeaks=\"proxy\"\naddresses=[\"lan\"]", 4, "such as \"10.0.0.0/8\""),
+            (
+                "[[gateway]]\nname=\"w\"\nspeaks=\"proxy\"\naddresses=[\"::1\"]\npassword=\"a\"",
+                5,
+                "has none; leave it out",
+            ),
+            ("[[operator]]\nname=\"a\"\npassword=\"b\"\nvhost=\"a b\"", 4, "found \"a b\""),
             ("[server]\nname = ", 2, ""),
             ("[limits]\nflood = true\nflood = true", 3, "duplicate"),
         ] {

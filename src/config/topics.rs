@@ -29,7 +29,7 @@ pub const TOPICS: &[Topic] = &[
     },
     Topic {
         letter: 'v',
-        help: "People renamed or moved by SANICK, SAJOIN, SAPART and the like, on every server.",
+        help: "People renamed, moved or shown otherwise by SANICK, SAJOIN, SAPART, CHGHOST and the like, on every server.",
     },
     Topic {
         letter: 'x',

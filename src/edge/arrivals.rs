@@ -56,15 +56,17 @@ impl Arrivals {
         limits: &Limits,
         now: Instant,
     ) -> Result<(), NoRoom> {
-        let now = now.saturating_duration_since(self.since);
-        let bounds = &limits.arrivals;
-        let v6 = from.to_canonical().is_ipv6();
-        let address = Cidr::around(from, if v6 { bounds.address_bits_ipv6 } else { 32 });
-        let network =
-            Cidr::around(from, if v6 { bounds.network_bits_ipv6 } else { bounds.network_bits_ipv4 });
-        if !bounds.trusted.iter().any(|trusted| trusted.contains(from)) {
-            self.check(address, network, limits, now)?;
+        let (address, network) = places(from, limits);
+        if !limits.arrivals.trusted.iter().any(|trusted| trusted.contains(from)) {
+            self.check(address, network, limits, now.saturating_duration_since(self.since))?;
         }
+        self.count(conn, from, limits, now);
+        Ok(())
+    }
+
+    /// Counts a client in, however many there are.
+    pub fn count(&mut self, conn: ConnId, from: IpAddr, limits: &Limits, now: Instant) {
+        let (address, network) = places(from, limits);
         self.newcomers += 1;
         for party in [address, network] {
             let party = self.parties.entry(party).or_default();
@@ -72,8 +74,7 @@ impl Arrivals {
             party.newcomers += 1;
         }
         self.clients.insert(conn, Place { address, network, is_newcomer: true });
-        self.sweep(now);
-        Ok(())
+        self.sweep(now.saturating_duration_since(self.since));
     }
 
     fn check(&mut self, address: Cidr, network: Cidr, limits: &Limits, now: Duration) -> Result<(), NoRoom> {
@@ -135,6 +136,15 @@ impl Arrivals {
             self.sweep_at = SWEEP_FROM.max(2 * self.parties.len());
         }
     }
+}
+
+/// What counts as one address, and as one network.
+fn places(from: IpAddr, limits: &Limits) -> (Cidr, Cidr) {
+    let bounds = &limits.arrivals;
+    let v6 = from.to_canonical().is_ipv6();
+    let address = Cidr::around(from, if v6 { bounds.address_bits_ipv6 } else { 32 });
+    let network = Cidr::around(from, if v6 { bounds.network_bits_ipv6 } else { bounds.network_bits_ipv4 });
+    (address, network)
 }
 
 #[cfg(test)]

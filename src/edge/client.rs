@@ -10,23 +10,32 @@ use super::compression::Inflow;
 use super::conn::Conn;
 use super::outbox::offer;
 use super::reader::{Greeting, Reader, attend};
+use super::resolve;
 use super::shared::Shared;
 use super::tls::{self, HANDSHAKE_WITHIN, Timely};
+use crate::config::GatewayProtocol;
 use crate::engine::Origin;
 use crate::wire::line::{Framer, Limits};
+use crate::wire::proxy::Encryption;
 
 /// What one recv takes at most. It lies on the thread's stack, so it is paid for once per client that ever spoke.
 const RECEIVE_BYTES: usize = 4096;
 /// How a TLS connection begins: a record that holds a handshake.
 const TLS_HELLO: u8 = 0x16;
 
-/// Serves one client to its end; `door` is the TLS side of the listener, `None` on a plain one.
-pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>) {
+/// Serves one client to its end; `door` is the TLS side of the listener, `None` on a plain one, and `before` what a
+/// gateway says of the way from the client to it.
+pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>, before: Encryption) {
     log::debug!(target: "folkmoot::client", "{} connected conn={}", conn.address, conn.id.0);
     let secure = door.is_some();
     let greet = || {
-        let secure = door.map(|config| let_in(conn, config)).transpose()?;
-        Ok(Greeting::Opened(Origin::Client { address: conn.address, secure }))
+        let agreed = door.map(|config| let_in(conn, config)).transpose()?;
+        let secure = match before {
+            Encryption::Unsaid => agreed,
+            Encryption::None => None,
+            Encryption::Tls(version) => Some(format!("{version} to the gateway")),
+        };
+        Ok(Greeting::Opened(Origin::Client { address: conn.address, name: name_of(shared, conn), secure }))
     };
     let read = || {
         let limits = shared.limits();
@@ -62,6 +71,14 @@ pub(super) fn let_in(conn: &Conn, config: Arc<ServerConfig>) -> Result<String, S
     Ok(agreed)
 }
 
+/// What the client's address is called, where the settings have that asked.
+fn name_of(shared: &Shared, conn: &Conn) -> Option<String> {
+    let (address, settings) = (conn.address.ip(), shared.dns.read().clone());
+    // Whom a gateway brings it names itself.
+    let is_wanted = settings.reverse && shared.gateway(address, GatewayProtocol::Webirc).is_none();
+    is_wanted.then(|| resolve::name_of(address, &settings)).flatten()
+}
+
 fn refuse_tls(conn: &Conn, first: &[u8]) -> Result<(), String> {
     if first[0] != TLS_HELLO {
         return Ok(());
@@ -95,7 +112,10 @@ mod tests {
         let (conn, theirs) = conn(&shared, Kind::Client);
         shared.admit(&conn).unwrap();
         let held = shared.clone();
-        shared.talkers.spawn("client 1".into(), STACK_BYTES, move || serve(&held, &conn, door)).unwrap();
+        shared
+            .talkers
+            .spawn("client 1".into(), STACK_BYTES, move || serve(&held, &conn, door, Encryption::Unsaid))
+            .unwrap();
         (shared, events, theirs)
     }
 

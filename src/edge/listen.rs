@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
@@ -13,17 +14,21 @@ use super::client;
 use super::conn::{Conn, Kind};
 use super::link;
 use super::outbox::offer;
+use super::proxy;
 use super::running::Services;
 use super::shared::{Counters, NoRoom, Shared};
 use super::socket;
 use super::surplus;
 use super::threads::STACK_BYTES;
-use crate::config;
+use crate::config::{self, GatewayProtocol};
+use crate::wire::proxy::Encryption;
 
 /// How many callers the system lets wait while we are busy; after a restart they all come at once.
 const BACKLOG: i32 = 1024;
 /// How often the log says that callers are refused.
 const WARN_EVERY: Duration = Duration::from_secs(10);
+/// How many connections may be at once of which gateways have yet to say for whom they are.
+const UNPROXIED_MAX: usize = 256;
 /// How long to wait when the system has nothing left to take a connection in with.
 const SCARCE_WAIT: Duration = Duration::from_millis(100);
 
@@ -145,7 +150,11 @@ impl Listener {
                     Counters::count(&shared.counters.accepted, 1);
                     // Behind `[::]`, IPv4 comes in the clothes of IPv6.
                     let address = SocketAddr::new(from.ip().to_canonical(), from.port());
-                    if let Err(why) = self.take_in(shared, socket, address) {
+                    let taken = match self.is_gateway(shared, address) {
+                        true => self.take_in_from_gateway(shared, socket, address),
+                        false => self.door.take_in(shared, socket, address, Encryption::Unsaid),
+                    };
+                    if let Err(why) = taken {
                         Counters::count(&shared.counters.refused, 1);
                         refusals.note(&address, &why);
                     }
@@ -162,9 +171,63 @@ impl Listener {
         }
     }
 
-    fn take_in(&self, shared: &Arc<Shared>, socket: TcpStream, address: SocketAddr) -> Result<(), String> {
+    /// Whether whoever calls from there calls for others.
+    fn is_gateway(&self, shared: &Shared, address: SocketAddr) -> bool {
+        let is_for_clients = !matches!(self.door, Door::Link(_));
+        is_for_clients && shared.gateway(address.ip(), GatewayProtocol::Proxy).is_some()
+    }
+
+    /// Hears for whom a connection is, in a thread of its own; then it is taken in as if it came from there.
+    fn take_in_from_gateway(
+        &self,
+        shared: &Arc<Shared>,
+        socket: TcpStream,
+        address: SocketAddr,
+    ) -> Result<(), String> {
+        if shared.unproxied.fetch_add(1, Ordering::Relaxed) >= UNPROXIED_MAX {
+            shared.unproxied.fetch_sub(1, Ordering::Relaxed);
+            return Err("Too many connections have yet to say for whom they are".to_string());
+        }
+        let (held, door) = (shared.clone(), self.door.clone());
+        let spawned = shared.doors.spawn(format!("gateway {address}"), STACK_BYTES, move || {
+            let header = proxy::receive(&socket);
+            held.unproxied.fetch_sub(1, Ordering::Relaxed);
+            if held.is_stopping() {
+                return;
+            }
+            let taken = header.and_then(|header| {
+                let source = header.source.unwrap_or(address);
+                let source = SocketAddr::new(source.ip().to_canonical(), source.port());
+                door.take_in(&held, socket, source, header.encryption)
+                    .map_err(|why| format!("{source}, whom it brought: {why}"))
+            });
+            if let Err(why) = taken {
+                Counters::count(&held.counters.refused, 1);
+                log::info!(target: "folkmoot::client", "the gateway at {address} was refused: {why}");
+            }
+        });
+        spawned.map_err(|fault| {
+            shared.unproxied.fetch_sub(1, Ordering::Relaxed);
+            format!("The server has no thread for you: {fault}")
+        })
+    }
+
+    /// Lets nobody else in, and wakes the thread.
+    pub fn close(&self) {
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+    }
+}
+
+impl Door {
+    fn take_in(
+        &self,
+        shared: &Arc<Shared>,
+        socket: TcpStream,
+        address: SocketAddr,
+        before: Encryption,
+    ) -> Result<(), String> {
         let limits = shared.limits();
-        let (kind, waiting_bytes_max) = match self.door {
+        let (kind, waiting_bytes_max) = match self {
             Door::Irc | Door::Ircs(_) => (Kind::Client, limits.send_queue),
             Door::Link(_) => (Kind::Caller, link::WAITING_BYTES_MAX),
         };
@@ -172,21 +235,21 @@ impl Listener {
             .map_err(|fault| fault.to_string())?;
         let mut conn = Arc::new(Conn::new(shared.next_conn_id(), kind, address, socket, waiting_bytes_max));
         let why = match shared.admit(&conn) {
-            Ok(()) => match self.serve(shared, &conn) {
+            Ok(()) => match self.serve(shared, &conn, before.clone()) {
                 Ok(()) => return Ok(()),
                 Err(fault) => format!("The server has no thread for you: {fault}"),
             },
             Err(NoRoom::Full) if kind == Kind::Client => {
                 Arc::get_mut(&mut conn).expect("it is in no table").kind = Kind::Surplus;
                 // Elsewhere there is time for TLS, and for more words.
-                if shared.admit(&conn).is_ok() && self.serve(shared, &conn).is_ok() {
+                if shared.admit(&conn).is_ok() && self.serve(shared, &conn, before).is_ok() {
                     return Err(NoRoom::Full.to_string());
                 }
                 NoRoom::Full.to_string()
             }
             Err(no_room) => no_room.to_string(),
         };
-        if let Door::Irc = &self.door {
+        if let Door::Irc = self {
             // Behind TLS nobody could read this.
             let _ = offer(conn.socket(), format!("ERROR :{why}\r\n").as_bytes());
         }
@@ -194,27 +257,22 @@ impl Listener {
     }
 
     /// Gives a connection its thread; where there is none to be had, it is forgotten.
-    fn serve(&self, shared: &Arc<Shared>, conn: &Arc<Conn>) -> io::Result<()> {
+    fn serve(&self, shared: &Arc<Shared>, conn: &Arc<Conn>, before: Encryption) -> io::Result<()> {
         let (who, id, is_surplus) = (conn.address.ip(), conn.id.0, conn.kind == Kind::Surplus);
-        let name = match self.door {
+        let name = match self {
             Door::Irc | Door::Ircs(_) if is_surplus => format!("full {id}"),
             Door::Irc | Door::Ircs(_) => format!("client {id}"),
             Door::Link(_) => format!("link {who}"),
         };
-        let (held, own, door) = (shared.clone(), conn.clone(), self.door.clone());
+        let (held, own, door) = (shared.clone(), conn.clone(), self.clone());
         let spawned = shared.talkers.spawn(name, STACK_BYTES, move || match door {
             Door::Irc if is_surplus => surplus::serve(&held, &own, None),
-            Door::Irc => client::serve(&held, &own, None),
+            Door::Irc => client::serve(&held, &own, None, before),
             Door::Ircs(config) if is_surplus => surplus::serve(&held, &own, Some(config)),
-            Door::Ircs(config) => client::serve(&held, &own, Some(config)),
+            Door::Ircs(config) => client::serve(&held, &own, Some(config), before),
             Door::Link(door) => link::answer(&held, &own, &door),
         });
         spawned.inspect_err(|_| drop(shared.forget(conn.id)))
-    }
-
-    /// Lets nobody else in, and wakes the thread.
-    pub fn close(&self) {
-        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
     }
 }
 

@@ -27,8 +27,10 @@ mod outbox;
 mod pace;
 mod pairing;
 mod password;
+mod proxy;
 mod reader;
 mod reload;
+mod resolve;
 mod rotation;
 mod router;
 mod running;
@@ -105,11 +107,14 @@ fn start_with(
         "room for clients: clients_max={room} because=\"{because}\""
     );
 
+    let (gateways, dns) = (config.gateway.as_slice().into(), Arc::new(config.dns.clone()));
     let (store, stored) = Store::open(node.data.path(), identity::wall_clock())?;
     let mut clock = Clock::new(Instant::now());
     let engine = Engine::restored(config, node.identity, &stored, clock.now(Instant::now()))
         .map_err(|why| format!("the store in {}: {why}", node.data.path().display()))?;
     let (shared, events) = Shared::new(engine, limits, capacity.clients_max, client_send_buffer_bytes)?;
+    *shared.gateways.write() = gateways;
+    *shared.dns.write() = dns;
     let shared = Arc::new(shared);
     let reload = Arc::new(Reload { source, data: node.data.path().to_path_buf(), own: node.own, shown });
     let running = Running { shared: shared.clone(), listeners, services, reload: reload.clone() };

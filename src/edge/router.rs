@@ -144,6 +144,8 @@ impl Router {
             Event::Closed { conn, .. } => self.closed.push(*conn),
             Event::Configured { outcome: Ok(config), .. } => {
                 *self.shared.limits.write() = Arc::new(config.limits.clone());
+                *self.shared.gateways.write() = config.gateway.as_slice().into();
+                *self.shared.dns.write() = Arc::new(config.dns.clone());
             }
             _ => {}
         }

@@ -140,7 +140,12 @@ fn add_administrator(config: &mut Config, data: &Path) {
 
 /// Who gives that code: `OPER admin <code>`.
 pub fn administrator(hash: &str) -> Operator {
-    Operator { name: "admin".to_string(), password: hash.to_string(), class: ADMINISTRATOR.to_string() }
+    Operator {
+        name: "admin".to_string(),
+        password: hash.to_string(),
+        class: ADMINISTRATOR.to_string(),
+        vhost: None,
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! | `Shared::arrivals` | acceptors, the router, and threads of connections that never opened, as clients come and go | |
 //! | `Shared::connections` | acceptors and diallers add; the router, and threads of connections that never opened, remove | router, flusher, stop |
 //! | `Conn::io`, one each | the router appends and flushes; the connection's own thread feeds TLS; the flusher finishes | |
-//! | `Shared::limits` | the router, when the settings were read anew | acceptors, diallers |
+//! | `Shared::limits`, `Shared::gateways`, `Shared::dns` | the router, when the settings were read anew | acceptors, diallers, client threads |
 //! | `tls::Shown` | whoever reads the settings anew | client threads, at their handshake |
 //! | `Threads::roster`, three | each thread, as it starts and ends | stop |
 //!
@@ -19,6 +19,7 @@
 //! | `router` | one | the event channel, until the next tick |
 //! | `flusher` | one | epoll, on sockets that would take no more |
 //! | `accept irc 127.0.0.1:6667` | one per listening socket | accept |
+//! | `gateway 10.0.0.1:4711` | one per connection that has yet to say for whom it is | recv |
 //! | `client 41`, `full 41`, `link 42`, `link barn` | one per connection | connect, recv, the event channel |
 //! | `verify`, `keeper` | one each | their own channels |
 //! | `store` | one | its own channel, and the disk |
@@ -28,9 +29,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -40,8 +41,9 @@ use super::arrivals::Arrivals;
 use super::conn::{Conn, Kind};
 use super::flusher::Flusher;
 use super::threads::{STACK_BYTES, Threads};
-use crate::config::Limits;
+use crate::config::{Dns, Gateway, GatewayProtocol, Limits};
 use crate::engine::{ConnId, Engine, Event};
+use crate::wire::cidr::neighbourhood;
 
 /// How many events may wait for the router before those who send them have to wait too.
 const EVENTS_WAITING_MAX: usize = 4096;
@@ -63,6 +65,10 @@ pub struct Shared {
     pub arrivals: Mutex<Arrivals>,
     pub connections: RwLock<Connections>,
     pub limits: RwLock<Arc<Limits>>,
+    pub gateways: RwLock<Arc<[Gateway]>>,
+    pub dns: RwLock<Arc<Dns>>,
+    /// How many connections are yet to say for whom they are.
+    pub unproxied: AtomicUsize,
     /// To the router. Bounded: a client that is read faster than the router works waits, and TCP slows it.
     pub events: Sender<Event>,
     pub flusher: Flusher,
@@ -97,6 +103,9 @@ impl Shared {
             arrivals: Mutex::new(Arrivals::new(Instant::now())),
             connections: RwLock::default(),
             limits: RwLock::new(Arc::new(limits)),
+            gateways: RwLock::new(Arc::new([])),
+            dns: RwLock::default(),
+            unproxied: AtomicUsize::new(0),
             events,
             flusher: Flusher::new().map_err(|why| format!("cannot watch sockets: {why}"))?,
             counters: Counters::default(),
@@ -137,6 +146,12 @@ impl Shared {
         self.limits.read().clone()
     }
 
+    /// The gateway whose address this is.
+    pub fn gateway(&self, address: IpAddr, protocol: GatewayProtocol) -> Option<Gateway> {
+        let gateways = self.gateways.read().clone();
+        gateways.iter().find(|gateway| gateway.is_at(address) && gateway.speaks == protocol).cloned()
+    }
+
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -156,7 +171,12 @@ impl Shared {
         let limits = self.limits();
         let bounds = match conn.kind {
             Kind::Client => {
-                self.arrivals.lock().arrive(conn.id, conn.address.ip(), &limits, Instant::now())?;
+                let (address, mut arrivals) = (conn.address.ip(), self.arrivals.lock());
+                match self.gateway(address, GatewayProtocol::Webirc) {
+                    // Counted where they come from, once that is known.
+                    Some(_) => arrivals.count(conn.id, address, &limits, Instant::now()),
+                    None => arrivals.arrive(conn.id, address, &limits, Instant::now())?,
+                }
                 Bounds { total: limits.clients_max.min(self.clients_possible), per_address: 0 }
             }
             Kind::Surplus => Bounds { total: SURPLUS_MAX, per_address: SURPLUS_PER_ADDRESS },
@@ -306,14 +326,6 @@ impl Connections {
                 self.per_address.remove(&key);
             }
         }
-    }
-}
-
-/// Those who count as one address: in IPv6 every home has a /64, so single addresses there limit nobody.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
     }
 }
 

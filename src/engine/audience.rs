@@ -20,7 +20,7 @@ impl Engine {
         }
     }
 
-    fn told_status(&self, name: &Folded, user: UserId, status: Letters) -> Letters {
+    pub(super) fn told_status(&self, name: &Folded, user: UserId, status: Letters) -> Letters {
         let told = self.mending.get(name).and_then(|told| told.status(user));
         told.unwrap_or(status)
     }

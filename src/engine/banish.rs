@@ -8,6 +8,7 @@ use super::event::ConnId;
 use super::network::{BanFact, BanKind, Edit, Suspect, User};
 use super::outgoing::{Outgoing, Spoken};
 use super::session::Stage;
+use crate::config::{Gateway, GatewayProtocol};
 use crate::wire::numeric;
 use crate::wire::time::Timestamp;
 
@@ -21,8 +22,7 @@ impl Engine {
     /// Turns away a connection that comes from a banned address; `false` where it is not.
     pub(super) fn turn_away_address(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.sessions.get(conn) else { return false };
-        let host = self.shown_host(session);
-        let suspect = Suspect { username: None, host: &host, address: session.address.ip(), realname: None };
+        let suspect = Suspect { username: None, hosts: &[], address: session.address.ip(), realname: None };
         let found = self.network.bans().against(BanKind::Address, &suspect, self.now.wall);
         let Some((mask, ban)) = found else { return false };
         let (mask, fact) = (mask.to_string(), ban.fact.clone());
@@ -30,12 +30,33 @@ impl Engine {
         true
     }
 
+    /// Turns away one more from an address that has as many connections as it may. Where nobody brings others here the
+    /// edge has seen to that; `false` for everyone else.
+    pub(super) fn turn_away_crowd(&mut self, conn: ConnId) -> bool {
+        let most = self.config.limits.connections_per_address;
+        let Some(session) = self.sessions.get(conn) else { return false };
+        let address = session.address.ip();
+        let is_gateway =
+            |gateway: &Gateway| gateway.speaks == GatewayProtocol::Webirc && gateway.is_at(address);
+        let gateways = &self.config.gateway;
+        if most == 0
+            || gateways.is_empty()
+            || gateways.iter().any(is_gateway)
+            || self.sessions.count_in_neighbourhood(address) <= most
+        {
+            return false;
+        }
+        self.close_client(conn, "Too many connections from your address");
+        true
+    }
+
     /// Turns away somebody who registers and is banned; `false` for everyone else.
     pub(super) fn turn_away_user(&mut self, conn: ConnId, username: &str, realname: &str) -> bool {
         let Some(session) = self.sessions.get(conn) else { return false };
-        let host = self.shown_host(session);
         let address = session.address.ip();
-        let suspect = Suspect { username: Some(username), host: &host, address, realname: Some(realname) };
+        let (host, cloak) = (session.real_host(), self.cloak(address, session.name.as_deref()));
+        let hosts: &[&str] = &[&host, &cloak];
+        let suspect = Suspect { username: Some(username), hosts, address, realname: Some(realname) };
         let bans = self.network.bans();
         let found = [BanKind::UserHost, BanKind::Realname].into_iter().find_map(|kind| {
             let (mask, ban) = bans.against(kind, &suspect, self.now.wall)?;
@@ -49,7 +70,7 @@ impl Engine {
     /// Whether a real name is banned.
     pub(super) fn is_banned_realname(&self, user: &User, realname: &str) -> bool {
         let address = user.fact.address.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        let suspect = Suspect { username: None, host: &user.fact.host, address, realname: Some(realname) };
+        let suspect = Suspect { username: None, hosts: &[], address, realname: Some(realname) };
         self.network.bans().against(BanKind::Realname, &suspect, self.now.wall).is_some()
     }
 
@@ -63,10 +84,10 @@ impl Engine {
         let mut banned: Vec<(ConnId, BanKind, String, BanFact)> = Vec::new();
         for session in self.sessions.iter().filter(|session| !matches!(session.stage, Stage::Closing)) {
             let user = session.user().and_then(|user| self.network.user_even_unseen(user));
-            let host = user.map_or_else(|| self.shown_host(session), |user| user.fact.host.clone());
+            let hosts = user.map_or(Vec::new(), |user| user.fact.hosts());
             let suspect = Suspect {
                 username: user.map(|user| user.fact.username.as_str()),
-                host: &host,
+                hosts: &hosts,
                 address: session.address.ip(),
                 realname: user.map(|user| user.fact.realname.as_str()),
             };

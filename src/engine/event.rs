@@ -88,6 +88,8 @@ pub enum Event {
 pub enum Origin {
     Client {
         address: SocketAddr,
+        /// The name that the address has, where it was asked for and the name has that address too.
+        name: Option<String>,
         /// What TLS agreed on, as WHOIS shows it; `None` on a plain connection.
         secure: Option<String>,
     },

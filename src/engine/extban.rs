@@ -12,6 +12,9 @@ use crate::wire::names::ChannelName;
 /// What stands in front of each, so that it is told from a mask.
 const SIGN: char = '~';
 
+/// The longest entry that fits on a line beside everything else.
+const ENTRY_BYTES_MAX: usize = 160;
+
 /// How deep entries stand within each other: `~mute:~all:~!account:*,…` needs three.
 const DEPTH_MAX: usize = 4;
 
@@ -124,7 +127,9 @@ fn parts(entry: &str) -> Option<(bool, &str, Option<&str>)> {
 /// Makes an entry of a list what is written down for it: names in full and small letters, masks completed. The fault
 /// is a sentence for whoever wrote it.
 pub fn normalise(text: &str) -> Result<String, String> {
+    let no_entry = || "That is no mask, or too long".to_string();
     normalise_within(text, 0)
+        .and_then(|entry| (entry.len() <= ENTRY_BYTES_MAX).then_some(entry).ok_or_else(no_entry))
 }
 
 fn normalise_within(text: &str, depth: usize) -> Result<String, String> {
@@ -186,10 +191,9 @@ fn means(network: &Network, user: &User, entry: &str, depth: usize) -> bool {
     is_meant != is_negated
 }
 
-/// By the host that is shown or by the real address.
+/// By the host that is shown or by what that may hide.
 fn is_masked(user: &User, mask: &str) -> bool {
-    let real = || format!("{}!{}@{}", user.nick, user.fact.username, user.fact.address);
-    glob_matches(mask, &user.prefix()) || glob_matches(mask, &real())
+    user.all_prefixes().any(|known_as| glob_matches(mask, &known_as))
 }
 
 fn any_pattern(value: &str) -> Option<String> {
@@ -251,6 +255,9 @@ mod tests {
                 username: "b".into(),
                 host: "farm.lan".into(),
                 address: "10.0.0.7".into(),
+                name: None,
+                cloak: None,
+                gateway: None,
                 realname: "Bob of the well".into(),
                 account: account.map(str::to_string),
                 away: None,

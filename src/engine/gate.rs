@@ -99,7 +99,7 @@ impl Engine {
             return;
         }
         let user = session.user();
-        let host = self.shown_host(session);
+        let host = session.real_host();
         self.sessions.dismiss(conn);
         self.monitors.clear(conn);
         if let Some(user) = user {

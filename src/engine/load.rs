@@ -105,7 +105,7 @@ fn nearness(host: &str, from: IpAddr) -> Option<u32> {
 }
 
 /// Whether an address means something only on the networks that it is on.
-fn is_local(address: IpAddr) -> bool {
+pub(super) fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_loopback() || address.is_private() || address.is_link_local(),
         IpAddr::V6(address) => {

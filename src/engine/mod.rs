@@ -5,8 +5,11 @@ mod audit;
 mod banish;
 mod batch;
 mod cap;
+mod cloak;
 mod command;
 mod cost;
+#[cfg(test)]
+mod crowd_tests;
 mod dice;
 mod effect;
 mod effort;
@@ -25,6 +28,7 @@ mod merge;
 mod meter;
 mod mode;
 mod monitor;
+mod moved;
 mod multiline;
 mod network;
 mod offer;
@@ -134,6 +138,8 @@ pub struct Engine {
     /// What was last put on disk as a bound on all stamps.
     clock_bound_ms: u64,
     forgot_ms: u64,
+    /// When it was last looked for entries of lists whose time is over.
+    entries_checked_ms: u64,
     /// When this server lately learned that it had been seen in a later run.
     renewals: Vec<u64>,
     is_stopping: bool,
@@ -225,6 +231,7 @@ impl Engine {
             route_told_ms: 0,
             clock_bound_ms: 0,
             forgot_ms: now.steady_ms,
+            entries_checked_ms: now.steady_ms,
             renewals: Vec::new(),
             is_stopping: false,
             dice,
@@ -283,7 +290,7 @@ impl Engine {
     pub fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
         self.now = now;
         match event {
-            Event::Opened { conn, from: Origin::Client { address, secure } } => {
+            Event::Opened { conn, from: Origin::Client { address, name, secure } } => {
                 self.tally.connections += 1;
                 let how = secure.as_ref().map_or("no".to_string(), |how| format!("{how:?}"));
                 self.note(
@@ -291,8 +298,10 @@ impl Engine {
                     Topic::Client,
                     format!("conn={} opened from={address} tls={how}", conn.0),
                 );
-                self.sessions.open(Session::new(conn, address, secure, now.steady_ms));
-                self.turn_away_address(conn);
+                self.sessions.open(Session::new(conn, address, name, secure, now.steady_ms));
+                if !self.turn_away_address(conn) {
+                    self.turn_away_crowd(conn);
+                }
             }
             Event::Opened { conn, from: Origin::Peer { address, dialled, pin, exporter } } => {
                 self.link_opened(conn, address, dialled, pin, exporter);
@@ -354,6 +363,7 @@ impl Engine {
     fn verified(&mut self, ask: AskId, right: bool) {
         match self.asks.take(ask) {
             Some(Pending::Password { reply }) => self.password_checked(reply, right),
+            Some(Pending::Webirc { conn, arrival }) => self.webirc_checked(conn, arrival, right),
             Some(Pending::Oper { reply, name, class }) => {
                 self.resume(reply, |turn| command::oper_checked(turn, &name, class.as_deref(), right));
             }
@@ -374,7 +384,7 @@ impl Engine {
         let clients: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         for conn in clients {
             let Some(session) = self.sessions.get(conn) else { continue };
-            let body = format!("ERROR :Closing link: {} ({why})", self.shown_host(session));
+            let body = format!("ERROR :Closing link: {} ({why})", session.real_host());
             self.sessions.dismiss(conn);
             self.outgoing
                 .push(Outgoing { to: vec![conn], spoken: outgoing::Spoken::new(self.now.wall, body) });
@@ -399,11 +409,5 @@ impl Engine {
             self.tell_followers_here(letter, &text);
         }
         self.effects.push(Effect::Note { level, topic, text });
-    }
-
-    /// The host of a client as others see it. A leading colon would end a line's middle parameters.
-    fn shown_host(&self, session: &Session) -> String {
-        let host = session.address.ip().to_canonical().to_string();
-        if host.starts_with(':') { format!("0{host}") } else { host }
     }
 }

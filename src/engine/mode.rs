@@ -86,6 +86,7 @@ pub const USER_MODES: &[UserMode] = &[
         help: "An operator who is told what happens: MODE <nick> +s +kc-l, by the letters of HELP topics.",
     },
     UserMode { letter: 'w', is_free: true, help: "Hears WALLOPS." },
+    UserMode { letter: 'x', is_free: true, help: "Cloaked: others do not see where they really come from." },
 ];
 
 /// Letters with their values as the parameters of MODE lines: at most so many letters and bytes each.

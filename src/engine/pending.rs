@@ -1,6 +1,7 @@
 //! What was asked of the edge or of another server, and what is to be done with the answer.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use super::Engine;
 use super::event::{AskId, ConnId, Traffic};
@@ -16,6 +17,8 @@ use crate::wire::numeric::Numeric;
 pub enum Pending {
     /// The server's password, from a client that registers.
     Password { reply: Deferred },
+    /// A gateway's password, and whom it brings.
+    Webirc { conn: ConnId, arrival: Arrival },
     /// An operator's password; without a class where the name is nobody's.
     Oper { reply: Deferred, name: String, class: Option<String> },
     /// A reread of the config by command.
@@ -26,6 +29,17 @@ pub enum Pending {
     Traffic { asker: Asker, read: fn(&Engine, &[Traffic]) -> Vec<Numeric> },
     /// A call to a peer.
     Dial { place: String },
+}
+
+/// Somebody whom a gateway brings.
+#[derive(Debug)]
+pub struct Arrival {
+    pub address: SocketAddr,
+    pub name: Option<String>,
+    /// Whether their own connection to the gateway is encrypted.
+    pub is_secure: bool,
+    /// What the settings call it.
+    pub gateway: String,
 }
 
 /// A request to another server, until that has answered or can no longer be expected to.

@@ -1,7 +1,7 @@
 //! May this person do that here? Bans, modes and ranks.
 
 use super::extban::{self, Sphere};
-use super::mode::{self, Attempt, CHANNEL_MODES, Case};
+use super::mode::{self, Attempt, CHANNEL_MODES, Case, Kind};
 use super::network::{Channel, Network, User, Verb};
 use super::turn::Refusal;
 use crate::wire::letters::Letters;
@@ -34,9 +34,10 @@ pub fn may_speak(
 
 /// The modes that are set and bar somebody, and what they are told.
 fn barred<'c>(case: &'c Case) -> impl Iterator<Item = (char, Numeric)> + use<'c> {
-    let is_set = |letter| case.channel.has_mode(letter) || case.channel.list(letter).next().is_some();
-    let set = CHANNEL_MODES.iter().filter(move |mode| is_set(mode.letter));
-    set.filter_map(|mode| Some((mode.letter, (mode.bars)(case)?)))
+    let channel = case.channel;
+    let set: Letters = channel.modes.keys().chain(channel.lists.keys()).copied().collect();
+    let modes = CHANNEL_MODES.iter().filter(move |mode| set.has(mode.letter));
+    modes.filter_map(|mode| Some((mode.letter, (mode.bars)(case)?)))
 }
 
 /// Nobody slips out of a ban by another nick.
@@ -48,6 +49,11 @@ pub fn may_rename(network: &Network, user: &User, to: &Nick) -> Result<(), Refus
 /// Whether an entry of a list means somebody, and holds them back from that.
 pub fn is_listed(network: &Network, channel: &Channel, list: char, user: &User, from: Sphere) -> bool {
     channel.list(list).any(|(entry, _)| extban::holds(network, user, entry, from))
+}
+
+/// How many entries all lists of a channel have together.
+pub fn entries(channel: &Channel) -> usize {
+    mode::channel_letters(Kind::List).chars().map(|list| channel.list(list).count()).sum()
 }
 
 pub fn is_banned(network: &Network, channel: &Channel, user: &User, from: Sphere) -> bool {

@@ -43,6 +43,7 @@ impl Engine {
         self.chase_asks();
         self.expire_secrets();
         self.forget_barren();
+        self.remove_expired_entries();
         self.tally.users_local_max = self.tally.users_local_max.max(self.sessions.registered());
     }
 

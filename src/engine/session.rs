@@ -1,7 +1,7 @@
 //! What the engine knows of a client's connection.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::batch::Batches;
 use super::cap::{Cap, Caps};
@@ -10,6 +10,7 @@ use super::merge::Stamp;
 use super::network::Channel;
 use super::speaking::Pace;
 use super::throttle::Throttle;
+use crate::wire::cidr::neighbourhood;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::names::{Nick, UserId};
@@ -20,6 +21,8 @@ use crate::wire::time::Now;
 pub struct Session {
     pub conn: ConnId,
     pub address: SocketAddr,
+    /// What the address is called in the DNS, where that is known.
+    pub name: Option<String>,
     /// What TLS agreed on; `None` on a plain connection.
     pub secure: Option<String>,
     pub stage: Stage,
@@ -66,6 +69,18 @@ pub struct Registration {
     /// Between CAP LS or REQ, and CAP END.
     pub negotiating: bool,
     pub password_state: PasswordState,
+    pub gated: Gated,
+}
+
+/// Whether a gateway has said that the connection is somebody else's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Gated {
+    #[default]
+    No,
+    /// It has, and its password is being checked.
+    Checking,
+    /// It has, and is called this.
+    By(String),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,10 +92,17 @@ pub enum PasswordState {
 }
 
 impl Session {
-    pub fn new(conn: ConnId, address: SocketAddr, secure: Option<String>, now_ms: u64) -> Session {
+    pub fn new(
+        conn: ConnId,
+        address: SocketAddr,
+        name: Option<String>,
+        secure: Option<String>,
+        now_ms: u64,
+    ) -> Session {
         Session {
             conn,
             address,
+            name,
             secure,
             stage: Stage::Registering(Registration::default()),
             caps: Caps::default(),
@@ -103,6 +125,17 @@ impl Session {
             Stage::Registered(user) => Some(user),
             _ => None,
         }
+    }
+
+    /// The address as it can stand in a line: a leading colon would end its middle parameters.
+    pub fn address_text(&self) -> String {
+        let address = self.address.ip().to_canonical().to_string();
+        if address.starts_with(':') { format!("0{address}") } else { address }
+    }
+
+    /// Where the client really comes from: by name where that is known.
+    pub fn real_host(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.address_text())
     }
 
     pub fn registration(&mut self) -> Option<&mut Registration> {
@@ -192,6 +225,12 @@ impl Sessions {
 
     pub fn iter(&self) -> impl Iterator<Item = &Session> {
         self.by_conn.values()
+    }
+
+    /// How many connections come from what counts as one address.
+    pub fn count_in_neighbourhood(&self, address: IpAddr) -> usize {
+        let here = neighbourhood(address);
+        self.by_conn.values().filter(|session| neighbourhood(session.address.ip()) == here).count()
     }
 
     /// How many connections have not registered yet.

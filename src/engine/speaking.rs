@@ -44,8 +44,8 @@ impl Pace {
         Some(left_ms.div_ceil(1000))
     }
 
-    /// Notes one line; whether there were more than so many within so many seconds.
-    fn is_flood(&mut self, channel: &Folded, most: Option<(usize, u64)>, now_ms: u64) -> bool {
+    /// Notes some lines; whether there were more than so many within so many seconds.
+    fn is_flood(&mut self, channel: &Folded, said: usize, most: Option<(usize, u64)>, now_ms: u64) -> bool {
         if !self.said_ms.contains_key(channel) && self.said_ms.len() >= CHANNELS_MAX {
             let oldest = self.said_ms.iter().min_by_key(|(_, said_ms)| said_ms.back().copied());
             if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
@@ -53,8 +53,8 @@ impl Pace {
             }
         }
         let said_ms = self.said_ms.entry(channel.clone()).or_default();
-        said_ms.push_back(now_ms);
         let (lines, seconds) = most.unwrap_or((1, 0));
+        said_ms.extend(std::iter::repeat_n(now_ms, said.min(lines + 1)));
         while said_ms.len() > lines + 1 {
             said_ms.pop_front();
         }
@@ -86,7 +86,8 @@ impl Turn<'_> {
         if verb != Verb::Tagmsg
             && let Some(limits) = self.limits_of(known)
         {
-            self.keep_pace(&name, &limits)?;
+            let said = 1 + text.matches('\n').count();
+            self.keep_pace(&name, said, &limits)?;
         }
         let text = match is_stripped {
             true => Cow::Owned(mode::without_colours(text)),
@@ -121,14 +122,14 @@ impl Turn<'_> {
     }
 
     /// Slow mode and flood protection.
-    fn keep_pace(&mut self, channel: &ChannelName, limits: &Limits) -> Result<(), Refusal> {
+    fn keep_pace(&mut self, channel: &ChannelName, said: usize, limits: &Limits) -> Result<(), Refusal> {
         let (id, now_ms) = (channel.folded(), self.now.steady_ms);
         let pace = &mut self.session_mut().pace;
         if let Some(wait_s) = limits.apart_s.and_then(|apart_s| pace.wait_s(&id, apart_s, now_ms)) {
             return Err(numeric::cannot_send_yet(channel, wait_s).into());
         }
         let most = limits.flood.as_ref().map(|flood| (flood.lines, flood.seconds));
-        if !pace.is_flood(&id, most, now_ms) {
+        if !pace.is_flood(&id, said, most, now_ms) {
             return Ok(());
         }
         pace.forget(&id);
@@ -145,7 +146,7 @@ impl Turn<'_> {
         let (birth, is_member) = (known.birth, known.has(user));
         if flood.bans {
             let mask = format!("*!*@{}", self.user().fact.host);
-            let fact = Some(MaskFact { by: by.clone(), at: self.now.wall });
+            let fact = Some(MaskFact { by: by.clone(), at: self.now.wall, until: None });
             let (channel, by) = (channel.clone(), by.clone());
             self.change(Edit::Mask { channel, birth, list: 'b', mask, fact, by });
         }
@@ -168,16 +169,17 @@ mod tests {
         for (now_ms, is_flood) in
             [(0, false), (4_000, false), (5_000, false), (10_000, false), (14_000, false), (14_999, true)]
         {
-            assert_eq!(pace.is_flood(&green, most, now_ms), is_flood, "{now_ms}");
+            assert_eq!(pace.is_flood(&green, 1, most, now_ms), is_flood, "{now_ms}");
         }
-        assert!(!pace.is_flood(&fold("#red"), most, 15_000), "each channel for itself");
+        assert!(!pace.is_flood(&fold("#red"), 3, most, 15_000), "each channel for itself");
+        assert!(pace.is_flood(&fold("#blue"), 4, most, 15_000), "a message may have several lines");
     }
 
     #[test]
     fn the_seconds_still_to_wait_are_counted_up() {
         let (mut pace, green) = (Pace::default(), fold("#green"));
         assert_eq!(pace.wait_s(&green, 10, 0), None);
-        pace.is_flood(&green, None, 1_000);
+        pace.is_flood(&green, 1, None, 1_000);
         for (now_ms, wait_s) in [(1_000, Some(10)), (1_001, Some(10)), (10_999, Some(1)), (11_000, None)] {
             assert_eq!(pace.wait_s(&green, 10, now_ms), wait_s, "{now_ms}");
         }
@@ -187,7 +189,7 @@ mod tests {
     fn whoever_speaks_everywhere_takes_no_more_room() {
         let mut pace = Pace::default();
         for number in 0..1_000 {
-            pace.is_flood(&fold(&format!("#{number}")), Some((100, 10)), number);
+            pace.is_flood(&fold(&format!("#{number}")), 1, Some((100, 10)), number);
         }
         assert_eq!(pace.said_ms.len(), CHANNELS_MAX);
         assert!(pace.said_ms.contains_key(&fold("#999")));

@@ -73,13 +73,7 @@ impl Engine {
                     let hears = self.neighbours(&who, |_| true);
                     self.say(hears, self.spoken_by(user, format!(":{from} NICK {new}")));
                 }
-                News::HostChanged { who, from } => {
-                    let user = who.user;
-                    let Some(known) = self.network.user(user) else { continue };
-                    let body = format!(":{from} CHGHOST {} {}", known.fact.username, known.fact.host);
-                    let hears = self.acquaintances(&who, Cap::Chghost);
-                    self.say(hears, self.spoken_by(user, body));
-                }
+                News::HostChanged { who, from } => self.tell_host_changed(&who, &from),
                 News::RealnameChanged { who } => {
                     let user = who.user;
                     let Some(known) = self.network.user(user) else { continue };
@@ -218,7 +212,7 @@ impl Engine {
 
     /// Everyone connected here who has asked for something to be told of people, and knows this one from a channel or
     /// watches them; and the user's own connection.
-    fn acquaintances(&self, who: &Neighbour, cap: Cap) -> Vec<ConnId> {
+    pub(super) fn acquaintances(&self, who: &Neighbour, cap: Cap) -> Vec<ConnId> {
         let mut hears: BTreeSet<ConnId> =
             self.neighbours(who, |session| session.wants(cap)).into_iter().collect();
         hears.extend(self.network.user(who.user).into_iter().flat_map(|user| self.watchers_of(user, cap)));
@@ -226,7 +220,7 @@ impl Engine {
     }
 
     /// A user's own connection, and everyone connected here who knows them from a channel.
-    fn neighbours(&self, who: &Neighbour, which: impl Fn(&Session) -> bool) -> Vec<ConnId> {
+    pub(super) fn neighbours(&self, who: &Neighbour, which: impl Fn(&Session) -> bool) -> Vec<ConnId> {
         let mut hears = BTreeSet::new();
         hears.extend(self.sessions.of_user(who.user).map(|session| session.conn));
         for name in &who.on {
@@ -237,7 +231,7 @@ impl Engine {
 
     // What they hear.
 
-    fn spoken(&self, body: String) -> Spoken {
+    pub(super) fn spoken(&self, body: String) -> Spoken {
         Spoken::new(self.now.wall, body)
     }
 
@@ -306,15 +300,27 @@ impl Engine {
         self.joined_with(channel, user, status);
         let hears = self.members_who_see_member(channel, user);
         self.say_joined(channel, user, hears.clone(), batch);
+        // Who makes a channel knows from NAMES what they are.
+        let own = self.sessions.of_user(user).map(|session| session.conn);
+        let others = hears.into_iter().filter(|conn| Some(*conn) != own).collect();
+        self.say_status(others, channel, user, status, batch);
+    }
+
+    /// Says what somebody is who has just been said to be there.
+    pub(super) fn say_status(
+        &mut self,
+        hears: Vec<ConnId>,
+        channel: &Folded,
+        user: UserId,
+        status: Letters,
+        batch: Option<&str>,
+    ) {
         if !status.is_empty() {
-            // Who makes a channel knows from NAMES what they are.
-            let own = self.sessions.of_user(user).map(|session| session.conn);
-            let others = hears.into_iter().filter(|conn| Some(*conn) != own).collect();
             let value = Some(ModeValue::Member(user));
             let deltas: Vec<ModeDelta> =
                 status.iter().map(|letter| ModeDelta { on: true, letter, value: value.clone() }).collect();
             let by = self.identity.name.to_string();
-            self.tell_modes_to(others, channel, &by, &deltas, batch);
+            self.tell_modes_to(hears, channel, &by, &deltas, batch);
         }
     }
 

@@ -55,6 +55,14 @@ impl Cidr {
     }
 }
 
+/// Those who count as one address: in IPv6 every home has a /64, so single addresses there limit nobody.
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => cleared(v6.into(), 64),
+        v4 => v4,
+    }
+}
+
 /// One address is shown as such.
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

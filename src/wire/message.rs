@@ -110,7 +110,7 @@ pub fn escape_tag_value(value: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-fn unescape_tag_value(raw: &str) -> Cow<'_, str> {
+pub fn unescape_tag_value(raw: &str) -> Cow<'_, str> {
     if !raw.contains('\\') {
         return Cow::Borrowed(raw);
     }

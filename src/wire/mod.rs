@@ -2,6 +2,7 @@
 
 pub mod base36;
 pub mod cidr;
+pub mod dns;
 pub mod fold;
 pub mod letters;
 pub mod line;
@@ -10,5 +11,6 @@ pub mod message;
 pub mod names;
 pub mod numeric;
 pub mod pin;
+pub mod proxy;
 pub mod standard;
 pub mod time;

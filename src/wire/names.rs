@@ -1,6 +1,7 @@
 //! Names of people, channels and servers: valid once made.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::fold::{Folded, fold};
@@ -119,6 +120,30 @@ impl From<UserId> for Nick {
     fn from(id: UserId) -> Nick {
         Nick(id.as_str().into())
     }
+}
+
+/// Whether a text can stand as the user name in `nick!user@host`.
+pub fn is_username(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_username_char)
+}
+
+pub fn is_username_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.[]\\`^{|}".contains(c)
+}
+
+/// Whether somebody may be shown with this as their host, which need not be one: `staff/ann`.
+pub fn is_shown_host(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && !text.starts_with(':')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:".contains(c))
+}
+
+/// Whether a text can be the name of a host, and is no address.
+pub fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    text.len() <= 63 && text.split('.').all(is_label) && text.parse::<Ipv4Addr>().is_err()
 }
 
 /// A channel's name, as it was first written.
@@ -250,6 +275,22 @@ mod tests {
         }
         assert!(Nick::parse("abcdef", 5).is_none());
         assert!(Nick::from_peer("7FAAAAAAB").is_some());
+    }
+
+    #[test]
+    fn a_host_name_is_no_address() {
+        for (text, fit) in [
+            ("3-100-51-198.pool.isp.example", true),
+            ("laptop", true),
+            ("198.51.100.3", false),
+            ("2001:db8::3", false),
+            ("", false),
+            ("a..b", false),
+            ("a@b", false),
+            (&"a".repeat(64), false),
+        ] {
+            assert_eq!(is_host_name(text), fit, "{text}");
+        }
     }
 
     #[test]

@@ -235,12 +235,16 @@ numerics! {
         "{nick} {idle_seconds} {signon_seconds} :seconds idle, signon time"
     318 end_of_whois(nicks: impl OneWord)                     "{nicks} :End of /WHOIS list"
     319 whois_channels(nick: impl OneWord, channels: &str)    "{nick} :{channels}"
+    320 whois_special(nick: impl OneWord, what: &str)         "{nick} :{what}"
     330 whois_account(nick: impl OneWord, account: impl OneWord)
         "{nick} {account} :is logged in as"
     335 whois_bot(nick: impl OneWord, network: &str)          "{nick} :is a bot on {network}"
     338 whois_actually(nick: impl OneWord, address: impl OneWord)
         "{nick} {address} :actually using host"
+    378 whois_host(nick: impl OneWord, username: impl OneWord, host: impl OneWord, address: impl OneWord)
+        "{nick} :is connecting from {username}@{host} {address}"
     379 whois_modes(nick: impl OneWord, modes: &str)          "{nick} :is using modes {modes}"
+    396 host_hidden(host: impl OneWord)                       "{host} :is now your displayed host"
     671 whois_secure(nick: impl OneWord, how: &str)           "{nick} :is using a secure connection [{how}]"
     314 whowas_user(nick: impl OneWord, username: impl OneWord, host: impl OneWord, realname: &str)
         "{nick} {username} {host} * :{realname}"

@@ -149,7 +149,7 @@ impl Stage for Simulated {
         if self.people.insert(person.to_string(), known).is_some() {
             return Err(format!("{person} has a connection already"));
         }
-        self.step(server, Event::Opened { conn, from: Origin::Client { address, secure } });
+        self.step(server, Event::Opened { conn, from: Origin::Client { address, name: None, secure } });
         Ok(())
     }
 

@@ -78,8 +78,15 @@ pub fn oper_checked(turn: &mut Turn, name: &str, class: Option<&str>, is_right: 
     turn.follow_as(class);
     let (follows, row) = (!turn.session().topics.is_empty(), turn.config().operator_class.get(class));
     let (is_hidden, title) = (row.is_some_and(|row| !row.visible), row.map(|row| row.title.clone()));
+    let operators = turn.config().operator.iter();
+    let vhost =
+        operators.filter(|operator| operator.name == name).find_map(|operator| operator.vhost.clone());
     turn.change_me(|fact| {
         fact.modes = fact.modes.with('o').set('H', is_hidden).set('s', follows);
+        if let Some(vhost) = vhost {
+            fact.modes = fact.modes.with('x');
+            fact.host = vhost;
+        }
         fact.class = Some(class.to_string());
         fact.title = title.filter(|title| *title != OperatorClass::default().title);
     });
@@ -147,6 +154,7 @@ mod tests {
             name: name.to_string(),
             password: password.to_string(),
             class: "administrator".to_string(),
+            vhost: None,
         };
         let operators = vec![operator("plain", "hay"), operator("hashed", "$argon2id$")];
         let identity = Identity {
@@ -163,7 +171,10 @@ mod tests {
         let mut engine = Engine::new(config, identity, Now::default());
         let conn = ConnId(1);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
-        engine.step(Now::default(), Event::Opened { conn, from: Origin::Client { address, secure: None } });
+        engine.step(
+            Now::default(),
+            Event::Opened { conn, from: Origin::Client { address, name: None, secure: None } },
+        );
         engine.step(Now::default(), Event::Lines { conn, lines: "NICK eve\nUSER eve 0 * :Eve".into() });
         for (name, checked) in [("hashed", "$argon2id$"), ("nobody", "$argon2id$"), ("plain", "hay")] {
             let lines = Lines::from(&format!("OPER {name} $argon2id$")[..]);

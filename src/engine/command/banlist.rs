@@ -85,7 +85,7 @@ fn testline(turn: &mut Turn, params: &[&str]) -> Outcome {
     let asked = params[0];
     let known = turn.network().user_called(asked);
     let lines: Vec<Numeric> = match known {
-        Some(user) => met(turn, &suspect_of(user)),
+        Some(user) => met(turn, &suspect_of(user, &user.fact.hosts())),
         None => {
             let text = asked.split_once('!').map_or(asked, |(_, rest)| rest);
             // A name that nobody gave is met by bans on everyone from there.
@@ -93,7 +93,7 @@ fn testline(turn: &mut Turn, params: &[&str]) -> Outcome {
             let nowhere = IpAddr::from([0, 0, 0, 0]);
             let suspect = Suspect {
                 username: Some(username),
-                host,
+                hosts: &[host],
                 address: host.parse().unwrap_or(nowhere),
                 realname: params.get(1).copied(),
             };
@@ -120,11 +120,11 @@ fn met(turn: &Turn, suspect: &Suspect) -> Vec<Numeric> {
     lines.take(ANSWER_LINES_MAX).collect()
 }
 
-fn suspect_of(user: &User) -> Suspect<'_> {
+fn suspect_of<'u>(user: &'u User, hosts: &'u [&'u str]) -> Suspect<'u> {
     let fact = &user.fact;
     Suspect {
         username: Some(&fact.username),
-        host: &fact.host,
+        hosts,
         address: fact.address.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])),
         realname: Some(&fact.realname),
     }

@@ -1,7 +1,6 @@
 //! BATCH: messages of several lines, from clients that can send them.
 
-use super::talk::say_lines;
-use super::{Command, Who};
+use super::{Command, Who, say_lines};
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::standard::Standard;
 

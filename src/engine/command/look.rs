@@ -160,6 +160,9 @@ fn whowas(turn: &mut Turn, params: &[&str]) -> Outcome {
             let [nick, username, host, server] =
                 [&was.nick, &was.username, &was.host, &was.server].map(|text| Word::echo(text));
             lines.push(numeric::whowas_user(&nick, username, host, &was.realname));
+            if turn.has_right("see-all") {
+                lines.push(numeric::whois_actually(&nick, Word::echo(&was.address)));
+            }
             lines.push(numeric::whois_server(&nick, server, &readable(was.until)));
         }
         if lines.is_empty() {

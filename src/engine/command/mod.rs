@@ -7,6 +7,7 @@ mod banlist;
 mod batch;
 mod channel;
 mod force;
+mod guise;
 mod help;
 mod knock;
 mod look;
@@ -18,14 +19,18 @@ mod register;
 mod servers;
 mod stats;
 mod talk;
+mod tban;
+mod webirc;
 mod who;
 mod whois;
 
 pub use admin::oper_checked;
+use ban::duration;
 use banlist::{all_bans, bans};
 pub use channel::bring;
-pub use register::{pong_answered, rename};
+pub use register::{complete, pong_answered, rename};
 use stats::letters as stats_letters;
+use talk::say_lines;
 pub use whois::whois_answered;
 
 use super::query::Query;
@@ -62,6 +67,7 @@ pub const COMMANDS: &[&[Command]] = &[
     batch::COMMANDS,
     channel::COMMANDS,
     knock::COMMANDS,
+    tban::COMMANDS,
     mode::COMMANDS,
     presence::COMMANDS,
     monitor::COMMANDS,
@@ -77,6 +83,8 @@ pub const COMMANDS: &[&[Command]] = &[
     admin::COMMANDS,
     ban::COMMANDS,
     force::COMMANDS,
+    guise::COMMANDS,
+    webirc::COMMANDS,
 ];
 
 pub fn all() -> impl Iterator<Item = &'static Command> {

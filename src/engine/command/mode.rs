@@ -19,9 +19,6 @@ pub const COMMANDS: &[Command] = &[Command {
     help: "Shows the modes of a channel or of yourself, or sets them: + and letters to set, - and letters to unset.",
 }];
 
-/// The longest mask that fits on a line beside everything else.
-const MASK_BYTES_MAX: usize = 160;
-
 fn mode(turn: &mut Turn, params: &[&str]) -> Outcome {
     if ChannelName::looks_like(params[0]) {
         return channel_mode(turn, params);
@@ -72,6 +69,12 @@ fn set_user_modes(turn: &mut Turn, letters: &str, params: &[&str]) {
     if modes != before {
         turn.change_me(|fact| {
             fact.modes = modes;
+            if modes.has('x') != before.has('x') {
+                fact.host = match &fact.cloak {
+                    Some(cloak) if modes.has('x') => cloak.clone(),
+                    _ => fact.real_host().to_string(),
+                };
+            }
             if !modes.has('o') {
                 fact.resign();
             }
@@ -252,8 +255,7 @@ impl Act<'_> {
         };
         policy::may_run(self.channel, turn.user())?;
         let mask = match extban::normalise(text) {
-            Ok(mask) if mask.len() <= MASK_BYTES_MAX => mask,
-            Ok(_) => return Err(self.bad_value(letter, text, "That is no mask, or too long")),
+            Ok(mask) => mask,
             Err(why) => return Err(self.bad_value(letter, text, &why)),
         };
         if !self.counts(turn) {
@@ -269,7 +271,7 @@ impl Act<'_> {
         }
         let mask = present.cloned().unwrap_or(mask);
         let by = turn.prefix();
-        let fact = on.then(|| MaskFact { by: by.clone(), at: turn.now.wall });
+        let fact = on.then(|| MaskFact { by: by.clone(), at: turn.now.wall, until: None });
         let (channel, birth) = (self.id.clone(), self.channel.birth);
         self.edits.push(Edit::Mask { channel, birth, list: letter, mask, fact, by });
         Ok(())
@@ -277,8 +279,7 @@ impl Act<'_> {
 
     /// How many masks there will be on all lists together.
     fn entries(&self) -> usize {
-        let lists = mode::channel_letters(Kind::List);
-        let present: usize = lists.chars().map(|letter| self.channel.list(letter).count()).sum();
+        let present = policy::entries(self.channel);
         let is_added = |edit: &&Edit| matches!(edit, Edit::Mask { fact: Some(_), .. });
         let is_removed = |edit: &&Edit| matches!(edit, Edit::Mask { fact: None, .. });
         let (added, removed) =

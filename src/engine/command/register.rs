@@ -11,13 +11,13 @@ use crate::engine::offer::{self, Offer};
 use crate::engine::peer::Request;
 use crate::engine::pending::{Pending, Then};
 use crate::engine::policy;
-use crate::engine::session::PasswordState;
+use crate::engine::session::{Gated, PasswordState};
 use crate::engine::throttle::Deed;
 use crate::engine::turn::{Deferred, Outcome, Refusal, Turn};
 use crate::engine::{Engine, turn};
 use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut, fill};
-use crate::wire::names::{Nick, ServerId, UserId, Word};
+use crate::wire::names::{Nick, ServerId, UserId, Word, is_username_char};
 use crate::wire::numeric;
 
 pub const COMMANDS: &[Command] = &[
@@ -245,8 +245,7 @@ fn user(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Err(numeric::need_more_params(Word::echo("USER")).into());
     }
     let limits = &turn.config().limits;
-    let fit: String =
-        params[0].chars().filter(|c| c.is_ascii_alphanumeric() || "-_.[]\\`^{|}".contains(*c)).collect();
+    let fit: String = params[0].chars().filter(|c| is_username_char(*c)).collect();
     if fit.is_empty() {
         return Err(numeric::invalid_username().into());
     }
@@ -260,10 +259,10 @@ fn user(turn: &mut Turn, params: &[&str]) -> Outcome {
 }
 
 /// Registers a connection that has said all it needs to.
-fn complete(turn: &mut Turn) -> Outcome {
+pub fn complete(turn: &mut Turn) -> Outcome {
     let known_password = turn.config().server.password.clone();
     let Some(registration) = turn.registration() else { return Ok(()) };
-    if registration.negotiating {
+    if registration.negotiating || registration.gated == Gated::Checking {
         return Ok(());
     }
     let (Some(nick), Some(username)) = (registration.nick.clone(), registration.username.clone()) else {
@@ -286,7 +285,7 @@ fn complete(turn: &mut Turn) -> Outcome {
             }
         }
     }
-    let address = turn.engine.shown_host(turn.session());
+    let address = turn.session().address_text();
     let claimed = claim(turn, &nick, &username, &address).inspect_err(|_| {
         // Taken by somebody who was quicker; the client is asked for another.
         if let Some(registration) = turn.registration() {
@@ -326,6 +325,7 @@ fn register(
     realname: String,
     away: Option<String>,
 ) {
+    let gated = turn.registration().map(|registration| registration.gated.clone()).unwrap_or_default();
     let engine = &mut *turn.engine;
     engine.users_made += 1;
     if is_planted(Defect::UserIdReused) {
@@ -337,29 +337,40 @@ fn register(
     engine.sessions.register(turn.conn, user);
     engine.effects.push(Effect::Registered { conn: turn.conn });
     let session = turn.session();
-    let (host, is_secure) = (turn.engine.shown_host(session), session.secure.is_some());
+    let address = session.address.ip();
+    let cloak = turn.engine.cloak(address, session.name.as_deref());
+    let is_cloaked = turn.engine.is_cloaked_at_first(address);
     let fact = UserFact {
         nick: nick.clone(),
         claimed,
         username,
-        address: host.clone(),
-        host,
+        host: if is_cloaked { cloak.clone() } else { session.real_host() },
+        address: session.address_text(),
+        name: session.name.clone(),
+        cloak: Some(cloak),
         realname,
         account: None,
         away,
-        modes: Letters::NONE,
+        modes: Letters::NONE.set('x', is_cloaked),
         class: None,
         title: None,
-        secure: is_secure,
+        secure: session.secure.is_some(),
+        gateway: match gated {
+            Gated::By(name) => Some(name),
+            Gated::No | Gated::Checking => None,
+        },
         signed_on: turn.now.wall,
     };
     let text = format!(
         "conn={} registered nick={nick} uid={user} username={} host={}",
-        turn.conn.0, fact.username, fact.host
+        turn.conn.0,
+        fact.username,
+        fact.real_host()
     );
     turn.note(log::Level::Info, Topic::Client, text);
     turn.change(Edit::User { user, fact });
     turn.welcome();
+    turn.engine.tell_first_modes(user);
 }
 
 impl Engine {

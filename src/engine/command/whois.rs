@@ -85,11 +85,16 @@ fn describe(turn: &Turn, user: &User) -> Vec<Numeric> {
     if user.has_mode('B') {
         lines.push(numeric::whois_bot(nick, &turn.config().network.name));
     }
+    if let Some(gateway) = &fact.gateway {
+        lines.push(numeric::whois_special(nick, &format!("is connected by the gateway {gateway}")));
+    }
     if let Some(account) = &fact.account {
         lines.push(numeric::whois_account(nick, Word::echo(account)));
     }
     if user.id == turn.me() || turn.has_right("see-all") {
+        let (username, host) = (Word::echo(&fact.username), Word::echo(fact.real_host()));
         lines.push(numeric::whois_actually(nick, Word::echo(&fact.address)));
+        lines.push(numeric::whois_host(nick, username, host, Word::echo(&fact.address)));
         lines.push(numeric::whois_modes(nick, &format!("+{}", fact.modes)));
     }
     if fact.secure {

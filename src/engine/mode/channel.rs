@@ -116,7 +116,7 @@ pub const CHANNEL_MODES: &[ChannelMode] = &[
     flag(
         'u',
         nobody,
-        "Auditorium: plain members see only themselves and those with a status, and are seen by those.",
+        "Auditorium: plain members see only themselves and those with a status. With m, a channel for announcements, where it costs next to nothing that somebody comes.",
     ),
     flag('D', nobody, "Delayed join: plain members see those without a status once they have spoken."),
     flag('p', nobody, "Private: outsiders do not see it in WHOIS and LIST."),

@@ -57,7 +57,8 @@ impl BanFact {
 #[derive(Clone, Copy, Debug)]
 pub struct Suspect<'a> {
     pub username: Option<&'a str>,
-    pub host: &'a str,
+    /// All that the place may be called: as shown, as resolved, as cloaked.
+    pub hosts: &'a [&'a str],
     pub address: IpAddr,
     pub realname: Option<&'a str>,
 }
@@ -94,7 +95,7 @@ impl Ban {
             Pattern::UserHost { user, host, network } => suspect.username.is_some_and(|username| {
                 let is_from_there = || {
                     network.is_some_and(|network| network.contains(suspect.address))
-                        || glob_matches(host, suspect.host)
+                        || suspect.hosts.iter().any(|known_as| glob_matches(host, known_as))
                         || glob_matches(host, &suspect.address.to_canonical().to_string())
                 };
                 glob_matches(user, username) && is_from_there()
@@ -157,7 +158,7 @@ mod tests {
         let fact = BanFact { until: None, set: Timestamp(1), by: String::new(), reason: String::new() };
         let suspect = Suspect {
             username: Some("eve"),
-            host: "eve.example",
+            hosts: &["eve.example", "q7.example"],
             address: "::ffff:10.1.2.3".parse().unwrap(),
             realname: Some("Eve of the Well"),
         };
@@ -165,6 +166,7 @@ mod tests {
             (BanKind::UserHost, "*@eve.example", true),
             (BanKind::UserHost, "EV?@*.example", true),
             (BanKind::UserHost, "bob@eve.example", false),
+            (BanKind::UserHost, "*@q?.example", true),
             (BanKind::UserHost, "*@10.1.2.*", true),
             (BanKind::UserHost, "eve@10.1.0.0/16", true),
             (BanKind::UserHost, "bob@10.1.0.0/16", false),

@@ -39,6 +39,8 @@ pub struct StatusFact {
 pub struct MaskFact {
     pub by: String,
     pub at: Timestamp,
+    /// When it is to be taken away; for good where there is no such time.
+    pub until: Option<Timestamp>,
 }
 
 /// What of a channel can be set.

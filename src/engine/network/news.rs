@@ -116,6 +116,7 @@ pub struct Quit {
     pub nick: Nick,
     pub username: String,
     pub host: String,
+    pub address: String,
     pub realname: String,
     pub account: Option<String>,
     pub is_bot: bool,

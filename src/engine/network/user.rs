@@ -20,6 +20,10 @@ pub struct UserFact {
     pub host: String,
     /// Where the connection really comes from; for operators and for the user.
     pub address: String,
+    /// What that address is called, where that is known; for the same people.
+    pub name: Option<String>,
+    /// What hides both where the user is cloaked; known of everyone, since bans go by it either way.
+    pub cloak: Option<String>,
     pub realname: String,
     pub account: Option<String>,
     pub away: Option<String>,
@@ -30,11 +34,32 @@ pub struct UserFact {
     pub title: Option<String>,
     /// Whether the user's own connection is encrypted.
     pub secure: bool,
+    /// What has brought them here, where they are not connected themselves.
+    pub gateway: Option<String>,
     pub signed_on: Timestamp,
 }
 
 /// User modes that nobody has who is no operator.
 pub const MODES_OF_OPERATORS: &[char] = &['o', 'H', 's'];
+impl UserFact {
+    /// What is shown of those who hide nothing.
+    pub fn real_host(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.address)
+    }
+
+    /// All that bans may call the place that somebody comes from, each once.
+    pub fn hosts(&self) -> Vec<&str> {
+        let mut hosts = vec![self.host.as_str()];
+        for host in
+            [Some(self.address.as_str()), self.name.as_deref(), self.cloak.as_deref()].into_iter().flatten()
+        {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
+    }
+}
 
 /// A user as everyone sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +107,12 @@ impl User {
     /// The tag of what a bot says: it has no value, and people have none.
     pub fn bot_tag(&self) -> Option<&'static str> {
         self.has_mode('B').then_some("")
+    }
+
+    /// Every `nick!user@host` by which masks can mean this person: as shown, and what that may hide.
+    pub fn all_prefixes(&self) -> impl Iterator<Item = String> {
+        let hosts = self.fact.hosts().into_iter();
+        hosts.map(|host| format!("{}!{}@{host}", self.nick, self.fact.username))
     }
 
     /// `nick!user@host`

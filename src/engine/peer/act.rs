@@ -5,7 +5,7 @@ use crate::engine::follow::Deed;
 use crate::engine::merge::Stamp;
 use crate::engine::network::Edit;
 use crate::engine::outgoing::Outgoing;
-use crate::engine::peer::Passing;
+use crate::engine::peer::{Guise, Passing};
 use crate::engine::turn::{Outcome, Turn};
 use crate::engine::{Engine, command};
 use crate::wire::fold::Folded;
@@ -32,6 +32,8 @@ pub enum Act {
     Call { server: ServerName, user: UserId, by: String },
     /// Cut the link to a neighbour.
     Cut { peer: ServerId, by: String, reason: String },
+    /// Show somebody otherwise than they came.
+    Guise { user: UserId, guise: Guise, by: String },
     /// Say something to somebody in the name of the server that wants it said.
     Tell { user: UserId, text: String },
 }
@@ -58,6 +60,7 @@ impl Act {
                 }
             }
             Act::Call { server, user, by } => draft.param("CALL").param(server).param(user).param(by),
+            Act::Guise { user, guise, by } => guise.write(draft, *user, by),
             Act::Tell { user, text } => draft.param("TELL").param(user).trailing(text),
             Act::Cut { peer, by, reason } => draft.param("CUT").param(peer).param(by).trailing(reason),
         }
@@ -105,6 +108,10 @@ impl Act {
                 by: by.to_string(),
             },
             ["TELL", user, text, ..] => Act::Tell { user: UserId::parse(user)?, text: text.to_string() },
+            [name @ ("HOST" | "USERNAME" | "REALNAME"), user, by, value, ..] => {
+                let guise = Guise::read(name, value)?;
+                Act::Guise { user: UserId::parse(user)?, guise, by: by.to_string() }
+            }
             ["CUT", peer, by, reason, ..] => {
                 Act::Cut { peer: ServerId::parse(peer)?, by: by.to_string(), reason: reason.to_string() }
             }
@@ -158,6 +165,7 @@ impl Engine {
                     self.tell_forced(conn, &by, &whom, &format!("An operator had you leave {shown}"));
                 }
             }
+            Act::Guise { user, guise, by } => self.put_on(from, user, guise, &by)?,
             Act::Tell { user, text } => {
                 let conn = self.conn_of(user)?;
                 Turn::new(self, conn).notice_from(from, &text);
@@ -209,7 +217,7 @@ impl Engine {
     }
 
     /// Everything done by force is on record where it is done.
-    fn record_forced(&mut self, from: ServerId, topic: char, what: &str, why: Option<&str>) {
+    pub(super) fn record_forced(&mut self, from: ServerId, topic: char, what: &str, why: Option<&str>) {
         self.record(log::Level::Info, &Deed { topic, what, why, from });
     }
 

@@ -20,7 +20,7 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 4,
         when: When::Accepted,
         run: ask,
-        shape: "<to sid> <from sid.epoch> <id> PING | IDLE <uid> | QUERY <name> :<subject> | KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | INVITE <uid> <channel> <birth> <by> | NICK <uid> <claimed> <nick> <by> | JOIN <uid> <channel> <by> | PART <uid> <channel> <joined> <by> [:<reason>] | CALL <server> <uid> <by> | CUT <sid> <by> :<reason> | TELL <uid> :<text>",
+        shape: "<to sid> <from sid.epoch> <id> PING | IDLE <uid> | QUERY <name> :<subject> | KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | INVITE <uid> <channel> <birth> <by> | NICK <uid> <claimed> <nick> <by> | JOIN <uid> <channel> <by> | PART <uid> <channel> <joined> <by> [:<reason>] | CALL <server> <uid> <by> | CUT <sid> <by> :<reason> | TELL <uid> :<text> | HOST <uid> <by> :<host> | USERNAME <uid> <by> :<username> | REALNAME <uid> <by> :<real name>",
     },
     PeerMessage {
         name: "ANSWER",
@@ -282,6 +282,7 @@ fn answer(engine: &mut Engine, conn: ConnId, message: &Message) {
 mod tests {
     use super::*;
     use crate::engine::merge::Stamp;
+    use crate::engine::peer::Guise;
     use crate::wire::fold::fold;
     use crate::wire::names::{ChannelName, Nick, ServerName};
 
@@ -314,6 +315,9 @@ mod tests {
             Act::Call { server: ServerName::parse("hall.lan").unwrap(), user, by: by() },
             Act::Tell { user, text: "barn.lan is linked".into() },
             Act::Cut { peer: server, by: by(), reason: ":)".into() },
+            Act::Guise { user, guise: Guise::Host("staff/ann".into()), by: by() },
+            Act::Guise { user, guise: Guise::Username("ann".into()), by: by() },
+            Act::Guise { user, guise: Guise::Realname("Ann of Hall".into()), by: by() },
         ];
         let others = [
             Request::Idle { user },

@@ -67,8 +67,12 @@ impl Ring {
             let next = (place + 1) % count;
             let link =
                 Link { name: NAMES[next].1.to_string(), address: next.to_string(), pin: None, connect: true };
-            let operator =
-                Operator { name: "alice".into(), password: "w".into(), class: "administrator".into() };
+            let operator = Operator {
+                name: "alice".into(),
+                password: "w".into(),
+                class: "administrator".into(),
+                vhost: None,
+            };
             // Nobody here answers a PING.
             let limits = Limits { ping_after: Duration::from_secs(86_400), ..Limits::default() };
             let (link, operator) = (vec![link], vec![operator]);
@@ -93,7 +97,7 @@ impl Ring {
         for (place, (_, _, nick)) in NAMES.iter().enumerate().take(count) {
             let end = (place, ConnId(place as u64 + 1));
             let address = "127.0.0.1:40000".parse().unwrap();
-            let from = Origin::Client { address, secure: None };
+            let from = Origin::Client { address, name: None, secure: None };
             ring.come(place, Event::Opened { conn: end.1, from });
             ring.say(end, &format!("NICK {nick}"));
             ring.say(end, "USER x 0 * :x");

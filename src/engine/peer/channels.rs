@@ -157,7 +157,12 @@ pub fn write_mask(
     fact: Option<&MaskFact>,
     by: &str,
 ) -> Draft {
-    let about = about("MASK", channel, birth, by);
+    let until = fact.and_then(|fact| fact.until).map(|until| until.0.to_string());
+    let about = match until {
+        Some(until) => Draft::new("MASK").tag("until", &until),
+        None => Draft::new("MASK"),
+    };
+    let about = about.param(channel).param(birth).param(or_star(by));
     match fact {
         Some(fact) => about.param(format_args!("+{list}")).param(mask).param(&fact.by).param(fact.at.0),
         None => about.param(format_args!("-{list}")).param(mask),
@@ -168,7 +173,10 @@ fn read_mask(message: &Message) -> Option<Edit> {
     let (on, list) = signed(message.params[3])?;
     let mask = message.params[4].to_string();
     let fact = match message.params[5..] {
-        [set_by, at, ..] if on => Some(MaskFact { by: set_by.to_string(), at: Timestamp(at.parse().ok()?) }),
+        [set_by, at, ..] if on => {
+            let until = message.tags.get("until").and_then(|until| until.parse().ok()).map(Timestamp);
+            Some(MaskFact { by: set_by.to_string(), at: Timestamp(at.parse().ok()?), until })
+        }
         _ if on => return None,
         _ => None,
     };

@@ -72,7 +72,7 @@ impl Mesh {
         mesh.wait(5_000);
         for side in 0..count {
             let address = "127.0.0.1:40000".parse().unwrap();
-            let from = Origin::Client { address, secure: None };
+            let from = Origin::Client { address, name: None, secure: None };
             mesh.events.push_back((side, Event::Opened { conn: client(side), from }));
             mesh.say(side, &format!("NICK user{side}\nUSER u 0 * :u\nJOIN #green"));
         }

@@ -29,6 +29,11 @@ pub fn write_user(user: UserId, fact: &UserFact) -> Draft {
     if fact.secure {
         draft = draft.tag("secure", "");
     }
+    for (tag, text) in [("name", &fact.name), ("cloak", &fact.cloak), ("gateway", &fact.gateway)] {
+        if let Some(text) = text {
+            draft = draft.tag(tag, text);
+        }
+    }
     draft
         .param(user)
         .param(&fact.nick)
@@ -50,12 +55,15 @@ fn read_user(message: &Message) -> Option<Edit> {
         return None;
     };
     let named = |text: &str| Some(unless_star(text)).filter(|text| !text.is_empty()).map(str::to_string);
+    let word_in = |tag| message.tags.get(tag).and_then(|host| source_part(&host));
     let fact = UserFact {
         nick: Nick::from_peer(nick)?,
         claimed: Stamp::parse(claimed)?,
         username: source_part(username)?,
         host: source_part(host)?,
         address: source_part(address)?,
+        name: word_in("name"),
+        cloak: word_in("cloak"),
         realname: realname.to_string(),
         account: named(account),
         away: message.tags.get("away").map(|away| away.chars().filter(|c| !c.is_control()).collect()),
@@ -63,6 +71,7 @@ fn read_user(message: &Message) -> Option<Edit> {
         class: named(class),
         title: message.tags.get("title").map(|title| title.chars().filter(|c| !c.is_control()).collect()),
         secure: message.tags.get("secure").is_some(),
+        gateway: word_in("gateway"),
         signed_on: Timestamp(signed_on.parse().ok()?),
     };
     Some(Edit::User { user: UserId::parse(user)?, fact })

@@ -95,7 +95,7 @@ impl Storm {
         let caps = [
             "",
             "message-tags multi-prefix",
-            "multi-prefix extended-join batch message-tags server-time draft/multiline",
+            "multi-prefix extended-join batch chghost message-tags server-time draft/multiline",
         ];
         let caps = self.world.dice.pick(&caps).expect("there are some");
         let client = self.world.arrive(server, &nick, caps);
@@ -156,6 +156,7 @@ impl Storm {
                 let (first, second) = (self.member(client, channel), self.member(client, channel));
                 format!("MODE {channel} {letters} {first} {second}")
             }
+            13 if self.world.dice.one_in(4) => format!("TBAN {channel} 20s evil!*@*"),
             13..15 => {
                 let modes = [
                     "+s",
@@ -178,6 +179,11 @@ impl Storm {
                     "+b evil!*@*",
                     "-b evil!*@*",
                     "+e a!*@*",
+                    "+u",
+                    "-u",
+                    "+D",
+                    "-D",
+                    "+b ~mute:evil",
                 ];
                 format!("MODE {channel} {}", self.world.dice.pick(&modes).expect("there are some"))
             }
@@ -197,6 +203,10 @@ impl Storm {
             17 => {
                 self.said += 1;
                 format!("PRIVMSG {} :{author} {}", self.nick(), self.said)
+            }
+            18 if self.world.dice.one_in(2) => {
+                let sign = if self.world.dice.one_in(3) { '-' } else { '+' };
+                format!("MODE {} {sign}x", self.world.clients[&client].nick)
             }
             18 => format!("AWAY :{}", self.said),
             // Members only: whoever hears it must know the author from the channel.

@@ -150,6 +150,17 @@ impl Storm {
                         shadow.nick, client.0, believed.members
                     ));
                 }
+                let known = believed.members.keys().filter_map(|nick| shadow.hosts.get_key_value(nick));
+                let hosts: Vec<(String, String)> =
+                    known.map(|(nick, host)| (nick.clone(), host.clone())).collect();
+                for (nick, host) in hosts {
+                    let answer = self.world.ask(client, &format!("USERHOST {nick}"));
+                    if !answer.iter().any(|line| line.ends_with(&format!("@{host}"))) {
+                        return Err(format!("client on s{} believes {nick} at {host}: {answer:?}", client.0));
+                    }
+                }
+                let shadow = &self.world.clients[&client];
+                let believed = &shadow.channels[&room];
                 let (topic, modes) = (believed.topic.clone(), believed.modes.clone());
                 let knows_modes = believed.knows_modes;
                 let answer = self.world.ask(client, &format!("MODE {room}"));

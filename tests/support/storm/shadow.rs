@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Shadow {
     pub nick: String,
     pub channels: BTreeMap<String, Room>,
+    /// Where people come from, as they were last shown.
+    pub hosts: BTreeMap<String, String>,
     /// Whether NAMES shows all that a member is, so that statuses can be followed.
     pub sees_all_statuses: bool,
     /// Whether the client says several lines as one message.
@@ -80,6 +82,19 @@ impl Shadow {
         {
             return Err("the same message twice".into());
         }
+        let host = words[0].split_once('@').map(|(_, host)| host.to_string());
+        match (words[1], host) {
+            ("JOIN", Some(host)) => drop(self.hosts.insert(source.clone(), host)),
+            ("CHGHOST", _) if !self.knows(&source) => return Err(format!("{source} was nowhere")),
+            ("CHGHOST", _) => drop(self.hosts.insert(source.clone(), words[3].to_string())),
+            ("396", _) => drop(self.hosts.insert(self.nick.clone(), words[3].to_string())),
+            ("QUIT", _) => drop(self.hosts.remove(&source)),
+            ("NICK", _) => {
+                let host = self.hosts.remove(&source);
+                self.hosts.extend(host.map(|host| (words[2].to_string(), host)));
+            }
+            _ => {}
+        }
         match words[1] {
             "001" => self.nick = words[2].to_string(),
             "JOIN" => self.joined(&source, words[2])?,
@@ -151,9 +166,11 @@ impl Shadow {
         let room = self.room(channel)?;
         for name in names.split(' ').filter(|name| !name.is_empty()) {
             let (nick, statuses) = read_name(name);
-            if room.filling && room.members.insert(nick.clone(), statuses).is_some() {
+            if room.filling && room.members.contains_key(&nick) {
                 return Err(format!("{nick} twice"));
             }
+            // Whoever comes into sight where a channel hides its members is told so by NAMES.
+            room.members.entry(nick).or_insert(statuses);
         }
         Ok(())
     }
@@ -244,7 +261,9 @@ impl Shadow {
         let mut is_stranger = false;
         if target.starts_with('#') {
             let room = self.room(target)?;
-            is_stranger = !room.members.contains_key(source) && !room.gone.contains(source);
+            // In an auditorium people speak who are in nobody's sight.
+            let hides_members = room.modes.contains_key(&'u') || !room.knows_modes;
+            is_stranger = !hides_members && !room.members.contains_key(source) && !room.gone.contains(source);
         }
         // Texts are `<author> <number>`; the author stays the same through every change of nick.
         let (author, number) = text.split_once(' ').ok_or("a text that nobody said")?;

@@ -95,7 +95,7 @@ impl World {
                 class.clone(),
                 OperatorClass { rights: vec!["all".into()], ..OperatorClass::default() },
             );
-            config.operator.push(Operator { name, password: "any".into(), class });
+            config.operator.push(Operator { name, password: "any".into(), class, vhost: None });
             config.network.hold = Duration::from_secs(layout.hold_s);
             config.network.forget_after = Duration::from_secs(layout.forget_after_s);
             for &(a, b) in layout.cables.iter().filter(|(a, b)| *a == number || *b == number) {
@@ -265,7 +265,8 @@ impl World {
     pub fn arrive(&mut self, server: usize, nick: &str, caps: &str) -> (usize, ConnId) {
         let client = (server, self.next_conn());
         self.clients.insert(client, Shadow::new(caps));
-        let from = Origin::Client { address: "10.9.0.1:5000".parse().expect("fixed"), secure: None };
+        let from =
+            Origin::Client { address: "10.9.0.1:5000".parse().expect("fixed"), name: None, secure: None };
         self.step(server, Event::Opened { conn: client.1, from });
         if !caps.is_empty() {
             self.speak(client, &format!("CAP REQ :{caps}"));

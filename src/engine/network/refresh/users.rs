@@ -160,6 +160,7 @@ impl Network {
                 nick: old.nick.clone(),
                 username: old.fact.username.clone(),
                 host: old.fact.host.clone(),
+                address: old.fact.address.clone(),
                 realname: old.fact.realname.clone(),
                 account: old.fact.account.clone(),
                 is_bot: old.has_mode('B'),

@@ -1,0 +1,131 @@
+//! What a crowd on one server hears: how many lines it costs when somebody comes, and who is let in by their account.
+
+use std::collections::BTreeMap;
+
+use super::effect::Effect;
+use super::event::{ConnId, Event, Origin, Pin};
+use super::network::Edit;
+use super::{Engine, Identity};
+use crate::config::Config;
+use crate::wire::line::Lines;
+use crate::wire::names::{ServerId, ServerName};
+use crate::wire::time::{Now, Timestamp};
+
+/// People on one server, each called `p` and their number.
+struct Crowd {
+    engine: Engine,
+    now_ms: u64,
+    heard: BTreeMap<ConnId, Vec<String>>,
+}
+
+impl Crowd {
+    fn new(people: u64) -> Crowd {
+        let identity = Identity {
+            sid: ServerId::LOWEST,
+            name: ServerName::parse("hall.lan").unwrap(),
+            epoch: 1,
+            secret: b"the secret of this network".to_vec(),
+            pin: Pin([1; 32]),
+            clock_floor_ms: 0,
+            seed: [1; 32],
+            version: "folkmoot-0".to_string(),
+        };
+        let engine = Engine::new(Config::default(), identity, at(0));
+        let mut crowd = Crowd { engine, now_ms: 0, heard: BTreeMap::new() };
+        for number in 0..people {
+            let from =
+                Origin::Client { address: "127.0.0.1:40000".parse().unwrap(), name: None, secure: None };
+            crowd.step(Event::Opened { conn: ConnId(number), from });
+            crowd.say(number, &format!("NICK p{number}\nUSER p 0 * :p"));
+        }
+        crowd
+    }
+
+    /// Says something; answered by how many lines it has cost, to everyone together.
+    fn say(&mut self, number: u64, line: &str) -> usize {
+        self.heard.clear();
+        self.step(Event::Lines { conn: ConnId(number), lines: Lines::from(line) });
+        self.heard.values().map(Vec::len).sum()
+    }
+
+    fn heard(&self, number: u64) -> Vec<String> {
+        self.heard.get(&ConnId(number)).cloned().unwrap_or_default()
+    }
+
+    fn step(&mut self, event: Event) {
+        self.now_ms += 10;
+        for effect in self.engine.step(at(self.now_ms), event) {
+            let (to, line) = match effect {
+                Effect::Send { to, line } => (vec![to], line),
+                Effect::SendAll { to, line } => (to, line),
+                _ => continue,
+            };
+            for to in to {
+                self.heard.entry(to).or_default().push(line.to_string());
+            }
+        }
+    }
+
+    /// Logs somebody in.
+    fn log_in(&mut self, number: u64, account: &str) {
+        let user = self.engine.sessions.get(ConnId(number)).and_then(|session| session.user()).unwrap();
+        let mut fact = self.engine.network.user(user).unwrap().fact.clone();
+        fact.account = Some(account.to_string());
+        self.engine.write(Edit::User { user, fact }, false);
+    }
+}
+
+fn at(now_ms: u64) -> Now {
+    Now { wall: Timestamp(1_767_268_800_000 + now_ms), steady_ms: 1_000 + now_ms }
+}
+
+/// Proves: channel mode u
+#[test]
+fn coming_to_an_announcement_channel_costs_a_few_lines_however_many_are_there() {
+    let people = 300;
+    let mut crowd = Crowd::new(people);
+    crowd.say(0, "JOIN #news");
+    crowd.say(0, "MODE #news +mu");
+    let joins: Vec<usize> = (1..people).map(|number| crowd.say(number, "JOIN #news")).collect();
+    // Their own JOIN, two lines of NAMES, and the JOIN that the one operator hears.
+    assert!(joins.iter().all(|lines| *lines == 4), "{joins:?}");
+    assert_eq!(crowd.say(7, "PART #news"), 2);
+    assert_eq!(crowd.say(8, "QUIT :bye"), 2, "the ERROR and what the operator hears");
+    assert_eq!(crowd.say(9, "NICK somebody"), 2);
+    let said = crowd.say(0, "PRIVMSG #news :what everyone came for");
+    assert_eq!(said as u64, people - 3, "everyone but the one who speaks and the two who have gone");
+
+    // Elsewhere everyone hears of everyone.
+    crowd.say(0, "JOIN #green");
+    let last = (10..111).map(|number| crowd.say(number, "JOIN #green")).last();
+    assert!(last > Some(100), "{last:?}");
+}
+
+/// Proves: ERR_NEEDREGGEDNICK, EXTBAN, ACCOUNTEXTBAN, channel mode R, channel mode M
+#[test]
+fn whoever_is_logged_in_is_known_by_their_account() {
+    let mut crowd = Crowd::new(3);
+    crowd.log_in(1, "Robert");
+    crowd.say(0, "JOIN #green");
+    crowd.say(0, "MODE #green +R");
+    crowd.say(2, "JOIN #green");
+    assert!(crowd.heard(2)[0].contains(" 477 p2 #green "), "{:?}", crowd.heard(2));
+    crowd.say(1, "JOIN #green");
+    assert!(crowd.heard(1)[0].contains(" JOIN #green"), "{:?}", crowd.heard(1));
+    crowd.say(0, "MODE #green -R+M");
+    crowd.say(2, "JOIN #green");
+    crowd.say(2, "PRIVMSG #green :may I?");
+    assert!(crowd.heard(2)[0].contains(" 477 p2 #green "), "{:?}", crowd.heard(2));
+    assert_eq!(crowd.say(1, "PRIVMSG #green :I may"), 2);
+    crowd.say(0, "MODE #green +b ~mute:~account:rob*");
+    crowd.say(1, "PRIVMSG #green :not any more");
+    assert!(crowd.heard(1)[0].contains(" 404 p1 #green "), "{:?}", crowd.heard(1));
+    crowd.say(1, "PART #green");
+    crowd.say(0, "MODE #green -M+b ~account:Robert");
+    crowd.say(1, "JOIN #green");
+    assert!(crowd.heard(1)[0].contains(" 474 p1 #green "), "{:?}", crowd.heard(1));
+    crowd.say(0, "MODE #green -b+i ~account:Robert");
+    crowd.say(0, "MODE #green +I ~account:robert");
+    crowd.say(1, "JOIN #green");
+    assert!(crowd.heard(1)[0].contains(" JOIN #green"), "{:?}", crowd.heard(1));
+}

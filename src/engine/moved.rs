@@ -1,0 +1,66 @@
+//! Somebody is shown under another user name or host: told to those who know of such a thing, and shown as leaving and
+//! coming back to those who do not.
+
+use std::collections::BTreeSet;
+
+use super::Engine;
+use super::cap::Cap;
+use super::event::ConnId;
+use super::network::Neighbour;
+use crate::wire::names::{UserId, Word};
+use crate::wire::numeric;
+
+impl Engine {
+    pub(super) fn tell_host_changed(&mut self, who: &Neighbour, from: &str) {
+        let user = who.user;
+        let Some(known) = self.network.user(user) else { return };
+        let (username, host) = (known.fact.username.clone(), known.fact.host.clone());
+        let has_host_changed = !from.ends_with(&format!("@{host}"));
+        let told = self.acquaintances(who, Cap::Chghost);
+        self.say(told, self.spoken_by(user, format!(":{from} CHGHOST {username} {host}")));
+        if has_host_changed {
+            self.tell_shown_host(user);
+        }
+        // A client without the capability would go on with the old host, and ban by it.
+        let is_told_otherwise =
+            |session: &super::session::Session| !session.wants(Cap::Chghost) && session.user() != Some(user);
+        let others = self.neighbours(who, is_told_otherwise);
+        let what = if has_host_changed { "host" } else { "user name" };
+        self.say(others.clone(), self.spoken_by(user, format!(":{from} QUIT :Changing {what}")));
+        for name in &who.on {
+            let Some(channel) = self.network.channel(name) else { continue };
+            // Not more than these people know yet: what else somebody has become there is told behind this.
+            let status = self.told_status(name, user, channel.status(user));
+            let sees: BTreeSet<ConnId> = self.members_who_see_member(name, user).into_iter().collect();
+            let hears: Vec<ConnId> = others.iter().copied().filter(|conn| sees.contains(conn)).collect();
+            self.say_joined(name, user, hears.clone(), None);
+            self.say_status(hears, name, user, status, None);
+        }
+    }
+
+    /// Tells somebody what others see of where they come from.
+    fn tell_shown_host(&mut self, user: UserId) {
+        let (Some(known), Some(session)) = (self.network.user(user), self.sessions.of_user(user)) else {
+            return;
+        };
+        let (conn, host) = (session.conn, Word::echo(&known.fact.host));
+        let line = numeric::host_hidden(host).line(self.identity.name.as_str(), known.nick.as_str());
+        self.say(vec![conn], self.spoken(line));
+    }
+
+    /// Tells somebody who has just arrived what they are without having asked for it.
+    pub(super) fn tell_first_modes(&mut self, user: UserId) {
+        let (Some(known), Some(session)) = (self.network.user(user), self.sessions.of_user(user)) else {
+            return;
+        };
+        if known.fact.modes.is_empty() {
+            return;
+        }
+        let (conn, is_cloaked) = (session.conn, known.has_mode('x'));
+        let line = format!(":{0} MODE {0} +{1}", known.nick, known.fact.modes);
+        if is_cloaked {
+            self.tell_shown_host(user);
+        }
+        self.say(vec![conn], self.spoken(line));
+    }
+}
