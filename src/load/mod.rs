@@ -121,8 +121,8 @@ pub struct Lines {
 
 #[derive(Clone, Args)]
 pub struct How {
-    /// The server, on its plain port
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:6667")]
+    /// The server, on its plain port, and what the table calls it
+    #[arg(long, value_name = "[NAME=]HOST:PORT", default_value = "127.0.0.1:6667")]
     server: String,
     /// A second server of the same network: those who only listen are there
     #[arg(long, value_name = "HOST:PORT")]
@@ -179,14 +179,15 @@ pub fn run(load: Load) -> Result<String, String> {
 }
 
 fn subjects(how: &How) -> Result<Vec<Subject>, String> {
-    let own = how.to.iter().fold(how.server.clone(), |servers, to| format!("{servers},{to}"));
+    let (name, server) = how.server.split_once('=').unwrap_or((&how.server, &how.server));
+    let own = how.to.iter().fold(server.to_string(), |servers, to| format!("{servers},{to}"));
     let named = how.compare.iter().map(|text| {
         let (name, servers) = text.split_once('=').ok_or_else(|| {
             format!("--compare {text}: write a name, \"=\" and an address, as in other=127.0.0.1:6668")
         })?;
         Ok((name.to_string(), servers.to_string()))
     });
-    let all: Result<Vec<_>, String> = std::iter::once(Ok((how.server.clone(), own))).chain(named).collect();
+    let all: Result<Vec<_>, String> = std::iter::once(Ok((name.to_string(), own))).chain(named).collect();
     let mut ids = how.pid.iter();
     all?.into_iter()
         .map(|(name, servers)| {
