@@ -111,16 +111,10 @@ impl Engine {
         for (conn, sight) in sights {
             match sight {
                 Sight::Same => {}
-                Sight::Wider => self.tell_names_anew(conn, name),
+                // Clients add those whom they did not know of.
+                Sight::Wider => Turn::new(self, conn).names_of(name),
                 Sight::Narrower => self.have_come_anew(conn, name),
             }
-        }
-    }
-
-    /// Lists who is in sight now: clients add those whom they did not know of.
-    fn tell_names_anew(&mut self, conn: ConnId, name: &Folded) {
-        if let Some(channel) = self.network.channel(name).cloned() {
-            Turn::new(self, conn).names_of(&channel);
         }
     }
 
@@ -130,10 +124,7 @@ impl Engine {
         if let Some(user) = user {
             self.say_out_of_sight(name, user, vec![conn]);
             self.say_joined(name, user, vec![conn], None);
-            let Some(channel) = self.network.channel(name).cloned() else { return };
-            let mut turn = Turn::new(self, conn);
-            turn.tell_topic(&channel);
-            turn.names_of(&channel);
+            Turn::new(self, conn).introduce_to(name);
         }
     }
 

@@ -1,8 +1,10 @@
 //! What a server can be held to: that it agrees with all who have heard the same, and that nothing piles up in it.
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use super::merge::{Dot, Fact, Stream, Vector};
-use super::network::{Digest, Edit, Key, Reach, Standing, Value};
+use super::network::{Digest, Edit, Key, REDACTED_MAX, Reach, Standing, Value};
 use crate::wire::names::ServerId;
 
 /// What must be equal on any two servers at any two moments, if they had heard the same by then.
@@ -85,6 +87,11 @@ impl Engine {
         })
     }
 
+    /// The messages that count as taken back.
+    pub fn redacted(&self) -> BTreeSet<String> {
+        self.network.talk().redacted().iter().map(|dot| dot.to_string()).collect()
+    }
+
     /// Everything that is bounded.
     pub fn loads(&self) -> Vec<Load> {
         let limits = &self.config.limits;
@@ -92,6 +99,7 @@ impl Engine {
         let mut loads = vec![
             load("events kept of one origin", self.network.recent().longest(), limits.events_kept),
             load("messages kept of one origin", self.network.talk().log().longest(), limits.messages_kept),
+            load("messages taken back", self.network.talk().redacted().iter().count(), REDACTED_MAX),
             load("lines left over from a step", self.outgoing.len() + self.effects.len(), 0),
         ];
         loads.extend(self.intake.loads());

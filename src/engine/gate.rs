@@ -139,7 +139,9 @@ impl<'e> Turn<'e> {
         let message = Message::parse(line)?;
         self.label = self.label_of(&message);
         if self.wants(cap::Cap::MessageTags) {
-            let tags = message.tags.iter().filter(|(key, _)| key.starts_with('+'));
+            let talk = &self.config().talk;
+            let goes_through = |key: &str| key.starts_with('+') && talk.takes_tag(key);
+            let tags = message.tags.iter().filter(|(key, _)| goes_through(key));
             self.client_tags = tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect();
         }
         if !self.take_batched(&message)
@@ -202,7 +204,10 @@ impl<'e> Turn<'e> {
             }
             LineFault::NotUtf8(readable) => {
                 let message = Message::parse(readable);
-                let command = message.as_ref().and_then(|message| command::find(message.command));
+                // What ends with the command may be a part of it only.
+                let whole =
+                    message.as_ref().filter(|message| !message.params.is_empty() || readable.ends_with(' '));
+                let command = whole.and_then(|message| command::find(message.command));
                 let label = message.as_ref().and_then(|message| self.label_of(message));
                 self.give_up_batch(Standard::fail(
                     "BATCH",

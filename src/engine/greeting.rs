@@ -1,5 +1,6 @@
 //! What a client is told as it arrives: 001 to 005, who is here, the message of the day.
 
+use super::cap::Cap;
 use super::turn::Turn;
 use super::{Engine, isupport};
 use crate::wire::numeric::{self, Numeric};
@@ -16,6 +17,11 @@ impl Turn<'_> {
         self.reply(numeric::created(&started));
         self.reply(isupport::my_info(&server, &version));
         self.say_isupport();
+        if self.wants(Cap::DraftWhoami) && self.wants(Cap::Chghost) {
+            // What follows tells of every change of it.
+            let line = format!(":{} SETNAME :{}", self.prefix(), self.user().fact.realname);
+            self.say(line);
+        }
         self.engine.count_users();
         let counts = lusers(self.engine);
         self.reply_all(counts);

@@ -88,6 +88,8 @@ fn tokens(config: &Config) -> Vec<String> {
         "SAFERATE".to_string(),
         "soju.im/SAFERATE".to_string(),
     ];
+    let denied = &config.talk.client_tags_denied;
+    tokens.extend((!denied.is_empty()).then(|| format!("CLIENTTAGDENY={}", denied.join(","))));
     tokens.extend(config.network.icon.as_ref().map(|icon| format!("draft/ICON={icon}")));
     tokens
 }

@@ -1,5 +1,6 @@
 //! The rules: events in, effects out. Pure: the same events at the same times have the same effects.
 
+mod arrivals;
 mod audience;
 mod audit;
 mod banish;
@@ -40,6 +41,7 @@ mod policy;
 mod pulse;
 mod query;
 mod reach;
+mod redact;
 mod relay;
 mod report;
 mod roster;
@@ -52,6 +54,7 @@ mod suspicion;
 mod tell;
 mod throttle;
 mod turn;
+mod typing;
 mod veil;
 mod wanted;
 mod whowas;
@@ -126,6 +129,7 @@ pub struct Engine {
     tally: Tally,
     whowas: whowas::Whowas,
     monitors: monitor::Monitors,
+    arrivals: arrivals::Arrivals,
     held_modes: tell::HeldModes,
     mending: mend::Mending,
     /// When each server last came back into sight.
@@ -220,6 +224,7 @@ impl Engine {
             tally: Tally::default(),
             whowas: whowas::Whowas::default(),
             monitors: monitor::Monitors::default(),
+            arrivals: arrivals::Arrivals::default(),
             held_modes: tell::HeldModes::default(),
             mending: mend::Mending::new(),
             healed: BTreeMap::new(),

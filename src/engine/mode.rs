@@ -47,6 +47,12 @@ pub fn prefixes(status: Letters) -> String {
     STATUSES.iter().filter(|row| status.has(row.letter)).map(|row| row.sign).collect()
 }
 
+/// A channel as the target of what is said to those on it with a status.
+pub fn shown_target(name: &str, least: Option<char>) -> String {
+    let sign = least.and_then(|letter| prefix(Letters::NONE.with(letter)));
+    format!("{}{name}", sign.map_or(String::new(), String::from))
+}
+
 /// The status whose sign this is.
 pub fn status_of_sign(sign: char) -> Option<char> {
     STATUSES.iter().find(|row| row.sign == sign).map(|row| row.letter)

@@ -4,14 +4,30 @@ use super::cap::Cap;
 use super::mode;
 use super::network::Channel;
 use super::turn::Turn;
+use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::message::fill;
 use crate::wire::names::Word;
-use crate::wire::numeric;
+use crate::wire::numeric::{self, Numeric};
 
 impl Turn<'_> {
+    /// What somebody hears of a channel that they have come to.
+    pub fn introduce_to(&mut self, channel: &Folded) {
+        self.tell_topic(channel);
+        if !self.wants(Cap::NoImplicitNames) {
+            self.names_of(channel);
+        }
+    }
+
     /// 353 as often as it takes, and 366. Strangers see nobody who is invisible.
-    pub fn names_of(&mut self, channel: &Channel) {
+    pub fn names_of(&mut self, channel: &Folded) {
+        if let Some(channel) = self.network().channel(channel) {
+            let numerics = self.names(channel);
+            self.reply_all(numerics);
+        }
+    }
+
+    fn names(&self, channel: &Channel) -> Vec<Numeric> {
         let symbol = match () {
             () if channel.has_mode('s') => '@',
             () if channel.has_mode('p') => '*',
@@ -36,18 +52,20 @@ impl Turn<'_> {
         });
         let name = &channel.name;
         let room = self.room_in(&numeric::name_reply(symbol, name, ""));
-        let numerics: Vec<_> =
-            fill(seen, room).iter().map(|line| numeric::name_reply(symbol, name, line)).collect();
-        self.reply_all(numerics);
-        self.reply(numeric::end_of_names(name));
+        let lines = fill(seen, room);
+        let numerics = lines.iter().map(|line| numeric::name_reply(symbol, name, line));
+        numerics.chain([numeric::end_of_names(name)]).collect()
     }
 
     /// 332 and 333, where there is a topic.
-    pub fn tell_topic(&mut self, channel: &Channel) {
-        if let Some(topic) = &channel.topic {
-            self.reply(numeric::topic(&channel.name, &topic.text));
-            self.reply(numeric::topic_who_time(&channel.name, Word::echo(&topic.by), topic.at.seconds()));
-        }
+    pub fn tell_topic(&mut self, channel: &Folded) {
+        let known = self.network().channel(channel);
+        let Some((name, topic)) = known.and_then(|known| Some((&known.name, known.topic.as_ref()?))) else {
+            return;
+        };
+        let (by, at) = (Word::echo(&topic.by), topic.at.seconds());
+        let numerics = [numeric::topic(name, &topic.text), numeric::topic_who_time(name, by, at)];
+        self.reply_all(numerics);
     }
 
     /// What somebody is on a channel, in signs: all of them to clients that asked, else the highest.

@@ -10,6 +10,7 @@ use super::merge::Stamp;
 use super::network::Channel;
 use super::speaking::Pace;
 use super::throttle::Throttle;
+use super::typing::Typing;
 use crate::wire::cidr::neighbourhood;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
@@ -38,6 +39,7 @@ pub struct Session {
     pub pinged_ms: Option<u64>,
     /// A message of several lines that is still coming in.
     pub batches: Batches,
+    pub typing: Typing,
     /// Channels that the person was invited to, each by its birth: who makes one anew has invited nobody.
     pub invited: BTreeMap<Folded, Stamp>,
     /// When the person last knocked on each channel.
@@ -112,6 +114,7 @@ impl Session {
             spoke_ms: now_ms,
             pinged_ms: None,
             batches: Batches::default(),
+            typing: Typing::default(),
             invited: BTreeMap::new(),
             knocked_ms: BTreeMap::new(),
             pace: Pace::default(),

@@ -51,6 +51,7 @@ impl Engine {
                     }
                 },
                 News::Joined { channel, user, status, split: None } => {
+                    self.note_arrival(&channel);
                     self.tell_joined(&channel, user, status, None)
                 }
                 News::Joined { channel, user, status, split: Some(split) } => {
@@ -134,6 +135,11 @@ impl Engine {
                     self.say(self.members_here(known), spoken);
                 }
                 News::Said(change) => self.tell_message(&change),
+                News::Redacted(change) => {
+                    if let Edit::Redact(redaction) = &change.edit {
+                        self.tell_redaction(&change, redaction);
+                    }
+                }
                 News::Ban { kind, mask, by, before, after } => {
                     self.tell_ban(kind, &mask, &by, before.as_ref(), after.as_ref());
                 }
@@ -238,7 +244,9 @@ impl Engine {
     pub(super) fn spoken_by(&self, user: UserId, body: String) -> Spoken {
         let known = self.network.user(user);
         let account = known.and_then(|user| user.fact.account.as_deref());
-        self.spoken(body).tagged_if("account", account).tagged_if("bot", known.and_then(User::bot_tag))
+        let spoken = self.spoken(body).tagged_if("account", account);
+        let spoken = spoken.tagged_if("draft/oper", known.and_then(User::operator_tag));
+        spoken.tagged_if("bot", known.and_then(User::bot_tag))
     }
 
     /// A line from whoever a source names: a user who may be gone by now, or a server.
@@ -256,6 +264,7 @@ impl Engine {
         self.whowas.add(Was::from_quit(quit, self.network.server_name(quit.user.server()), self.now.wall));
         let spoken = self.spoken(format!(":{} QUIT :{}", quit.source, quit.reason));
         let spoken = spoken.tagged_if("account", quit.account.as_deref());
+        let spoken = spoken.tagged_if("draft/oper", quit.is_operator.then_some(""));
         let spoken = spoken.tagged_if("bot", quit.is_bot.then_some("")).tagged_if("batch", batch);
         self.say(self.quit_audience(quit), spoken);
     }
@@ -434,12 +443,11 @@ impl Engine {
         let (hears, target) = match &message.target {
             Target::Channel { name, least } => {
                 let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
-                let sign = least.and_then(|letter| mode::prefix(Letters::NONE.with(letter)));
                 let hears = self.members_here_where(known, |session, status| {
                     let is_meant = least.is_none_or(|letter| mode::is_at_least(status, letter));
                     is_meant && can_hear(session) && !is_sender(session)
                 });
-                (hears, format!("{}{}", sign.map_or(String::new(), String::from), known.name))
+                (hears, mode::shown_target(known.name.as_str(), *least))
             }
             Target::User { user, nick } => {
                 if let Some(session) = self.sessions.of_user_mut(*user) {
@@ -461,6 +469,7 @@ impl Engine {
             _ => format!(":{source} {verb} {target} :{}", message.text),
         };
         let mut spoken = Spoken::new(time, body).tagged_if("account", message.account.as_deref());
+        spoken = spoken.tagged_if("draft/oper", sender.and_then(User::operator_tag));
         spoken = spoken.tagged_if("bot", sender.and_then(User::bot_tag));
         let of_each_line = spoken.clone();
         if let Some(msgid) = msgid {

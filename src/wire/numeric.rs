@@ -304,6 +304,8 @@ numerics! {
     405 too_many_channels(channel: impl OneWord)              "{channel} :You have joined too many channels"
     435 banned_nick_change(nick: impl OneWord, channel: impl OneWord)
         "{nick} {channel} :Cannot change nickname while banned on channel"
+    437 too_many_come(channel: impl OneWord)
+        "{channel} :Cannot join channel (+f): too many people are coming, try again in a while"
     441 user_not_in_channel(nick: impl OneWord, channel: impl OneWord)
         "{nick} {channel} :They aren't on that channel"
     442 not_on_channel(channel: impl OneWord)                 "{channel} :You're not on that channel"

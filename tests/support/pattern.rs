@@ -142,6 +142,8 @@ impl Values {
                     format!("{sign}{}", self.name("batch", bare))
                 }
                 _ if bare.len() == 10 && is_number(bare) => format!("{sign}{}", self.name("unix", bare)),
+                // What a line is about may be a message that came before.
+                _ if self.is_known("msgid", bare) => format!("{sign}{}", self.name("msgid", bare)),
                 _ if UserId::parse(bare).is_some() => format!("{sign}{}", self.name("uid", bare)),
                 _ => word.to_string(),
             }
@@ -155,6 +157,10 @@ impl Values {
             Some((key @ ("time" | "msgid" | "batch"), value)) => format!("{key}={}", self.name(key, value)),
             _ => tag.to_string(),
         }
+    }
+
+    fn is_known(&self, shape: &str, value: &str) -> bool {
+        self.0.iter().any(|(name, known)| name.starts_with(shape) && known == value)
     }
 
     /// The placeholder for a value: the one that it had before, or the next that is free.

@@ -169,7 +169,7 @@ fn refusal(line: &Line, code: &'static str, about: &str, why: &str) -> Refusal {
 }
 
 /// `None` for what is no duration, and so a mask; or why it is none that can be used.
-pub(super) fn duration(text: &str) -> Option<Result<u64, &'static str>> {
+pub fn duration(text: &str) -> Option<Result<u64, &'static str>> {
     let (number, unit) = match text.char_indices().next_back()? {
         (_, last) if last.is_ascii_digit() => (text, 60),
         (place, 's') => (&text[..place], 1),

@@ -1,7 +1,6 @@
 //! JOIN, PART, TOPIC, KICK, INVITE and NAMES: coming together, and keeping order there.
 
 use super::{Command, Who, at_least_one};
-use crate::engine::cap::Cap;
 use crate::engine::mode::{Attempt, CHANNEL_MODES_AT_BIRTH};
 use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic};
 use crate::engine::peer::Act;
@@ -106,7 +105,11 @@ fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
 
 fn may_join(turn: &Turn, channel: &Channel, key: Option<&str>) -> Outcome {
     let is_invited = turn.session().is_invited(channel);
-    policy::allows(turn.network(), channel, Attempt::Join { user: turn.user(), key, is_invited })
+    policy::allows(turn.network(), channel, Attempt::Join { user: turn.user(), key, is_invited })?;
+    if turn.engine.is_overrun(channel) && !is_invited {
+        return Err(numeric::too_many_come(&channel.name).into());
+    }
+    Ok(())
 }
 
 /// Brings somebody who may not join to where a channel sends such people. Nobody is sent any further from there, so
@@ -158,11 +161,7 @@ fn enter(turn: &mut Turn, name: ChannelName) {
         }
     }
     turn.session_mut().invited.remove(&id);
-    let channel = turn.network().channel(&id).expect("it has just been joined").clone();
-    turn.tell_topic(&channel);
-    if !turn.wants(Cap::NoImplicitNames) {
-        turn.names_of(&channel);
-    }
+    turn.introduce_to(&id);
 }
 
 fn part(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -179,13 +178,14 @@ fn part(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 fn topic(turn: &mut Turn, params: &[&str]) -> Outcome {
     let Some(text) = params.get(1) else {
-        let channel = turn.channel(params[0])?.clone();
-        if !sight::sees_channel(turn, &channel) {
+        let channel = turn.channel(params[0])?;
+        if !sight::sees_channel(turn, channel) {
             return Err(numeric::not_on_channel(&channel.name).into());
         }
+        let name = channel.name.clone();
         match channel.topic {
-            Some(_) => turn.tell_topic(&channel),
-            None => turn.reply(numeric::no_topic(&channel.name)),
+            Some(_) => turn.tell_topic(&name.folded()),
+            None => turn.reply(numeric::no_topic(&name)),
         }
         return Ok(());
     };
@@ -294,12 +294,13 @@ fn names(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Ok(());
     };
     for name in channels.split(',').filter(|name| !name.is_empty()) {
-        match turn.network().channel(&fold(name)).cloned() {
-            Some(channel) if sight::sees_channel(turn, &channel) => {
-                if !channel.has(turn.me()) {
+        let id = fold(name);
+        match turn.network().channel(&id).map(|channel| (channel.has(turn.me()), channel)) {
+            Some((is_member, channel)) if sight::sees_channel(turn, channel) => {
+                if !is_member {
                     turn.search("NAMES")?;
                 }
-                turn.names_of(&channel);
+                turn.names_of(&id);
             }
             _ => turn.no_names_of(name),
         }

@@ -4,7 +4,6 @@ mod about;
 mod admin;
 mod ban;
 mod banlist;
-mod batch;
 mod channel;
 mod force;
 mod guise;
@@ -15,6 +14,7 @@ mod map;
 mod mode;
 mod monitor;
 mod presence;
+mod redact;
 mod register;
 mod servers;
 mod stats;
@@ -25,12 +25,11 @@ mod who;
 mod whois;
 
 pub use admin::oper_checked;
-use ban::duration;
+pub use ban::duration;
 use banlist::{all_bans, bans};
 pub use channel::bring;
 pub use register::{complete, pong_answered, rename};
 use stats::letters as stats_letters;
-use talk::say_lines;
 pub use whois::whois_answered;
 
 use super::query::Query;
@@ -64,7 +63,7 @@ pub enum Who {
 pub const COMMANDS: &[&[Command]] = &[
     register::COMMANDS,
     talk::COMMANDS,
-    batch::COMMANDS,
+    redact::COMMANDS,
     channel::COMMANDS,
     knock::COMMANDS,
     tban::COMMANDS,

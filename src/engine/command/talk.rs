@@ -1,4 +1,4 @@
-//! PRIVMSG, NOTICE and TAGMSG: what people say to channels, to each other, and operators to everyone.
+//! PRIVMSG, NOTICE, TAGMSG and BATCH: what people say to channels, to each other, and operators to everyone.
 
 use std::borrow::Cow;
 
@@ -13,6 +13,7 @@ use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut};
 use crate::wire::names::{ChannelName, Word};
 use crate::wire::numeric;
+use crate::wire::standard::Standard;
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -38,6 +39,14 @@ pub const COMMANDS: &[Command] = &[
         run: tagmsg,
         usage: "<target>{,<target>}",
         help: "Sends client-only tags and no text, such as a reaction, or that one is typing.",
+    },
+    Command {
+        name: "BATCH",
+        params_min: 1,
+        who: Who::Registered,
+        run: batch,
+        usage: "+<reference> draft/multiline <target> | -<reference>",
+        help: "Begins or ends a message of several lines: PRIVMSGs tagged with batch=<reference>.",
     },
 ];
 
@@ -91,8 +100,38 @@ fn say(turn: &mut Turn, verb: Verb, params: &[&str]) -> Outcome {
     Ok(())
 }
 
+fn batch(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let outcome = take_batch(turn, params);
+    // Clients that asked for such messages know of FAIL, whether or not they asked for it elsewhere.
+    if let Err(why) = outcome {
+        turn.fail(why);
+    }
+    Ok(())
+}
+
+fn take_batch(turn: &mut Turn, params: &[&str]) -> Result<(), Standard> {
+    let invalid = |why: &str| Standard::fail("BATCH", "MULTILINE_INVALID", why);
+    if !turn.session().wants_multiline() {
+        return Err(invalid("This takes the capabilities draft/multiline and batch"));
+    }
+    if let Some(reference) = params[0].strip_prefix('-') {
+        if let Some(whole) = turn.close_batch(reference)? {
+            turn.client_tags = whole.client_tags;
+            say_lines(turn, &whole.target, &whole.text);
+        }
+        return Ok(());
+    }
+    match (params[0].strip_prefix('+'), &params[1..]) {
+        (Some(reference), ["draft/multiline", target, ..]) => turn.open_batch(reference, target),
+        (reference, _) => {
+            turn.ignore_batch(reference.unwrap_or_default());
+            Err(invalid("A batch begins with BATCH +<reference> draft/multiline <target>"))
+        }
+    }
+}
+
 /// Says a message of several lines that has come in as a batch.
-pub fn say_lines(turn: &mut Turn, name: &str, lines: &Text) {
+fn say_lines(turn: &mut Turn, name: &str, lines: &Text) {
     let now_ms = turn.now.steady_ms;
     turn.session_mut().spoke_ms = now_ms;
     if let Err(refusal) = say_to(turn, Verb::Privmsg, name, &lines.text, Some(&lines.joints)) {
@@ -145,8 +184,14 @@ fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str, joi
     };
     let is_momentary = verb == Verb::Tagmsg && tags.iter().all(|(key, _)| MOMENTARY.contains(&key.as_str()));
     let message = Message { verb, sender, source, account, target, text, joints, tags };
+    let now_ms = turn.now.steady_ms;
     match is_momentary {
-        true => turn.pass(Passing::Tags(message)),
+        true => {
+            let state = message.tags.first().map_or("", |(_, state)| state);
+            if turn.session_mut().typing.is_news(fold(name), state, now_ms) {
+                turn.pass(Passing::Tags(message));
+            }
+        }
         false => turn.change(Edit::Message(message)),
     }
 }
@@ -163,6 +208,7 @@ fn broadcast(turn: &mut Turn, verb: Verb, mask: &str, text: &str) -> Outcome {
     let fixed = format!(":{by} {} $${mask} :", verb.name());
     let text = cut(text, BODY_BYTES_MAX.saturating_sub(fixed.len())).to_string();
     turn.note(log::Level::Info, Topic::Operator, format!("{by} says to everyone on {mask} text=\"{text}\""));
-    turn.pass(Passing::Broadcast { by, mask, verb: verb.name().to_string(), text });
+    let tags = turn.client_tags.clone();
+    turn.pass(Passing::Broadcast { by, mask, verb: verb.name().to_string(), text, tags });
     Ok(())
 }

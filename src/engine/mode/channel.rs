@@ -78,7 +78,7 @@ pub const CHANNEL_MODES: &[ChannelMode] = &[
         kind: Kind::Limit,
         bars: nobody,
         value: value::flood,
-        help: "Flood: <lines>:<seconds>, who says more is kicked, and with * in front banned too; not those with a status.",
+        help: "Flood: <lines>:<seconds>, who says more is kicked, and with * in front banned too; not those with a status. With ,<joins>:<seconds> behind it, no more people than that are let in at once.",
     },
     ChannelMode {
         letter: 'W',

@@ -5,8 +5,8 @@ use crate::wire::names::ChannelName;
 /// The most seconds that slow mode can ask for: six hours.
 const APART_S_MAX: u64 = 21_600;
 
-/// The most lines and seconds that flood protection can count.
-const FLOOD_LINES_MAX: usize = 100;
+/// The most lines, joins and seconds that flood protection can count.
+const FLOOD_COUNT_MAX: usize = 100;
 const FLOOD_S_MAX: u64 = 3_600;
 
 /// What is too much, and what is done about it.
@@ -16,18 +16,31 @@ pub struct Flood {
     pub seconds: u64,
     /// Whether whoever says more is banned too, and not only kicked.
     pub bans: bool,
+    /// How many may come within how many seconds.
+    pub joins: Option<(usize, u64)>,
 }
 
 impl Flood {
-    /// Reads `lines:seconds`; with a star in front, that bans.
+    /// Reads `lines:seconds`; with a star in front, that bans; with `,joins:seconds` behind it or without.
     pub fn parse(text: &str) -> Option<Flood> {
         let (bans, numbers) = text.strip_prefix('*').map_or((false, text), |numbers| (true, numbers));
-        let (lines, seconds) = numbers.split_once(':')?;
-        let flood = Flood { lines: lines.parse().ok()?, seconds: seconds.parse().ok()?, bans };
-        let is_fit =
-            (1..=FLOOD_LINES_MAX).contains(&flood.lines) && (1..=FLOOD_S_MAX).contains(&flood.seconds);
-        is_fit.then_some(flood)
+        let (said, joins) =
+            numbers.split_once(',').map_or((numbers, None), |(said, joins)| (said, Some(joins)));
+        let (lines, seconds) = count_within(said)?;
+        let joins = match joins {
+            Some(joins) => Some(count_within(joins)?),
+            None => None,
+        };
+        Some(Flood { lines, seconds, bans, joins })
     }
+}
+
+/// `5:10` is five within ten seconds.
+fn count_within(text: &str) -> Option<(usize, u64)> {
+    let (count, seconds) = text.split_once(':')?;
+    let (count, seconds) = (count.parse().ok()?, seconds.parse().ok()?);
+    let is_fit = (1..=FLOOD_COUNT_MAX).contains(&count) && (1..=FLOOD_S_MAX).contains(&seconds);
+    is_fit.then_some((count, seconds))
 }
 
 /// Of modes that have none, or whose value is read where more has to be known.
@@ -47,10 +60,11 @@ pub fn seconds_apart(text: &str) -> Result<String, &'static str> {
 
 pub fn flood(text: &str) -> Result<String, &'static str> {
     let flood = Flood::parse(text).ok_or(
-        "Must be <lines>:<seconds>, up to 100:3600, or *<lines>:<seconds> to ban as well as to kick",
+        "Must be <lines>:<seconds>, up to 100:3600, or *<lines>:<seconds> to ban as well as to kick; with ,<joins>:<seconds> behind it or without",
     )?;
     let star = if flood.bans { "*" } else { "" };
-    Ok(format!("{star}{}:{}", flood.lines, flood.seconds))
+    let joins = flood.joins.map_or(String::new(), |(joins, seconds)| format!(",{joins}:{seconds}"));
+    Ok(format!("{star}{}:{}{joins}", flood.lines, flood.seconds))
 }
 
 pub fn channel(text: &str) -> Result<String, &'static str> {
@@ -78,6 +92,10 @@ mod tests {
             (flood, "5:0", None),
             (flood, "101:10", None),
             (flood, "**5:10", None),
+            (flood, "*5:10,020:60", Some("*5:10,20:60")),
+            (flood, "5:10,", None),
+            (flood, "5:10,20", None),
+            (flood, ",20:60", None),
         ] {
             assert_eq!(read(text).ok().as_deref(), value, "{text}");
         }

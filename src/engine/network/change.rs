@@ -2,6 +2,7 @@
 
 use super::ban::{BanFact, BanKind};
 use super::channel::{Item, MaskFact, MemberFact, Setting, StatusFact};
+use super::redaction::Redaction;
 use super::server::ServerFact;
 use super::talk::Message;
 use super::user::UserFact;
@@ -88,6 +89,7 @@ pub enum Edit {
         by: String,
     },
     Message(Message),
+    Redact(Redaction),
     /// A fact of a kind that this version does not know, kept as the line it came as: servers beyond this
     /// one may know it, and have to find the same facts wherever they ask. Its line names the key.
     Foreign {
@@ -150,7 +152,7 @@ impl Key {
 impl Edit {
     pub fn stream(&self) -> Stream {
         match self {
-            Edit::Message(_) => Stream::Message,
+            Edit::Message(_) | Edit::Redact(_) => Stream::Message,
             Edit::Ban { .. } => Stream::Durable,
             _ => Stream::Session,
         }
@@ -184,7 +186,7 @@ impl Edit {
             Edit::Ban { kind, mask, fact, .. } => {
                 (Key::Ban(*kind, mask.clone()), fact.clone().map(Value::Ban))
             }
-            Edit::Message(_) | Edit::Unknown { .. } => return None,
+            Edit::Message(_) | Edit::Redact(_) | Edit::Unknown { .. } => return None,
         })
     }
 
@@ -203,6 +205,7 @@ impl Edit {
             | Edit::Quit { .. }
             | Edit::Ban { .. }
             | Edit::Message(_)
+            | Edit::Redact(_)
             | Edit::Foreign { .. }
             | Edit::Unknown { .. } => None,
         }
@@ -225,6 +228,7 @@ impl Edit {
             | Edit::Part { user, .. }
             | Edit::Kick { user, .. } => Some(*user),
             Edit::Message(message) => Some(message.sender),
+            Edit::Redact(redaction) => Some(redaction.sender),
             Edit::Server(_)
             | Edit::Goodbye { .. }
             | Edit::Setting { .. }

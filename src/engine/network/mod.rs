@@ -10,6 +10,7 @@ mod forget;
 mod log;
 mod multiline;
 mod news;
+mod redaction;
 mod refresh;
 mod routes;
 mod server;
@@ -26,6 +27,7 @@ pub use difference::Difference;
 pub use durable::{Durable, Kept, Writing};
 pub use multiline::{LINES_MAX, Text};
 pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};
+pub use redaction::{REDACTED_MAX, Redaction};
 pub use routes::{Route, Routes};
 pub use server::{ClientDoor, Reach, Server, ServerFact, Standing};
 pub use talk::{Message, Talk, Target, Verb};
@@ -107,7 +109,16 @@ impl Network {
         let is_rightful = change.edit.is_rightful(writer);
         if change.dot.stream == Stream::Message {
             self.talk.take(change.clone());
-            return if is_rightful { vec![News::Said(change.clone())] } else { Vec::new() };
+            return match &change.edit {
+                _ if !is_rightful => Vec::new(),
+                Edit::Redact(redaction) => {
+                    self.talk.redact(redaction.message);
+                    vec![News::Redacted(change.clone())]
+                }
+                // It was taken back before it came.
+                _ if self.talk.redacted().has(change.dot) => Vec::new(),
+                _ => vec![News::Said(change.clone())],
+            };
         }
         if change.dot.stream == Stream::Durable {
             let keys = self.durable.apply(change);

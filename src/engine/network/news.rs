@@ -77,6 +77,8 @@ pub enum News {
         topic: Option<Topic>,
     },
     Said(Arc<Change>),
+    /// A message was taken back.
+    Redacted(Arc<Change>),
     /// Somebody has set, changed or lifted a ban.
     Ban {
         kind: BanKind,
@@ -120,6 +122,7 @@ pub struct Quit {
     pub realname: String,
     pub account: Option<String>,
     pub is_bot: bool,
+    pub is_operator: bool,
     /// Where they were, and what.
     pub channels: Vec<(Folded, Role)>,
     pub reason: String,

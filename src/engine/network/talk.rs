@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::change::Change;
 use super::log::Log;
-use crate::engine::merge::{Origin, Vector};
+use super::redaction::Redacted;
+use crate::engine::merge::{Dot, Origin, Vector};
 use crate::wire::names::{ChannelName, Nick, UserId};
 
 /// One message; it explains itself when its sender is long gone.
@@ -61,11 +62,12 @@ pub enum Target {
 pub struct Talk {
     seen: Vector,
     log: Log,
+    redacted: Redacted,
 }
 
 impl Talk {
     pub(super) fn new(kept_per_origin: usize) -> Talk {
-        Talk { seen: Vector::default(), log: Log::new(kept_per_origin) }
+        Talk { seen: Vector::default(), log: Log::new(kept_per_origin), redacted: Redacted::default() }
     }
 
     pub fn seen(&self) -> &Vector {
@@ -93,6 +95,19 @@ impl Talk {
 
     pub(super) fn keep(&mut self, per_origin_max: usize) {
         self.log.keep(per_origin_max);
+    }
+
+    pub(super) fn redact(&mut self, message: Dot) {
+        self.redacted.add(message);
+    }
+
+    pub fn redacted(&self) -> &Redacted {
+        &self.redacted
+    }
+
+    /// A message, if it is still here.
+    pub fn find(&self, dot: Dot) -> Option<&Arc<Change>> {
+        self.range(dot.origin, dot.seq, dot.seq).next().filter(|change| change.dot == dot)
     }
 
     pub fn log(&self) -> &Log {

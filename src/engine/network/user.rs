@@ -104,6 +104,11 @@ impl User {
         self.is_operator() && !self.has_mode('H')
     }
 
+    /// The tag of what operators say and do, unless they hide that they are some; it has no value.
+    pub fn operator_tag(&self) -> Option<&'static str> {
+        self.is_shown_operator().then_some("")
+    }
+
     /// The tag of what a bot says: it has no value, and people have none.
     pub fn bot_tag(&self) -> Option<&'static str> {
         self.has_mode('B').then_some("")

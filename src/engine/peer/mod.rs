@@ -15,6 +15,7 @@ mod intake;
 mod passing;
 mod pull;
 mod quarantine;
+mod redactions;
 mod repair;
 mod routes;
 mod secret;
@@ -39,7 +40,7 @@ use intake::{Gap, WAITING_MAX, Wanted};
 pub use passing::Passing;
 pub use quarantine::Quarantine;
 use repair::{read_stream, stage};
-use talk::{read_message, write_message_onto};
+use talk::{read_message, read_target, write_message_onto, write_target};
 pub use trust::{Fault, Trust};
 use vectors::{read_ranges, read_vector, write_ranges, write_vector, write_vector_in_parts};
 
@@ -93,8 +94,14 @@ const PEER_MESSAGES: &[&[PeerMessage]] = &[
     passing::MESSAGES,
 ];
 
-const EVENT_MESSAGES: &[&[EventMessage]] =
-    &[servers::MESSAGES, users::MESSAGES, channels::MESSAGES, bans::MESSAGES, talk::MESSAGES];
+const EVENT_MESSAGES: &[&[EventMessage]] = &[
+    servers::MESSAGES,
+    users::MESSAGES,
+    channels::MESSAGES,
+    bans::MESSAGES,
+    talk::MESSAGES,
+    redactions::MESSAGES,
+];
 
 impl Engine {
     /// Takes what a peer says, line by line; one that makes no sense costs only itself.
@@ -234,6 +241,7 @@ pub(super) fn write_change(change: &Change) -> String {
         }
         Edit::Ban { kind, mask, fact, by } => bans::write_ban(*kind, mask, fact.as_ref(), by),
         Edit::Message(message) => talk::write_message(message),
+        Edit::Redact(redaction) => redactions::write_redaction(redaction),
     };
     let mut draft = draft.tag("dot", &format!("{}.{}", change.dot, base36::encode(change.stamp.number())));
     if !change.over.is_empty() {

@@ -36,7 +36,7 @@ pub enum Passing {
     /// To operators who follow a topic, in the name of the server where it happened.
     Told { server: String, topic: char, text: String },
     /// To everyone on servers whose name matches; `verb` is PRIVMSG or NOTICE.
-    Broadcast { by: String, mask: String, verb: String, text: String },
+    Broadcast { by: String, mask: String, verb: String, text: String, tags: Vec<(String, String)> },
     /// To those who run the channel.
     Knock { by: String, channel: ChannelName, why: String },
     /// A TAGMSG that nobody needs later, such as typing.
@@ -54,8 +54,10 @@ impl Engine {
             Passing::Invite { by, user, channel } => {
                 Draft::new("PASSING").param("INVITE").param(by).param(user).param(channel)
             }
-            Passing::Broadcast { by, mask, verb, text } => {
-                Draft::new("PASSING").param("BROADCAST").param(by).param(mask).param(verb).trailing(text)
+            Passing::Broadcast { by, mask, verb, text, tags } => {
+                let draft =
+                    tags.iter().fold(Draft::new("PASSING"), |draft, (key, value)| draft.tag(key, value));
+                draft.param("BROADCAST").param(by).param(mask).param(verb).trailing(text)
             }
             Passing::Knock { by, channel, why } => {
                 Draft::new("PASSING").param("KNOCK").param(by).param(channel).trailing(why)
@@ -64,7 +66,7 @@ impl Engine {
         };
         let once = format!("{}.{}", self.origin(), base36::encode(self.passed));
         self.send_passing(self.origin(), &draft.tag("once", &once), None);
-        self.deliver(&passing);
+        self.deliver(&passing, &once);
     }
 
     fn send_passing(&mut self, origin: Origin, draft: &Draft, from: Option<ConnId>) {
@@ -76,7 +78,8 @@ impl Engine {
         }
     }
 
-    fn deliver(&mut self, passing: &Passing) {
+    /// `once` is what it is told from everything else by, on every server.
+    fn deliver(&mut self, passing: &Passing, once: &str) {
         match passing {
             Passing::Wallops { by, text } => {
                 let wants = |engine: &Engine, session: &Session| {
@@ -86,13 +89,22 @@ impl Engine {
                 self.say_where(wants, self.spoken_from(by, format!(":{by} WALLOPS :{text}")));
             }
             Passing::Told { server, topic, text } => self.tell_followers(*topic, server, text),
-            Passing::Broadcast { by, mask, verb, text } => {
+            Passing::Broadcast { by, mask, verb, text, tags } => {
+                let spoken = self.spoken_from(by, format!(":{by} {verb} $${mask} :{text}"));
+                let spoken = spoken.tagged("msgid", once);
+                let spoken = tags
+                    .iter()
+                    .fold(spoken, |spoken, (key, value)| spoken.tagged(key.clone(), value.clone()));
+                let nick = by.split('!').next().unwrap_or_default();
+                let sender = self.network.user_called(nick).map(|user| user.id);
+                let is_sender = move |session: &Session| sender.is_some() && session.user() == sender;
                 if glob_matches(mask, self.identity.name.as_str()) {
-                    self.say_where(
-                        |_, session| session.user().is_some(),
-                        self.spoken_from(by, format!(":{by} {verb} $${mask} :{text}")),
-                    );
+                    let hears = |_: &Engine, session: &Session| session.user().is_some();
+                    self.say_where(hears, spoken.clone().delivered());
                 }
+                let echoes =
+                    |_: &Engine, session: &Session| is_sender(session) && session.wants(Cap::EchoMessage);
+                self.say_where(echoes, spoken);
             }
             Passing::Invite { by, user, channel } => self.deliver_invite(by, *user, channel),
             Passing::Knock { by, channel, why } => self.deliver_knock(by, channel, why),
@@ -167,8 +179,14 @@ fn passing(engine: &mut Engine, conn: ConnId, message: &Message) {
     let draft = message.params.iter().fold(draft, |draft, param| draft.param(param));
     engine.send_passing(origin, &draft, Some(conn));
     if let Some(passing) = passing {
-        engine.deliver(&passing);
+        let once = format!("{origin}.{}", base36::encode(number));
+        engine.deliver(&passing, &once);
     }
+}
+
+fn client_tags(message: &Message) -> Vec<(String, String)> {
+    let tags = message.tags.iter().filter(|(key, _)| key.starts_with('+'));
+    tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect()
 }
 
 fn read_passing(message: &Message) -> Option<Passing> {
@@ -194,6 +212,7 @@ fn read_passing(message: &Message) -> Option<Passing> {
             mask: mask.to_string(),
             verb: Verb::ALL.into_iter().find(|known| known.name() == verb)?.name().to_string(),
             text: text.to_string(),
+            tags: client_tags(message),
         },
         ["TAGMSG", _, _, ..] => {
             let inner = Message {

@@ -7,7 +7,6 @@ use super::EventMessage;
 use crate::engine::mode;
 use crate::engine::network::{Edit, LINES_MAX, Message as Said, Target, Text, Verb};
 use crate::wire::base36;
-use crate::wire::letters::Letters;
 use crate::wire::message::{Draft, Message, cut};
 use crate::wire::names::{ChannelName, Nick, UserId};
 
@@ -39,15 +38,15 @@ pub fn write_message_onto(draft: Draft, said: &Said) -> Draft {
         let rest = text.split_off(cut(&text, TEXT_BYTES_MAX).len());
         draft = draft.tag("lines", &write_lines(said)).tag_unless_empty("rest", &rest);
     }
-    draft = draft.param(said.sender);
-    draft = match &said.target {
-        Target::Channel { name, least } => {
-            let sign = least.and_then(|letter| mode::prefix(Letters::NONE.with(letter)));
-            draft.param(format_args!("{}{name}", sign.map_or(String::new(), String::from)))
-        }
-        Target::User { user, nick } => draft.param(format_args!("{user}/{nick}")),
-    };
+    draft = write_target(draft.param(said.sender), &said.target);
     if said.verb == Verb::Tagmsg { draft } else { draft.trailing(text) }
+}
+
+pub(super) fn write_target(draft: Draft, target: &Target) -> Draft {
+    match target {
+        Target::Channel { name, least } => draft.param(mode::shown_target(name.as_str(), *least)),
+        Target::User { user, nick } => draft.param(format_args!("{user}/{nick}")),
+    }
 }
 
 /// The lengths of a message's lines, with a + before those that go on with the one before.
@@ -79,10 +78,8 @@ fn read(message: &Message) -> Option<Edit> {
     read_message(message).map(Edit::Message)
 }
 
-pub fn read_message(message: &Message) -> Option<Said> {
-    let verb = Verb::ALL.into_iter().find(|verb| verb.name() == message.command)?;
-    let target = message.params[1];
-    let target = match target.split_once('/') {
+pub(super) fn read_target(target: &str) -> Option<Target> {
+    Some(match target.split_once('/') {
         Some((user, nick)) if !target.contains('#') => {
             Target::User { user: UserId::parse(user)?, nick: Nick::from_peer(nick)? }
         }
@@ -92,7 +89,12 @@ pub fn read_message(message: &Message) -> Option<Said> {
             let name = if least.is_some() { &target[sign.len_utf8()..] } else { target };
             Target::Channel { name: ChannelName::from_peer(name)?, least }
         }
-    };
+    })
+}
+
+pub fn read_message(message: &Message) -> Option<Said> {
+    let verb = Verb::ALL.into_iter().find(|verb| verb.name() == message.command)?;
+    let target = read_target(message.params[1])?;
     let tags = message.tags.iter().filter(|(key, _)| key.starts_with('+'));
     let text = message.params.get(2).map_or(String::new(), |text| text.to_string());
     let text = match message.tags.get("lines") {

@@ -3,8 +3,8 @@
 use super::*;
 use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
-    BanFact, BanKind, ClientDoor, Durable, Item, MaskFact, MemberFact, Message as Said, Network, ServerFact,
-    Setting, StatusFact, Target, Topic, UserFact, Verb, edit_of,
+    BanFact, BanKind, ClientDoor, Durable, Item, MaskFact, MemberFact, Message as Said, Network, Redaction,
+    ServerFact, Setting, StatusFact, Target, Topic, UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -34,6 +34,17 @@ fn edits() -> Vec<Edit> {
             text: text.into(),
             joints: Vec::new(),
             tags: vec![("+draft/react".into(), "a b;c\\".into())],
+        })
+    };
+    let redacted = |target, reason: Option<&str>| {
+        Edit::Redact(Redaction {
+            sender: user,
+            source: by.clone(),
+            account: Some("ann".into()),
+            target,
+            message: Dot { origin: Origin { server: sid(), epoch: 2 }, stream: Stream::Message, seq: 9 },
+            said: stamp(4),
+            reason: reason.map(str::to_string),
         })
     };
     let to_channel = |least| Target::Channel { name: name.clone(), least };
@@ -160,6 +171,9 @@ fn edits() -> Vec<Edit> {
         said(Verb::Notice, to_channel(Some('o')), "one\n\n:two\n"),
         said(Verb::Notice, to_channel(Some('o')), ""),
         said(Verb::Tagmsg, to_channel(None), ""),
+        redacted(to_channel(Some('o')), None),
+        redacted(to_channel(None), Some("")),
+        redacted(Target::User { user, nick: Nick::parse("bob", 9).unwrap() }, Some(": never mind")),
         said(Verb::Privmsg, Target::User { user, nick: Nick::parse("bob", 9).unwrap() }, "hi"),
     ]
 }

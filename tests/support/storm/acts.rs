@@ -95,7 +95,7 @@ impl Storm {
         let caps = [
             "",
             "message-tags multi-prefix",
-            "multi-prefix extended-join batch chghost message-tags server-time draft/multiline",
+            "multi-prefix extended-join batch chghost message-tags server-time draft/multiline draft/message-redaction",
         ];
         let caps = self.world.dice.pick(&caps).expect("there are some");
         let client = self.world.arrive(server, &nick, caps);
@@ -195,7 +195,11 @@ impl Storm {
                 self.world.speak(client, &format!("OPER {OPERATOR} any"));
                 format!("KILL {} :out", self.nick())
             }
-            24..26 => format!("INVITE {} {channel}", self.nick()),
+            24 => match self.world.clients[&client].latest.get(channel) {
+                Some(msgid) => format!("REDACT {channel} {msgid} :no"),
+                None => return,
+            },
+            25 => format!("INVITE {} {channel}", self.nick()),
             22..24 => format!("TOPIC {channel} :{}", self.world.dice.number() % 1000),
             15 => format!("KICK {channel} {} :out", self.member(client, channel)),
             16 if self.world.dice.one_in(2) => return self.world.hang_up(client),

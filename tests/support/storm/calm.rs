@@ -104,6 +104,19 @@ impl Storm {
         Ok(())
     }
 
+    /// What was taken back on one server is taken back on all.
+    pub fn everyone_agrees_on_what_was_taken_back(&self) -> Result<(), String> {
+        if self.is_trimmed {
+            return Ok(());
+        }
+        let engines = self.world.servers.iter().filter_map(|machine| machine.engine.as_ref());
+        let redacted: Vec<_> = engines.map(|engine| engine.redacted()).collect();
+        match redacted.windows(2).all(|pair| pair[0] == pair[1]) {
+            true => Ok(()),
+            false => Err(format!("not all the same was taken back: {redacted:?}")),
+        }
+    }
+
     /// Of a message of several lines everyone has heard all of it or nothing.
     pub fn nobody_heard_a_part_of_a_message(&self) -> Result<(), String> {
         for shadow in self.world.clients.values() {

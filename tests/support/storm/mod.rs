@@ -48,6 +48,7 @@ pub fn play(seed: u64, trace: bool) -> Result<(), String> {
     }
     storm.everyone_hears_everyone()?;
     storm.everyone_holds_what_was_said()?;
+    storm.everyone_agrees_on_what_was_taken_back()?;
     storm.nobody_heard_a_part_of_a_message()?;
     storm.everyone_believes_what_is_so()
 }

@@ -20,6 +20,9 @@ pub struct Shadow {
     /// Nicks on the MONITOR list, and whether somebody has them.
     pub watched: BTreeMap<String, bool>,
     msgids: BTreeSet<String>,
+    /// The latest messages heard on channels, with their ids, and those that were taken back.
+    pub latest: BTreeMap<String, String>,
+    redacted: BTreeSet<String>,
     /// The last number heard from each author in each place.
     counted: BTreeMap<(String, String), u64>,
     /// All messages heard: author and number.
@@ -95,6 +98,12 @@ impl Shadow {
             }
             _ => {}
         }
+        if let Some(msgid) = msgid.filter(|_| words[1] == "PRIVMSG" && words[2].starts_with('#')) {
+            if self.redacted.contains(msgid) {
+                return Err("that was taken back before".into());
+            }
+            self.latest.insert(words[2].to_string(), msgid.to_string());
+        }
         match words[1] {
             "001" => self.nick = words[2].to_string(),
             "JOIN" => self.joined(&source, words[2])?,
@@ -117,6 +126,9 @@ impl Shadow {
                 self.set_modes(words[2], words[3], &words[4..])?;
             }
             "TOPIC" => self.room(words[2])?.topic = words[3].to_string(),
+            "REDACT" if !self.redacted.insert(words[3].to_string()) => {
+                return Err("it was taken back already".into());
+            }
             "730" => self.presence(words[3], true)?,
             "731" => self.presence(words[3], false)?,
             "PRIVMSG" => self.said(&source, words[2], words[3])?,

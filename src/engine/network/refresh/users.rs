@@ -164,6 +164,7 @@ impl Network {
                 realname: old.fact.realname.clone(),
                 account: old.fact.account.clone(),
                 is_bot: old.has_mode('B'),
+                is_operator: old.is_shown_operator(),
                 channels: old.channels.iter().map(role_on).collect(),
                 reason,
                 split,

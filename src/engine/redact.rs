@@ -1,0 +1,55 @@
+//! What was taken back, told to those who may have seen it.
+
+use super::Engine;
+use super::cap::Cap;
+use super::event::ConnId;
+use super::merge::Stream;
+use super::mode;
+use super::network::{Change, Redaction, Target, User};
+use super::outgoing::{Outgoing, Spoken};
+use super::session::Session;
+use crate::wire::fold::fold;
+
+impl Engine {
+    pub(super) fn tell_redaction(&mut self, change: &Change, redaction: &Redaction) {
+        // What has not come yet will not be shown when it does.
+        if !self.network.seen(Stream::Message).covers(redaction.message) {
+            return;
+        }
+        let can_hear = |session: &&Session| session.wants(Cap::DraftMessageRedaction);
+        let is_sender = |session: &Session| session.user() == Some(redaction.sender);
+        let (hears, target): (Vec<ConnId>, String) = match &redaction.target {
+            Target::Channel { name, least } => {
+                let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
+                let saw_it = known.members_of(self.identity.sid).filter(|(_, member)| {
+                    let is_meant = least.is_none_or(|letter| mode::is_at_least(member.status, letter));
+                    is_meant && member.fact.joined <= redaction.said
+                });
+                let sessions = saw_it.filter_map(|(user, _)| self.sessions.of_user(user));
+                let hears = sessions.filter(|session| can_hear(session) && !is_sender(session));
+                (hears.map(|session| session.conn).collect(), mode::shown_target(known.name.as_str(), *least))
+            }
+            Target::User { user, nick } => {
+                let session = self.sessions.of_user(*user).filter(can_hear);
+                (session.map(|session| session.conn).into_iter().collect(), nick.to_string())
+            }
+        };
+        let echo = self.sessions.of_user(redaction.sender);
+        let echo = echo.filter(can_hear).filter(|session| session.wants(Cap::EchoMessage));
+        let echo: Vec<ConnId> = echo.map(|session| session.conn).into_iter().collect();
+        let sender = self.network.user(redaction.sender);
+        let source = sender.map_or(redaction.source.clone(), User::prefix);
+        let reason = redaction.reason.as_ref().map_or(String::new(), |reason| format!(" :{reason}"));
+        let body = format!(":{source} REDACT {target} {}{reason}", redaction.message);
+        let spoken = Spoken::new(change.stamp.time(), body)
+            .tagged_if("account", redaction.account.as_deref())
+            .tagged_if("draft/oper", sender.and_then(User::operator_tag))
+            .tagged_if("bot", sender.and_then(User::bot_tag))
+            .tagged("msgid", change.dot.to_string());
+        for (to, spoken) in [(hears, spoken.clone().delivered()), (echo, spoken)] {
+            if !to.is_empty() {
+                self.outgoing.push(Outgoing { to, spoken });
+            }
+        }
+    }
+}
