@@ -50,6 +50,7 @@ caps! {
     MessageTags      "message-tags"      "msgid bot" "Message ids, the mark of bots, and tags that clients send each other."
     MultiPrefix      "multi-prefix"      ""        "Shows every status of a member, not the highest only."
     NoImplicitNames  "no-implicit-names" ""        "Leaves out the list of members that follows a JOIN."
+    DraftNoImplicitNames "draft/no-implicit-names" "" "The same, by the name that it had as a draft."
     PreAway          "draft/pre-away"    ""        "Takes AWAY before registration, for clients that connect by themselves."
     ServerTime       "server-time"       "time"    "Stamps every message with the time it was sent."
     Setname          "setname"           ""        "Lets people change their real name, and tells of it."

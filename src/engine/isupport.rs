@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::cap::Cap;
+use super::command::WHOWAS_NICKS_MAX;
 use super::event::ConnId;
 use super::extban;
 use super::mode::{self, CHANNEL_MODES, Kind, STATUSES, USER_MODES};
@@ -76,11 +77,14 @@ fn tokens(config: &Config) -> Vec<String> {
         format!("NETWORK={}", isupport_value(&config.network.name)),
         format!("NICKLEN={}", limits.nick_length),
         format!("PREFIX=({letters}){signs}"),
+        // However long the list, whoever asked for it is not let go for that.
+        "SAFELIST".to_string(),
         format!("STATUSMSG={signs}"),
         format!(
-            "TARGMAX=JOIN:,KICK:{targets},NAMES:,NOTICE:{targets},PART:,PRIVMSG:{targets},TAGMSG:{targets},WHOIS:1"
+            "TARGMAX=JOIN:,KICK:{targets},LIST:,MONITOR:,NAMES:,NOTICE:{targets},PART:,PRIVMSG:{targets},TAGMSG:{targets},WHOIS:1,WHOWAS:{WHOWAS_NICKS_MAX}"
         ),
         format!("TOPICLEN={}", limits.topic_length),
+        "USERIP".to_string(),
         format!("USERLEN={}", limits.username_length),
         "UTF8ONLY".to_string(),
         "WHOX".to_string(),

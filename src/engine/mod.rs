@@ -52,6 +52,8 @@ mod sight;
 mod speaking;
 mod suspicion;
 mod tell;
+#[cfg(test)]
+mod tell_tests;
 mod throttle;
 mod turn;
 mod typing;

@@ -14,7 +14,7 @@ impl Turn<'_> {
     /// What somebody hears of a channel that they have come to.
     pub fn introduce_to(&mut self, channel: &Folded) {
         self.tell_topic(channel);
-        if !self.wants(Cap::NoImplicitNames) {
+        if !self.wants(Cap::NoImplicitNames) && !self.wants(Cap::DraftNoImplicitNames) {
             self.names_of(channel);
         }
     }

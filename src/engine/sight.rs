@@ -14,6 +14,14 @@ pub fn is_shown_channel(turn: &Turn, channel: &Channel) -> bool {
     !is_hidden || channel.has(turn.me()) || turn.has_right("see-all")
 }
 
+/// Where somebody's connection really comes from, to whom it is shown; a stand-in to others.
+pub fn shown_address<'u>(turn: &Turn, user: &'u User) -> &'u str {
+    match user.id == turn.me() || turn.has_right("see-all") {
+        true => &user.fact.address,
+        false => "255.255.255.255",
+    }
+}
+
 /// Whether the speaker may know that somebody is on a channel: some hide those without a status.
 pub fn sees_member(turn: &Turn, channel: &Channel, user: &User) -> bool {
     channel.lets_see(turn.me(), user.id) || turn.has_right("see-all")

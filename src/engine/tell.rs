@@ -89,13 +89,16 @@ impl Engine {
                     hears.retain(|conn| Some(*conn) != own);
                     self.say_away(user, hears, None);
                 }
-                News::AccountChanged { who } => {
+                News::AccountChanged { who, before } => {
                     let user = who.user;
                     let Some(known) = self.network.user(user) else { continue };
                     let account = known.fact.account.as_deref().unwrap_or("*");
-                    let body = format!(":{} ACCOUNT {account}", known.prefix());
+                    // Whoever logs in was nobody until then.
+                    let spoken = self.spoken(format!(":{} ACCOUNT {account}", known.prefix()));
+                    let spoken = spoken.tagged_if("account", before.as_deref());
+                    let spoken = spoken.tagged_if("bot", known.bot_tag());
                     let hears = self.acquaintances(&who, Cap::AccountNotify);
-                    self.say(hears, self.spoken_by(user, body));
+                    self.say(hears, spoken);
                 }
                 // Of no interest but to those who watch for it.
                 News::Arrived { .. } => {}

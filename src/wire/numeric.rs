@@ -223,6 +223,7 @@ numerics! {
     221 user_mode_is(modes: &Words)                           "{modes}"
     301 away(nick: impl OneWord, text: &str)                  "{nick} :{text}"
     302 userhost(replies: &str)                               ":{replies}"
+    340 userip(replies: &str)                                 ":{replies}"
     303 ison(nicks: &str)                                     ":{nicks}"
     305 unaway()                                              ":You are no longer marked as being away"
     306 now_away()                                            ":You have been marked as being away"

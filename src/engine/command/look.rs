@@ -1,14 +1,14 @@
-//! LIST, USERHOST, ISON and WHOWAS: looking around.
+//! LIST, USERHOST, USERIP, ISON and WHOWAS: looking around.
 
 use super::{Command, Who, at_least_one};
 use crate::engine::greeting::readable;
-use crate::engine::network::Channel;
+use crate::engine::network::{Channel, User};
 use crate::engine::sight;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::mask::glob_matches;
 use crate::wire::message::fill;
 use crate::wire::names::Word;
-use crate::wire::numeric;
+use crate::wire::numeric::{self, Numeric};
 use crate::wire::time::Timestamp;
 
 pub const COMMANDS: &[Command] = &[
@@ -27,6 +27,14 @@ pub const COMMANDS: &[Command] = &[
         run: userhost,
         usage: "<nick> [<nick>...]",
         help: "Shows user name and host of up to five people.",
+    },
+    Command {
+        name: "USERIP",
+        params_min: 1,
+        who: Who::Registered,
+        run: userip,
+        usage: "<nick> [<nick>...]",
+        help: "Shows user name and address of up to five people; the addresses of others only to operators.",
     },
     Command {
         name: "ISON",
@@ -120,18 +128,31 @@ fn list(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 // People.
 
-/// How many people one USERHOST tells of.
+/// How many people one USERHOST or USERIP tells of.
 const USERHOST_MAX: usize = 5;
 
 fn userhost(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let people = params.iter().filter_map(|nick| turn.network().user_called(nick)).take(USERHOST_MAX);
+    tell_where(turn, params, numeric::userhost, |_, user| user.fact.host.clone())
+}
+
+fn userip(turn: &mut Turn, params: &[&str]) -> Outcome {
+    tell_where(turn, params, numeric::userip, |turn, user| sight::shown_address(turn, user).to_string())
+}
+
+fn tell_where(
+    turn: &mut Turn,
+    nicks: &[&str],
+    numeric: fn(&str) -> Numeric,
+    place: fn(&Turn, &User) -> String,
+) -> Outcome {
+    let people = nicks.iter().filter_map(|nick| turn.network().user_called(nick)).take(USERHOST_MAX);
     let people = people.map(|user| {
         let operator = if sight::sees_operator(turn, user) { "*" } else { "" };
         let here = if user.fact.away.is_some() { '-' } else { '+' };
-        format!("{}{operator}={here}{}@{}", user.nick, user.fact.username, user.fact.host)
+        format!("{}{operator}={here}{}@{}", user.nick, user.fact.username, place(turn, user))
     });
-    let line = fill(people, turn.room_in(&numeric::userhost("")));
-    turn.reply(numeric::userhost(&line.first().cloned().unwrap_or_default()));
+    let line = fill(people, turn.room_in(&numeric("")));
+    turn.reply(numeric(&line.first().cloned().unwrap_or_default()));
     Ok(())
 }
 
@@ -146,7 +167,7 @@ fn ison(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 /// How many nicks one WHOWAS asks for, and how many holders of each it shows: whoever changes nick to and fro
 /// makes as much history as they like.
-const WHOWAS_NICKS_MAX: usize = 4;
+pub const WHOWAS_NICKS_MAX: usize = 4;
 const WHOWAS_HOLDERS_MAX: usize = 50;
 
 fn whowas(turn: &mut Turn, params: &[&str]) -> Outcome {

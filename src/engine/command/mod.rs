@@ -28,6 +28,7 @@ pub use admin::oper_checked;
 pub use ban::duration;
 use banlist::{all_bans, bans};
 pub use channel::bring;
+pub use look::WHOWAS_NICKS_MAX;
 pub use register::{complete, pong_answered, rename};
 use stats::letters as stats_letters;
 pub use whois::whois_answered;

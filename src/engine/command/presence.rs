@@ -72,6 +72,9 @@ fn setname(turn: &mut Turn, params: &[&str]) -> Outcome {
     }
     if turn.user().fact.realname != name {
         turn.change_me(|fact| fact.realname = name.to_string());
+    } else if turn.wants(Cap::Setname) {
+        // It is so, and whoever asked for it waits to hear that.
+        turn.say(format!(":{} SETNAME :{name}", turn.prefix()));
     }
     Ok(())
 }

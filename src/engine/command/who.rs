@@ -111,10 +111,7 @@ impl Asked<'_> {
             't' => Word::echo(self.token),
             'c' => name.clone(),
             'u' => Word::echo(&fact.username),
-            'i' => match user.id == turn.me() || turn.has_right("see-all") {
-                true => Word::echo(&fact.address),
-                false => Word::echo("255.255.255.255"),
-            },
+            'i' => Word::echo(sight::shown_address(turn, user)),
             'h' => Word::echo(&fact.host),
             's' => server.clone(),
             'n' => Word::from(&user.nick),

@@ -92,6 +92,9 @@ fn describe(turn: &Turn, user: &User) -> Vec<Numeric> {
         lines.push(numeric::whois_account(nick, Word::echo(account)));
     }
     if user.id == turn.me() || turn.has_right("see-all") {
+        lines.extend(fact.class.as_ref().map(|class| {
+            numeric::whois_special(nick, &format!("has what operators of the class {class} may do"))
+        }));
         let (username, host) = (Word::echo(&fact.username), Word::echo(fact.real_host()));
         lines.push(numeric::whois_actually(nick, Word::echo(&fact.address)));
         lines.push(numeric::whois_host(nick, username, host, Word::echo(&fact.address)));

@@ -37,6 +37,7 @@ pub enum News {
     },
     AccountChanged {
         who: Neighbour,
+        before: Option<String>,
     },
     ModesChanged {
         user: UserId,

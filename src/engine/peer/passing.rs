@@ -140,7 +140,8 @@ impl Engine {
             // All of them are addressed by the channel.
             let knock = numeric::knock(&known.name, Word::echo(by), why);
             let body = knock.line(self.identity.name.as_str(), known.name.as_str());
-            self.outgoing.push(Outgoing { to, spoken: Spoken::new(self.now.wall, body) });
+            let spoken = self.spoken_from(by, body);
+            self.outgoing.push(Outgoing { to, spoken });
         }
     }
 

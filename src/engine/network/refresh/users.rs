@@ -238,7 +238,8 @@ impl Network {
                 news.push(News::HostChanged { who: self.neighbour(user, before), from });
             }
             if old.fact.account != new.fact.account {
-                news.push(News::AccountChanged { who: self.neighbour(user, before) });
+                let account = old.fact.account.clone();
+                news.push(News::AccountChanged { who: self.neighbour(user, before), before: account });
             }
             if old.fact.realname != new.fact.realname {
                 news.push(News::RealnameChanged { who: self.neighbour(user, before) });
