@@ -96,16 +96,20 @@ pub const ADMINISTRATOR: &str = "administrator";
 /// What an operator class may be given, and what each right allows.
 pub const RIGHTS: &[(&str, &str)] = &[
     ("all", "everything below, and whatever later versions add"),
-    ("kill", "KILL: end another user's connection"),
-    ("ban", "KLINE, DLINE, XLINE and their ends: keep people off the whole network"),
+    ("kill", "KILL and CLOSE: end another user's connection, and those without a name"),
+    ("ban", "KLINE, DLINE, XLINE and their ends, TESTLINE and TESTMASK: keep people off the whole network"),
     ("force", "SANICK, SAJOIN and SAPART: rename people, and have them join and leave channels"),
     ("guise", "SETHOST, SETIDENT, CHGHOST, CHGIDENT and CHGNAME: what is shown of oneself and of others"),
     ("rehash", "REHASH: have the settings read again"),
     ("link", "CONNECT and SQUIT: make and cut links to other servers"),
-    ("wallops", "WALLOPS: speak to everyone who asked to hear operators"),
+    (
+        "wallops",
+        "WALLOPS, GLOBOPS and LOCOPS: speak to everyone who asked to hear operators, and to operators",
+    ),
+    ("die", "DIE and RESTART: stop this server, and start it again"),
     ("redact", "REDACT: take back what anybody said, whenever that was"),
     ("broadcast", "messages to $$mask: speak to everyone on the servers that match"),
-    ("stats", "STATS beyond what everyone may see"),
+    ("stats", "STATS beyond what everyone may see, and TRACE"),
     ("flood-exempt", "be as fast as they like: no limit on how often something is done"),
     ("see-all", "see what modes hide: invisible users, secret channels, real hosts and addresses"),
 ];
@@ -121,6 +125,7 @@ pub struct Server {
     pub data: Option<String>,
     pub motd: Option<String>,
     pub motd_text: Option<String>,
+    pub rules_text: Option<String>,
     pub password: String,
     pub admin: Vec<String>,
     /// Names of capabilities that clients are not offered.
@@ -137,6 +142,7 @@ impl Default for Server {
             data: None,
             motd: None,
             motd_text: None,
+            rules_text: None,
             password: String::new(),
             admin: Vec::new(),
             withheld_capabilities: Vec::new(),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use folkmoot::VERSION;
 use folkmoot::edge::settings::Source;
-use folkmoot::edge::{cli, serve};
+use folkmoot::edge::{cli, end, serve};
 use folkmoot::load::{self, Load};
 
 /// A federated chat server: IRC for people, a self-healing mesh between servers.
@@ -84,9 +84,10 @@ fn main() -> ExitCode {
     let line = CommandLine::parse();
     cli::start_log();
     let outcome = match line.command.unwrap_or(Command::Serve(line.serve)) {
-        Command::Serve(Serve { place, join }) => {
-            serve::serve(place.into(), join.as_deref()).map(|()| String::new())
-        }
+        Command::Serve(Serve { place, join }) => match serve::serve(place.into(), join.as_deref()) {
+            Ok(true) => Err(end::run_again()),
+            outcome => outcome.map(|_| String::new()),
+        },
         Command::Check { place } => cli::check(&place.into()),
         Command::Discover { json, port } => cli::discover(port, json),
         Command::Invite { place } => cli::invite(&place.into()),

@@ -49,6 +49,42 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(hall.ended().code(), Some(1));
 }
 
+/// Proves: DIE, RESTART
+#[test]
+fn an_operator_has_a_server_start_again_and_stop() {
+    let operator = "[[operator]]\nname = \"ada\"\npassword = \"x\"";
+    let mut hall = Server::started("hall", operator);
+    let (pid, since, name) = (hall.pid(), hall.mark(), hall.name());
+    let mut alice = hall.client("alice");
+    alice.say("OPER ada x");
+    alice.hear_until(" 381 ");
+    alice.say(&format!("RESTART {name} :once more"));
+    let heard = alice.hear_to_the_end();
+    assert!(heard.iter().any(|line| line.contains("(Restarted by alice: once more)")), "{heard:?}");
+    hall.logs(since, "started version=");
+    let log = hall.logs(since, "epoch=2");
+    // The same process runs the program anew, on whatever ports it is given now.
+    assert_eq!(hall.pid(), pid, "{log}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let address = loop {
+        let note = fs::read_to_string(hall.data().join("running")).unwrap_or_default();
+        let note: serde_json::Value = serde_json::from_str(&note).unwrap_or_default();
+        if let Some(address) = note["irc"][0].as_str() {
+            break address.parse().expect("an address");
+        }
+        assert!(Instant::now() < deadline, "the server leaves no note that it runs");
+        std::thread::yield_now();
+    };
+    let mut alice = Client::connect(address);
+    alice.register("alice");
+    alice.say("OPER ada x");
+    alice.hear_until(" 381 ");
+    alice.say(&format!("DIE {name}"));
+    alice.hear_to_the_end();
+    drop(alice);
+    assert_eq!(hall.ended().code(), Some(0));
+}
+
 #[test]
 fn who_does_not_hang_up_holds_nobody_up_for_long() {
     let mut hall = Server::started("hall", "");

@@ -103,6 +103,7 @@ impl Section<'_, '_, '_> {
         self.optional("data", &mut server.data, fit::path);
         self.optional("motd", &mut server.motd, fit::path);
         self.optional("motd_text", &mut server.motd_text, fit::any);
+        self.optional("rules_text", &mut server.rules_text, fit::any);
         self.text("password", &mut server.password, fit::password);
         self.warn_if_plain("password", &server.password);
         self.list("admin", &mut server.admin, fit::one_line);
@@ -277,7 +278,7 @@ impl Section<'_, '_, '_> {
         self.number("clients_max", &mut limits.clients_max, 1, 1_000_000);
         // The lengths' upper ends leave room for the rest of a line of 512 bytes.
         self.number("nick_length", &mut limits.nick_length, 1, NICK_BYTES_MAX as u64);
-        self.number("username_length", &mut limits.username_length, 1, 64);
+        self.number("username_length", &mut limits.username_length, 1, 32);
         self.number("realname_length", &mut limits.realname_length, 1, 300);
         self.number("channel_length", &mut limits.channel_length, 1, CHANNEL_BYTES_MAX as u64);
         self.number("channels_per_user", &mut limits.channels_per_user, 1, 100_000);

@@ -7,19 +7,17 @@ pub struct Topic {
 }
 
 /// Those of somebody who follows without naming any: what is rare, and of the whole network.
-pub const TOPICS_USUAL: &str = "klorsvx";
+pub const TOPICS_USUAL: &str = "gklorsvx";
 
 pub const TOPICS: &[Topic] = &[
     Topic { letter: 'c', help: "Who connects to this server." },
     Topic { letter: 'C', help: "Who connects to other servers." },
+    Topic { letter: 'g', help: "What operators say to each other by GLOBOPS and LOCOPS." },
     Topic { letter: 'k', help: "Kills, on every server." },
     Topic { letter: 'l', help: "Links of this server, servers that come and go, CONNECT and SQUIT." },
     Topic { letter: 'n', help: "Who on this server takes another nick." },
     Topic { letter: 'N', help: "Who on other servers takes another nick." },
-    Topic {
-        letter: 'o',
-        help: "Who becomes an operator, fails to, and stops being one, and what operators say to everyone, on every server.",
-    },
+    Topic { letter: 'o', help: "Who becomes an operator, fails to, and stops being one, on every server." },
     Topic { letter: 'q', help: "Who leaves this server." },
     Topic { letter: 'Q', help: "Who leaves other servers; not those who are lost in a split." },
     Topic { letter: 'r', help: "Who is turned away from this server, and why." },

@@ -13,6 +13,7 @@ mod conn;
 mod data;
 mod discover;
 mod discovery;
+pub mod end;
 mod flusher;
 mod identity;
 mod invite;
@@ -51,10 +52,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
+
+use self::end::End;
 use self::keeper::Keeper;
 use self::listen::Listener;
 use self::reload::Reload;
-use self::router::{Clock, Router};
+use self::router::{Clock, Helpers, Router};
 use self::running::Services;
 use self::shared::Shared;
 use self::store::Store;
@@ -74,6 +78,8 @@ struct Running {
     listeners: Vec<Arc<Listener>>,
     services: Services,
     reload: Arc<Reload>,
+    /// An operator's wish that the server end.
+    ends: Receiver<End>,
 }
 
 /// Starts a server, or says why it cannot be started; then nothing is left of it.
@@ -117,7 +123,8 @@ fn start_with(
     *shared.dns.write() = dns;
     let shared = Arc::new(shared);
     let reload = Arc::new(Reload { source, data: node.data.path().to_path_buf(), own: node.own, shown });
-    let running = Running { shared: shared.clone(), listeners, services, reload: reload.clone() };
+    let (end, ends) = end::ends();
+    let running = Running { shared: shared.clone(), listeners, services, reload: reload.clone(), ends };
 
     // The first that the engine hears.
     running.look_around();
@@ -126,7 +133,8 @@ fn start_with(
     let (tasks, tasks_waiting) = keeper::tasks();
     let keeper = Keeper { reload, secrets: node.secrets, data: node.data };
     let (batches, batches_waiting) = store::batches();
-    let router = Router::new(shared.clone(), events, verifier, tasks, batches, mesh_client, clock);
+    let helpers = Helpers { verifier, keeper: tasks, store: batches, ends: end };
+    let router = Router::new(shared.clone(), events, helpers, mesh_client, clock);
     let begun = shared
         .serve("router", ROOMY_STACK_BYTES, |_| router.run())
         .and_then(|()| shared.serve("flusher", STACK_BYTES, |shared| shared.flusher.run(shared)))

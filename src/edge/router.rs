@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 use rustls::ClientConfig;
 
 use super::conn::Conn;
+use super::end::End;
 use super::identity::wall_clock;
 use super::keeper::Task;
 use super::link::{self, Call};
@@ -31,6 +32,14 @@ const LINES_PER_BATCH: usize = 256;
 /// How long the other side may take to close after our last words.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
+/// Those who do for the router what takes its time, or is for the whole process.
+pub struct Helpers {
+    pub verifier: Verifier,
+    pub keeper: Sender<Task>,
+    pub store: Sender<Batch>,
+    pub ends: Sender<End>,
+}
+
 pub struct Router {
     shared: Arc<Shared>,
     events: Receiver<Event>,
@@ -38,6 +47,7 @@ pub struct Router {
     keeper: Sender<Task>,
     store: Sender<Batch>,
     mesh: Arc<ClientConfig>,
+    ends: Sender<End>,
     clock: Clock,
     next_tick: Instant,
     /// Events of our own making: the channel is bounded, and we are the one who empties it.
@@ -56,12 +66,11 @@ impl Router {
     pub fn new(
         shared: Arc<Shared>,
         events: Receiver<Event>,
-        verifier: Verifier,
-        keeper: Sender<Task>,
-        store: Sender<Batch>,
+        helpers: Helpers,
         mesh: Arc<ClientConfig>,
         clock: Clock,
     ) -> Router {
+        let Helpers { verifier, keeper, store, ends } = helpers;
         Router {
             shared,
             events,
@@ -69,6 +78,7 @@ impl Router {
             keeper,
             store,
             mesh,
+            ends,
             next_tick: clock.looked + TICK,
             clock,
             own: VecDeque::new(),
@@ -242,6 +252,8 @@ impl Router {
                     .send(Batch { number, rows })
                     .expect("the store is written until the router is gone");
             }
+            // Whoever waits for it is gone only when the end has come already.
+            Effect::End { why, again } => drop(self.ends.send(End { why, again })),
             Effect::Note { level, topic, text } => log::log!(target: topic.target(), level, "{text}"),
         }
     }
@@ -311,6 +323,7 @@ mod tests {
     use super::*;
     use crate::config::Limits;
     use crate::edge::conn::Kind;
+    use crate::edge::end::ends;
     use crate::edge::shared::tests;
     use crate::edge::threads::STACK_BYTES;
     use crate::edge::tls::tests::certificate;
@@ -324,11 +337,8 @@ mod tests {
         let (keeper, tasks) = keeper::tasks();
         let mesh = Arc::new(mesh_client(&certificate(), LINK_PROTOCOL).unwrap());
         let (store, _) = store::batches();
-        (
-            Router::new(shared, events, verifier, keeper, store, mesh, Clock::new(Instant::now())),
-            checks,
-            tasks,
-        )
+        let helpers = Helpers { verifier, keeper, store, ends: ends().0 };
+        (Router::new(shared, events, helpers, mesh, Clock::new(Instant::now())), checks, tasks)
     }
 
     fn guest(router: &Router) -> (ConnId, TcpStream) {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::data::DataDirectory;
 use super::discovery::{Announcement, Discovery};
+use super::end::End;
 use super::identity::{self, Node};
 use super::running::{RunningServer, Services};
 use super::secrets::SecretBook;
@@ -23,8 +24,8 @@ use crate::engine::Pin;
 /// How often to look whether a command has left a wish in the data directory.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs a server until a signal ends it.
-pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
+/// Runs a server until a signal or an operator ends it; says whether it is to start again.
+pub fn serve(source: Source, join_code: Option<&str>) -> Result<bool, String> {
     let signals = listen_for_signals()?;
     let before = read(&source)?;
     let data = Arc::new(DataDirectory::open(&before.data)?);
@@ -65,13 +66,13 @@ pub fn serve(source: Source, join_code: Option<&str>) -> Result<(), String> {
     // Whoever closed our output does not want to read it; the server runs all the same.
     let _ = std::io::stdout().write_all(welcome.as_bytes());
 
-    let why = wait(&signals, &running, &data);
+    let end = wait(&signals, &running, &data);
     if let Some(discovery) = discovery {
         discovery.stop();
     }
-    running.stop(why);
+    running.stop(&end.why);
     RunningServer::withdraw(&data);
-    Ok(())
+    Ok(end.again)
 }
 
 fn read(source: &Source) -> Result<Settings, String> {
@@ -102,18 +103,18 @@ enum Wish {
 }
 
 /// Waits until the server shall end; says why.
-fn wait(wishes: &Receiver<Wish>, running: &Running, data: &DataDirectory) -> &'static str {
+fn wait(wishes: &Receiver<Wish>, running: &Running, data: &DataDirectory) -> End {
     loop {
-        match wishes.recv_timeout(LOOK_INTERVAL) {
-            Ok(Wish::Stop(why)) => return why,
-            Ok(Wish::Reload) => running.reload(),
-            Err(RecvTimeoutError::Timeout) => {
+        select! {
+            recv(wishes) -> wish => match wish.expect("the signal thread lives as long as the process") {
+                Wish::Stop(why) => return End { why: why.to_string(), again: false },
+                Wish::Reload => running.reload(),
+            },
+            recv(running.ends) -> end => return end.expect("the router lives until it is told to stop"),
+            default(LOOK_INTERVAL) => {
                 if let Some(event) = rotation::wish(data) {
                     running.inject(event);
                 }
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                unreachable!("the signal thread lives as long as the process")
             }
         }
     }

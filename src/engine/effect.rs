@@ -44,6 +44,8 @@ pub enum Effect {
     /// Write these to the store, all at once or not at all, after all that was to be written before; answered
     /// by `Event::Kept` when they are on disk, or those of a later one.
     Keep { number: u64, rows: Vec<Row> },
+    /// Stop this server, by the way of `Event::Stop`, and where it is to come again, start it anew.
+    End { why: String, again: bool },
     /// For the log.
     Note { level: log::Level, topic: Topic, text: String },
 }

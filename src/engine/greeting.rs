@@ -3,6 +3,7 @@
 use super::cap::Cap;
 use super::turn::Turn;
 use super::{Engine, isupport};
+use crate::wire::message::wrap;
 use crate::wire::numeric::{self, Numeric};
 use crate::wire::time::Timestamp;
 
@@ -67,11 +68,25 @@ pub fn lusers(engine: &Engine) -> Vec<Numeric> {
     lines
 }
 
+/// How long its lines are at most: the longest names of server and nick have room before it.
+const MOTD_BYTES: usize = 340;
+
 /// The message of the day.
 pub fn motd(engine: &Engine) -> Vec<Numeric> {
     let Some(text) = &engine.config.server.motd_text else { return vec![numeric::no_motd()] };
     let start = numeric::motd_start(engine.identity.name.as_str());
-    std::iter::once(start).chain(text.lines().map(numeric::motd)).chain([numeric::end_of_motd()]).collect()
+    std::iter::once(start)
+        .chain(text.lines().flat_map(|line| wrap(line, MOTD_BYTES)).map(numeric::motd))
+        .chain([numeric::end_of_motd()])
+        .collect()
+}
+
+/// What is asked of people here.
+pub fn rules(engine: &Engine) -> Vec<Numeric> {
+    let Some(text) = &engine.config.server.rules_text else { return vec![numeric::no_rules()] };
+    let start = numeric::rules_start(engine.identity.name.as_str());
+    let lines = text.lines().flat_map(|line| wrap(line, MOTD_BYTES)).map(numeric::rules);
+    std::iter::once(start).chain(lines).chain([numeric::end_of_rules()]).collect()
 }
 
 impl Engine {

@@ -8,7 +8,7 @@ use super::cap::Caps;
 use super::effect::Effect;
 use super::event::ConnId;
 use super::session::Sessions;
-use crate::wire::message::{BODY_BYTES_MAX, cut, escape_tag_value};
+use crate::wire::message::{cut_line, escape_tag_value};
 use crate::wire::time::Timestamp;
 
 /// A line with every tag that anyone might see.
@@ -21,13 +21,13 @@ pub struct Spoken {
 
 impl Spoken {
     pub fn new(time: Timestamp, mut body: String) -> Spoken {
-        body.truncate(cut(&body, BODY_BYTES_MAX).len());
+        body.truncate(cut_line(&body).len());
         Spoken { tags: vec![("time".into(), time.to_string())], body, is_delivery: false }
     }
 
     /// Other words with the same tags.
     pub fn with_body(&self, mut body: String) -> Spoken {
-        body.truncate(cut(&body, BODY_BYTES_MAX).len());
+        body.truncate(cut_line(&body).len());
         Spoken { body, ..self.clone() }
     }
 

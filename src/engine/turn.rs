@@ -211,6 +211,11 @@ impl Turn<'_> {
         numeric.room(self.server_name(), self.user().nick.as_str())
     }
 
+    /// Whether a reply to the speaker is on one line with nothing cut.
+    pub fn fits(&self, numeric: &Numeric) -> bool {
+        numeric.fits(self.server_name(), &self.called())
+    }
+
     pub fn reply_all(&mut self, numerics: impl IntoIterator<Item = Numeric>) {
         numerics.into_iter().for_each(|numeric| self.reply(numeric));
     }

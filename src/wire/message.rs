@@ -274,6 +274,37 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..end]
 }
 
+/// A line that is not too long: of its text whole characters, of what stands before that whole words.
+pub fn cut_line(line: &str) -> &str {
+    let fit = cut(line, BODY_BYTES_MAX);
+    let has_text = line.find(" :").is_some_and(|text| text < fit.len());
+    match fit.rfind(' ').filter(|_| fit.len() < line.len() && !has_text) {
+        Some(space) => &fit[..space],
+        None => fit,
+    }
+}
+
+/// A text on as many lines as it takes: broken at spaces, or within words that are too long for any line.
+pub fn wrap(text: &str, bytes_max: usize) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while rest.len() > bytes_max {
+        let fit = cut(rest, bytes_max);
+        // A space right behind what fits is as good as one within it.
+        let end = match rest[fit.len()..].starts_with(' ') {
+            true => fit.len(),
+            false => fit.rfind(' ').filter(|space| *space > 0).unwrap_or(fit.len()),
+        };
+        if end == 0 {
+            break;
+        }
+        lines.push(&rest[..end]);
+        rest = rest[end..].strip_prefix(' ').unwrap_or(&rest[end..]);
+    }
+    lines.push(rest);
+    lines
+}
+
 /// Words with spaces between them, on as many lines as it takes; a word that is too long for any stands alone.
 pub fn fill(words: impl IntoIterator<Item = String>, bytes_max: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -299,6 +330,29 @@ mod tests {
     }
 
     /// Proves: several spaces
+    #[test]
+    fn what_is_cut_is_cut_between_words_and_in_the_text_between_characters() {
+        let text = format!(":hall.lan 332 alice #green :{}", "é".repeat(300));
+        assert!(text.starts_with(cut_line(&text)) && (509..=510).contains(&cut_line(&text).len()));
+        let words = format!(":hall.lan 367 alice #green {} bob!bob@host 17", "m".repeat(480));
+        assert_eq!(cut_line(&words).len(), ":hall.lan 367 alice #green ".len() + 480);
+        assert_eq!(cut_line("PING :a b"), "PING :a b");
+    }
+
+    #[test]
+    fn a_text_takes_as_many_lines_as_it_needs_and_loses_nothing() {
+        for (text, lines) in [
+            ("", &[""][..]),
+            ("one two three", &["one two", "three"]),
+            ("one two ", &["one two "]),
+            ("onetwothree", &["onetwoth", "ree"]),
+            ("ééééé", &["éééé", "é"]),
+            ("a  b", &["a  b"]),
+        ] {
+            assert_eq!(wrap(text, 8), lines, "{text}");
+        }
+    }
+
     #[test]
     fn a_line_comes_apart_as_the_rfc_says() {
         for (line, source, command, params) in [

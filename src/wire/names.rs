@@ -186,7 +186,7 @@ pub struct ServerName(Arc<str>);
 
 impl ServerName {
     pub fn parse(text: &str) -> Option<ServerName> {
-        let fit = text.len() <= 63
+        let fit = text.len() <= SERVER_NAME_BYTES_MAX
             && text.contains('.')
             && text.split('.').all(|part| !part.is_empty())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_');
@@ -201,6 +201,9 @@ impl ServerName {
         fold(&self.0)
     }
 }
+
+/// The longest name of a server.
+pub const SERVER_NAME_BYTES_MAX: usize = 63;
 
 /// A piece of a line that stands between spaces: never empty, no space, no leading colon.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use std::fmt::{self, Display};
 
 use super::mask::Mask;
-use super::message::{BODY_BYTES_MAX, cut, without_line_ends};
+use super::message::{BODY_BYTES_MAX, cut_line, without_line_ends};
 use super::names::{ChannelName, Nick, ServerId, ServerName, UserId, Word};
 
 /// One reply, without whom it comes from and goes to.
@@ -37,11 +37,20 @@ impl Numeric {
         BODY_BYTES_MAX.saturating_sub(self.line(server, target).len())
     }
 
+    /// Whether its line takes all of it.
+    pub fn fits(&self, server: &str, target: &str) -> bool {
+        self.written(server, target).len() <= BODY_BYTES_MAX
+    }
+
     /// The line, without its line end. `*` is the target of one who has no nick yet.
     pub fn line(&self, server: &str, target: &str) -> String {
-        let mut line = format!(":{server} {:03} {target} {}", self.code, self.text);
-        line.truncate(cut(&line, BODY_BYTES_MAX).len());
+        let mut line = self.written(server, target);
+        line.truncate(cut_line(&line).len());
         line
+    }
+
+    fn written(&self, server: &str, target: &str) -> String {
+        format!(":{server} {:03} {target} {}", self.code, self.text)
     }
 }
 
@@ -177,10 +186,32 @@ numerics! {
     372 motd(line: &str)                                      ":- {line}"
     375 motd_start(server: &str)                              ":- {server} Message of the day - "
     376 end_of_motd()                                         ":End of /MOTD command."
+    308 rules_start(server: &str)                             ":- {server} Server rules - "
+    232 rules(line: &str)                                     ":- {line}"
+    309 end_of_rules()                                        ":End of /RULES command"
+    434 no_rules()                                            ":RULES File is missing"
+    445 summon_disabled()                                     ":SUMMON has been disabled"
+    446 users_disabled()                                      ":USERS has been disabled"
     391 time(server: impl OneWord, seconds: u64, readable: &str)
         "{server} {seconds} 0 :{readable}"
     402 no_such_server(server: impl OneWord)                  "{server} :No such server"
     422 no_motd()                                             ":MOTD File is missing"
+}
+
+// TRACE, and connections that are closed.
+numerics! {
+    202 trace_handshake(link: impl OneWord)                   "H.S. links {link}"
+    203 trace_unknown(address: impl OneWord)                  "???? everyone {address}"
+    204 trace_operator(nick: impl OneWord, host: impl OneWord, address: impl OneWord)
+        "Oper everyone {nick} {host} {address}"
+    205 trace_user(nick: impl OneWord, host: impl OneWord, address: impl OneWord)
+        "User everyone {nick} {host} {address}"
+    206 trace_server(link: impl OneWord, server: impl OneWord)
+        "Serv links {link} *!*@{server}"
+    262 trace_end(server: impl OneWord, version: impl OneWord)
+        "{server} {version} :End of TRACE"
+    362 closing(address: impl OneWord)                        "{address} :Closed"
+    363 close_end(connections: usize)                         "{connections} :Connections closed"
 }
 
 // STATS.

@@ -38,6 +38,8 @@ pub struct Simulated {
     /// From either end of a link to the other.
     links: BTreeMap<End, End>,
     on_the_way: VecDeque<(String, Event)>,
+    /// Servers that are to stop by an operator's word: why, and whether they start again.
+    on_the_way_out: Vec<(String, String, bool)>,
     elapsed_ms: u64,
     conns: u64,
 }
@@ -96,10 +98,7 @@ impl Stage for Simulated {
 
     fn stop(&mut self, server: &str) -> Outcome {
         self.running(server)?;
-        self.step(server, Event::Stop { why: "terminated".to_string() });
-        self.settle();
-        self.server(server).disk.close();
-        self.vanish(server);
+        self.end(server, "terminated");
         Ok(())
     }
 
@@ -188,6 +187,13 @@ impl Stage for Simulated {
 
 /// Servers.
 impl Simulated {
+    fn end(&mut self, server: &str, why: &str) {
+        self.step(server, Event::Stop { why: why.to_string() });
+        self.settle();
+        self.server(server).disk.close();
+        self.vanish(server);
+    }
+
     fn server(&mut self, name: &str) -> &mut Server {
         let number = self.servers.len() as u64;
         self.servers.entry(name.to_string()).or_insert_with(|| Server {
@@ -285,8 +291,15 @@ impl Simulated {
     /// Delivers what is on its way, and what comes of it, until nothing moves.
     fn settle(&mut self) {
         for _ in 0..EVENTS_MAX {
-            let Some((server, event)) = self.on_the_way.pop_front() else { return };
-            self.step(&server, event);
+            if let Some((server, event)) = self.on_the_way.pop_front() {
+                self.step(&server, event);
+                continue;
+            }
+            let Some((server, why, again)) = self.on_the_way_out.pop() else { return };
+            self.end(&server, &why);
+            if again {
+                self.start(&server).expect("it has just ended");
+            }
         }
         panic!("the network does not come to rest");
     }
@@ -348,6 +361,7 @@ impl Simulated {
                 self.server(server).disk.write(number, rows);
                 self.on_the_way.push_back((server.to_string(), Event::Kept { number }));
             }
+            Effect::End { why, again } => self.on_the_way_out.push((server.to_string(), why, again)),
             // Shown by the test harness when a test fails.
             Effect::Note { level, text, .. } => println!("{server:<8} {level:<5} {text}"),
         }

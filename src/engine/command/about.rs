@@ -51,6 +51,38 @@ pub const COMMANDS: &[Command] = &[
         help: "Shows what this program is, and since when it runs.",
     },
     Command {
+        name: "RULES",
+        params_min: 0,
+        who: Who::Registered,
+        run: |turn, params| turn.query(&RULES, "", params.first().copied()),
+        usage: "[<server>]",
+        help: "Shows what those who run a server ask of people on it.",
+    },
+    Command {
+        name: "CREDITS",
+        params_min: 0,
+        who: Who::Registered,
+        run: |turn, params| turn.query(&INFO, "", params.first().copied()),
+        usage: "[<server>]",
+        help: "Another name for INFO.",
+    },
+    Command {
+        name: "USERS",
+        params_min: 0,
+        who: Who::Registered,
+        run: |_, _| Err(numeric::users_disabled().into()),
+        usage: "",
+        help: "Would list who is logged in on the machine that a server runs on; nobody is told that.",
+    },
+    Command {
+        name: "SUMMON",
+        params_min: 0,
+        who: Who::Registered,
+        run: |_, _| Err(numeric::summon_disabled().into()),
+        usage: "",
+        help: "Would call somebody who is logged in on the machine that a server runs on; nobody is.",
+    },
+    Command {
         name: "ISUPPORT",
         params_min: 0,
         who: Who::Anyone,
@@ -60,12 +92,13 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-pub const QUERIES: &[&Query] = &[&MOTD, &VERSION, &TIME, &ADMIN, &INFO];
+pub const QUERIES: &[&Query] = &[&MOTD, &VERSION, &TIME, &ADMIN, &INFO, &RULES];
 
 const MOTD: Query = Query { name: "MOTD", answer: |engine, _| greeting::motd(engine).into() };
 const VERSION: Query = Query { name: "VERSION", answer: |engine, _| version(engine).into() };
 const TIME: Query = Query { name: "TIME", answer: |engine, _| time(engine).into() };
 const ADMIN: Query = Query { name: "ADMIN", answer: |engine, _| admin(engine).into() };
+const RULES: Query = Query { name: "RULES", answer: |engine, _| greeting::rules(engine).into() };
 const INFO: Query = Query { name: "INFO", answer: |engine, _| info(engine).into() };
 
 fn version(engine: &Engine) -> Vec<Numeric> {

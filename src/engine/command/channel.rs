@@ -10,8 +10,8 @@ use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::engine::{policy, sight};
 use crate::wire::fold::{Folded, fold};
 use crate::wire::letters::Letters;
-use crate::wire::message::cut;
-use crate::wire::names::{ChannelName, Word};
+use crate::wire::message::{BODY_BYTES_MAX, cut};
+use crate::wire::names::{ChannelName, SERVER_NAME_BYTES_MAX, Word};
 use crate::wire::numeric;
 
 pub const COMMANDS: &[Command] = &[
@@ -191,8 +191,12 @@ fn topic(turn: &mut Turn, params: &[&str]) -> Outcome {
     };
     let channel = turn.own_channel(params[0])?;
     policy::allows(turn.network(), channel, Attempt::SetTopic { user: turn.user() })?;
-    let text = cut(text, turn.config().limits.topic_length).to_string();
-    let by = turn.prefix();
+    let (by, limits) = (turn.prefix(), &turn.config().limits);
+    // What is kept is what everyone sees: those who hear it set, and those who come later, whatever they are called.
+    let as_set = format!(":{by} TOPIC {} :", channel.name).len();
+    let as_shown = format!(": 332  {} :", channel.name).len() + SERVER_NAME_BYTES_MAX + limits.nick_length;
+    let room = BODY_BYTES_MAX.saturating_sub(as_set.max(as_shown));
+    let text = cut(text, limits.topic_length.min(room)).to_string();
     let topic = Topic { text, by: by.clone(), at: turn.now.wall };
     let (birth, channel) = (channel.birth, channel.name.folded());
     turn.break_silence(&channel);

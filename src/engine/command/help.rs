@@ -7,7 +7,7 @@ use crate::engine::extban::EXTBANS;
 use crate::engine::isupport;
 use crate::engine::mode::{CHANNEL_MODES, STATUSES, USER_MODES};
 use crate::engine::turn::{Outcome, Turn};
-use crate::wire::message::fill;
+use crate::wire::message::wrap;
 use crate::wire::names::Word;
 use crate::wire::numeric;
 
@@ -54,11 +54,7 @@ const PAGES: &[Page] = &[
         lines: || written(SERVERS),
     },
     Page { names: &["CMODES", "CHMODES"], title: "Modes of channels", lines: channel_modes },
-    Page {
-        names: &["EXTBANS", "EXTBAN"],
-        title: "Extended bans, for the lists of channels",
-        lines: extended_bans,
-    },
+    Page { names: &["EXTBANS", "EXTBAN"], title: "Extended bans, for the lists of channels", lines: extbans },
     Page { names: &["STATUSES", "PREFIX"], title: "What members of a channel can be", lines: statuses },
     Page { names: &["UMODES"], title: "Modes of people", lines: user_modes },
     Page { names: &["RIGHTS", "PRIVS"], title: "Rights of operators", lines: rights },
@@ -175,8 +171,8 @@ fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
     turn.reply(numeric::help_text(&subject, ""));
     let room = turn.room_in(&numeric::help_text(&subject, ""));
     let lines = lines.iter().filter(|line| !line.is_empty());
-    let lines = lines.flat_map(|line| fill(line.split(' ').map(str::to_string), room));
-    turn.reply_all(lines.map(|line| numeric::help_text(&subject, &line)));
+    let lines = lines.flat_map(|line| wrap(line, room));
+    turn.reply_all(lines.map(|line| numeric::help_text(&subject, line)));
     turn.reply(numeric::end_of_help(&subject, "End of HELP"));
     Ok(())
 }
@@ -193,7 +189,8 @@ fn find(turn: &Turn, asked: &str) -> Option<Answer> {
     if upper == "TOKENS" {
         let page = page(&upper)?;
         let told = isupport::names(turn.config());
-        let lines = TOKENS.iter().filter(|(name, _)| told.iter().any(|told| told == name));
+        let lines =
+            TOKENS.iter().filter(|(name, _)| told.iter().any(|told| told.rsplit('/').next() == Some(*name)));
         return Some((page.title.to_string(), lines.map(|(name, help)| format!("{name}: {help}")).collect()));
     }
     of_command(&upper).or_else(|| of_page(&upper)).or_else(|| of_mode(asked)).or_else(|| of_name(asked))
@@ -238,6 +235,8 @@ fn of_mode(asked: &str) -> Option<Answer> {
 fn of_name(asked: &str) -> Option<Answer> {
     let cap = Cap::find(&asked.to_ascii_lowercase()).map(|cap| ("Capability", cap.name(), cap.help()));
     let token = || {
+        // Some stand under a vendor's name too.
+        let asked = asked.rsplit('/').next().unwrap_or(asked);
         let row = TOKENS.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked));
         row.map(|(name, help)| ("Token of 005", *name, *help))
     };
@@ -276,8 +275,8 @@ fn channel_modes() -> Vec<String> {
     rows(CHANNEL_MODES.iter().map(|mode| (mode.letter, mode.help)))
 }
 
-fn extended_bans() -> Vec<String> {
-    EXTBANS.iter().map(|row| format!("{}: {}", row.letter, row.help)).collect()
+fn extbans() -> Vec<String> {
+    rows(EXTBANS.iter().map(|row| (row.letter, row.help)))
 }
 
 fn statuses() -> Vec<String> {
@@ -325,6 +324,7 @@ mod tests {
         asked.extend(Cap::ALL.iter().map(|cap| cap.name().to_string()));
         asked.extend(isupport::names(&Config::default()));
         asked.extend(RIGHTS.iter().map(|(name, _)| name.to_string()));
+        assert!(EXTBANS.iter().all(|row| row.help.len() > 8));
         for asked in asked {
             let upper = asked.to_ascii_uppercase();
             let found = of_command(&upper).or_else(|| of_page(&upper));

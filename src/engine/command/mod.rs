@@ -5,6 +5,7 @@ mod admin;
 mod ban;
 mod banlist;
 mod channel;
+mod end;
 mod force;
 mod guise;
 mod help;
@@ -20,6 +21,8 @@ mod servers;
 mod stats;
 mod talk;
 mod tban;
+mod trace;
+mod wall;
 mod webirc;
 mod who;
 mod whois;
@@ -85,6 +88,9 @@ pub const COMMANDS: &[&[Command]] = &[
     force::COMMANDS,
     guise::COMMANDS,
     webirc::COMMANDS,
+    wall::COMMANDS,
+    end::COMMANDS,
+    trace::COMMANDS,
 ];
 
 pub fn all() -> impl Iterator<Item = &'static Command> {
@@ -97,7 +103,7 @@ pub fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// What any server may be asked, whoever asks.
-const QUERIES: &[&[&Query]] = &[about::QUERIES, servers::QUERIES, stats::QUERIES];
+const QUERIES: &[&[&Query]] = &[about::QUERIES, servers::QUERIES, stats::QUERIES, trace::QUERIES];
 
 /// Finds what another server asks for one of its users.
 pub fn query(name: &str) -> Option<&'static Query> {

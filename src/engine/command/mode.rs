@@ -297,12 +297,16 @@ impl Act<'_> {
         self.shown = self.shown.with(letter);
         let name = &self.channel.name;
         for (mask, fact) in self.channel.list(letter) {
-            let (mask, by, at) = (Word::echo(mask), Word::echo(&fact.by), fact.at.seconds());
-            turn.reply(match letter {
-                'b' => numeric::ban_list(name, mask, by, at),
-                'e' => numeric::exception_list(name, mask, by, at),
-                _ => numeric::invite_exception_list(name, mask, by, at),
-            });
+            let (mask, at) = (Word::echo(mask), fact.at.seconds());
+            let entry = |by: &str| match letter {
+                'b' => numeric::ban_list(name, &mask, Word::echo(by), at),
+                'e' => numeric::exception_list(name, &mask, Word::echo(by), at),
+                _ => numeric::invite_exception_list(name, &mask, Word::echo(by), at),
+            };
+            // Rather less of who set it than nothing of when.
+            let nick = fact.by.split('!').next().unwrap_or_default();
+            let whole = Some(entry(&fact.by)).filter(|whole| turn.fits(whole));
+            turn.reply(whole.unwrap_or_else(|| entry(nick)));
         }
         turn.reply(match letter {
             'b' => numeric::end_of_ban_list(name),
