@@ -287,6 +287,8 @@ impl Section<'_, '_, '_> {
         self.number("away_length", &mut limits.away_length, 1, 390);
         self.number("key_length", &mut limits.key_length, 1, 64);
         self.number("list_entries", &mut limits.list_entries, 1, 10_000);
+        self.number("silence_entries", &mut limits.silence_entries, 0, 1_000);
+        self.number("accept_entries", &mut limits.accept_entries, 0, 1_000);
         self.number("monitored_nicks", &mut limits.monitored_nicks, 1, 10_000);
         self.number("events_kept", &mut limits.events_kept, 0, 1_000_000);
         self.number("messages_kept", &mut limits.messages_kept, 0, 1_000_000);

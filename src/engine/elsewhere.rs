@@ -2,11 +2,12 @@
 //! always ended by an answer or by its lack.
 
 use super::event::{AskId, ConnId};
+use super::network::Edit;
 use super::outgoing::{Outgoing, Spoken};
 use super::peer::{Act, Request};
 use super::pending::{Elsewhere, LineId, Pending, Reply, Then};
 use super::turn::{Outcome, Refusal, Turn};
-use super::{Engine, command};
+use super::{Engine, command, shield};
 use crate::wire::names::{ServerId, Word};
 use crate::wire::numeric;
 
@@ -56,6 +57,7 @@ impl Turn<'_> {
             match reply {
                 Reply::Numeric(numeric) => self.reply(numeric),
                 Reply::Notice(text) => self.notice(&text),
+                Reply::Message(message) => self.change(Edit::Message(message)),
             }
         }
     }
@@ -156,7 +158,7 @@ impl Engine {
                 let gone = numeric::no_such_nick(&named);
                 let refusal = if refusal.code == gone.code { gone } else { refusal };
                 self.act_answered(line, |turn| {
-                    turn.answered_by(asked.of, vec![refusal]);
+                    turn.answered_by(asked.of, shield::in_full(named.as_str(), refusal));
                     Ok(())
                 });
             }
@@ -204,6 +206,14 @@ impl Engine {
                 turn.answered_by(of, answer);
                 Err(numeric::no_answer(Word::echo(command), name).into())
             }),
+            Then::Act { line, named, done, .. }
+                if done.iter().any(|reply| matches!(reply, Reply::Message(_))) =>
+            {
+                // It is said only by the answer's leave.
+                self.act_answered(line, |_| {
+                    Err(Refusal::from(numeric::nick_out_of_reach(&named, name.as_str())))
+                });
+            }
             Then::Act { line, command, named, .. } => {
                 // It may have been the answer that was lost.
                 self.act_answered(line, |_| {

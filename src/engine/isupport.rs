@@ -55,14 +55,17 @@ fn tokens(config: &Config) -> Vec<String> {
     let signs: String = STATUSES.iter().map(|status| status.sign).collect();
     let targets = limits.targets_per_message;
     let mut tokens = vec![
+        format!("ACCEPT={}", limits.accept_entries),
         format!("ACCOUNTEXTBAN={},{}", extban::BY_ACCOUNT.names[0], extban::BY_ACCOUNT.letter),
         format!("AWAYLEN={}", limits.away_length),
         "BOT=B".to_string(),
+        "CALLERID=g".to_string(),
         "CASEMAPPING=ascii".to_string(),
         format!("CHANLIMIT=#:{}", limits.channels_per_user),
         format!("CHANMODES={kinds}"),
         format!("CHANNELLEN={}", limits.channel_length),
         "CHANTYPES=#".to_string(),
+        "DEAF=D".to_string(),
         "ELIST=CMNTU".to_string(),
         "EXCEPTS=e".to_string(),
         format!("EXTBAN={}", extban::isupport()),
@@ -79,6 +82,7 @@ fn tokens(config: &Config) -> Vec<String> {
         format!("PREFIX=({letters}){signs}"),
         // However long the list, whoever asked for it is not let go for that.
         "SAFELIST".to_string(),
+        format!("SILENCE={}", limits.silence_entries),
         format!("STATUSMSG={signs}"),
         format!(
             "TARGMAX=JOIN:,KICK:{targets},LIST:,MONITOR:,NAMES:,NOTICE:{targets},PART:,PRIVMSG:{targets},TAGMSG:{targets},WHOIS:1,WHOWAS:{WHOWAS_NICKS_MAX}"

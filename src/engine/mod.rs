@@ -48,6 +48,7 @@ mod roster;
 mod secret;
 mod session;
 mod settings;
+mod shield;
 mod sight;
 mod speaking;
 mod suspicion;

@@ -79,11 +79,23 @@ pub struct UserMode {
 
 pub const USER_MODES: &[UserMode] = &[
     UserMode { letter: 'B', is_free: true, help: "A bot, for all to see." },
+    UserMode { letter: 'D', is_free: true, help: "Deaf: hears nothing that is said on channels." },
     UserMode {
         letter: 'H',
         is_free: false,
         help: "Hides from people who are no operators that you are one.",
     },
+    UserMode {
+        letter: 'R',
+        is_free: true,
+        help: "Only those who are logged in, or accepted, may write to them.",
+    },
+    UserMode {
+        letter: 'T',
+        is_free: true,
+        help: "Nobody may send them CTCP, but for what people do (ACTION).",
+    },
+    UserMode { letter: 'g', is_free: true, help: "Only those who are accepted (ACCEPT) may write to them." },
     UserMode { letter: 'i', is_free: true, help: "Invisible: not in WHO and NAMES for strangers." },
     UserMode { letter: 'o', is_free: false, help: "An operator of the network, by OPER." },
     UserMode {

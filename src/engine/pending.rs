@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::Engine;
 use super::event::{AskId, ConnId, Traffic};
 use super::merge::Origin;
+use super::network::Message;
 use super::outgoing::Spoken;
 use super::peer::Request;
 use super::turn::Deferred;
@@ -82,6 +83,8 @@ pub enum Asker {
 pub enum Reply {
     Numeric(Numeric),
     Notice(String),
+    /// What they said is heard now.
+    Message(Message),
 }
 
 /// A line of a client's with acts that other servers have yet to answer.

@@ -8,6 +8,7 @@ use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use super::merge::Stamp;
 use super::network::Channel;
+use super::shield::Shield;
 use super::speaking::Pace;
 use super::throttle::Throttle;
 use super::typing::Typing;
@@ -42,10 +43,11 @@ pub struct Session {
     pub typing: Typing,
     /// Channels that the person was invited to, each by its birth: who makes one anew has invited nobody.
     pub invited: BTreeMap<Folded, Stamp>,
+    pub throttle: Throttle,
+    pub shield: Shield,
     /// When the person last knocked on each channel.
     pub knocked_ms: BTreeMap<Folded, u64>,
     pub pace: Pace,
-    pub throttle: Throttle,
     /// What an operator is told of.
     pub topics: Letters,
 }
@@ -116,9 +118,10 @@ impl Session {
             batches: Batches::default(),
             typing: Typing::default(),
             invited: BTreeMap::new(),
+            throttle: Throttle::default(),
+            shield: Shield::default(),
             knocked_ms: BTreeMap::new(),
             pace: Pace::default(),
-            throttle: Throttle::default(),
             topics: Letters::NONE,
         }
     }

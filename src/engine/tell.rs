@@ -393,6 +393,7 @@ impl Engine {
         let conn = session.conn;
         self.say(vec![conn], self.spoken_by(user, body));
         self.settle_hurry(conn);
+        self.settle_shield(user);
     }
 
     pub(super) fn tell_modes_to(
@@ -443,12 +444,16 @@ impl Engine {
     pub(super) fn tell_said(&mut self, message: &Message, time: Timestamp, msgid: Option<String>) {
         let can_hear = |session: &Session| message.verb != Verb::Tagmsg || session.wants(Cap::MessageTags);
         let is_sender = |session: &Session| session.user() == Some(message.sender);
+        // By the name that the sender has here: they may be called otherwise than where they wrote.
+        let sender = self.network.user(message.sender);
+        let source = sender.map_or(message.source.clone(), User::prefix);
         let (hears, target) = match &message.target {
             Target::Channel { name, least } => {
                 let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
                 let hears = self.members_here_where(known, |session, status| {
                     let is_meant = least.is_none_or(|letter| mode::is_at_least(status, letter));
-                    is_meant && can_hear(session) && !is_sender(session)
+                    let is_wanted = || session.shield.lets_channel(&source, message);
+                    is_meant && can_hear(session) && !is_sender(session) && is_wanted()
                 });
                 (hears, mode::shown_target(known.name.as_str(), *least))
             }
@@ -457,6 +462,7 @@ impl Engine {
                     session.throttle.know(message.sender);
                 }
                 let session = self.sessions.of_user(*user).filter(|session| can_hear(session));
+                let session = session.filter(|session| self.lets_through(session, &source, message));
                 (session.map(|session| session.conn).into_iter().collect(), nick.to_string())
             }
         };
@@ -464,9 +470,7 @@ impl Engine {
         let echo = echo.filter(|session| session.wants(Cap::EchoMessage) && can_hear(session));
         let echo = echo.map(|session| session.conn).into_iter().collect();
         let verb = message.verb.name();
-        // By the name that the sender has here: they may be called otherwise than where they wrote.
         let sender = self.network.user(message.sender);
-        let source = sender.map_or(message.source.clone(), User::prefix);
         let body = match message.verb {
             Verb::Tagmsg => format!(":{source} {verb} {target}"),
             _ => format!(":{source} {verb} {target} :{}", message.text),

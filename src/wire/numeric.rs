@@ -300,6 +300,28 @@ numerics! {
     502 users_dont_match()                                    ":Can't change mode for other users"
 }
 
+// Whom people hear, and whom not.
+numerics! {
+    271 silence_list(nick: impl OneWord, mask: impl OneWord, flags: impl OneWord)
+        "{nick} {mask} {flags}"
+    272 end_of_silence_list(nick: impl OneWord)              "{nick} :End of Silence List"
+    281 accept_list(nick: impl OneWord)                       "{nick}"
+    282 end_of_accept_list()                                  ":End of /ACCEPT list"
+    456 accept_list_full()                                    ":Accept list is full"
+    457 already_accepted(nick: impl OneWord)                  "{nick} :is already on your accept list"
+    458 not_accepted(nick: impl OneWord)                      "{nick} :is not on your accept list"
+    486 registered_only(nick: impl OneWord)                   "{nick} :You must be logged in to message this user"
+    492 no_ctcp(nick: impl OneWord)                           "{nick} :Can't send CTCP to this user (+T is set)"
+    494 own_mode(nick: impl OneWord, mode: &str)              "{nick} :cannot answer you while you are {mode}, your message was not sent"
+    511 silence_list_full(mask: impl OneWord)                 "{mask} :Your silence list is full"
+    716 caller_not_accepted(nick: impl OneWord)               "{nick} :is in +g mode and must accept you before you can message them"
+    717 caller_announced(nick: impl OneWord)                  "{nick} :has been informed that you messaged them"
+    718 caller(nick: impl OneWord, user_at_host: impl OneWord)
+        "{nick} {user_at_host} :is messaging you, and you have user mode +g"
+    952 bad_silence(mask: impl OneWord, flags: impl OneWord, why: &str)
+        "{mask} {flags} :{why}"
+}
+
 // Channels.
 numerics! {
     321 list_start()                                          "Channel :Users  Name"

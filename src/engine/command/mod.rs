@@ -18,6 +18,7 @@ mod presence;
 mod redact;
 mod register;
 mod servers;
+mod silence;
 mod stats;
 mod talk;
 mod tban;
@@ -73,6 +74,7 @@ pub const COMMANDS: &[&[Command]] = &[
     tban::COMMANDS,
     mode::COMMANDS,
     presence::COMMANDS,
+    silence::COMMANDS,
     monitor::COMMANDS,
     look::COMMANDS,
     who::COMMANDS,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Command, Who};
 use crate::engine::effect::Topic;
 use crate::engine::mode;
-use crate::engine::network::{Edit, Message, Target, Text, Verb};
+use crate::engine::network::{Message, Target, Text, Verb};
 use crate::engine::peer::Passing;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::fold;
@@ -192,7 +192,7 @@ fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str, joi
                 turn.pass(Passing::Tags(message));
             }
         }
-        false => turn.change(Edit::Message(message)),
+        false => turn.deliver(message),
     }
 }
 

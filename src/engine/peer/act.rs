@@ -36,6 +36,8 @@ pub enum Act {
     Guise { user: UserId, guise: Guise, by: String },
     /// Say something to somebody in the name of the server that wants it said.
     Tell { user: UserId, text: String },
+    /// Say whether somebody may write to a person who keeps people away.
+    Write { user: UserId, by: UserId },
 }
 
 impl Act {
@@ -61,6 +63,7 @@ impl Act {
             }
             Act::Call { server, user, by } => draft.param("CALL").param(server).param(user).param(by),
             Act::Guise { user, guise, by } => guise.write(draft, *user, by),
+            Act::Write { user, by } => draft.param("WRITE").param(user).param(by),
             Act::Tell { user, text } => draft.param("TELL").param(user).trailing(text),
             Act::Cut { peer, by, reason } => draft.param("CUT").param(peer).param(by).trailing(reason),
         }
@@ -107,6 +110,7 @@ impl Act {
                 user: UserId::parse(user)?,
                 by: by.to_string(),
             },
+            ["WRITE", user, by, ..] => Act::Write { user: UserId::parse(user)?, by: UserId::parse(by)? },
             ["TELL", user, text, ..] => Act::Tell { user: UserId::parse(user)?, text: text.to_string() },
             [name @ ("HOST" | "USERNAME" | "REALNAME"), user, by, value, ..] => {
                 let guise = Guise::read(name, value)?;
@@ -166,6 +170,7 @@ impl Engine {
                 }
             }
             Act::Guise { user, guise, by } => self.put_on(from, user, guise, &by)?,
+            Act::Write { user, by } => self.let_write(user, by)?,
             Act::Tell { user, text } => {
                 let conn = self.conn_of(user)?;
                 Turn::new(self, conn).notice_from(from, &text);

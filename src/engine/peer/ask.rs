@@ -20,7 +20,7 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 4,
         when: When::Accepted,
         run: ask,
-        shape: "<to sid> <from sid.epoch> <id> PING | IDLE <uid> | QUERY <name> :<subject> | KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | INVITE <uid> <channel> <birth> <by> | NICK <uid> <claimed> <nick> <by> | JOIN <uid> <channel> <by> | PART <uid> <channel> <joined> <by> [:<reason>] | CALL <server> <uid> <by> | CUT <sid> <by> :<reason> | TELL <uid> :<text> | HOST <uid> <by> :<host> | USERNAME <uid> <by> :<username> | REALNAME <uid> <by> :<real name>",
+        shape: "<to sid> <from sid.epoch> <id> PING | IDLE <uid> | QUERY <name> :<subject> | KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | INVITE <uid> <channel> <birth> <by> | NICK <uid> <claimed> <nick> <by> | JOIN <uid> <channel> <by> | PART <uid> <channel> <joined> <by> [:<reason>] | CALL <server> <uid> <by> | CUT <sid> <by> :<reason> | TELL <uid> :<text> | WRITE <uid> <by uid> | HOST <uid> <by> :<host> | USERNAME <uid> <by> :<username> | REALNAME <uid> <by> :<real name>",
     },
     PeerMessage {
         name: "ANSWER",
@@ -314,6 +314,7 @@ mod tests {
             part(Some("now: go")),
             Act::Call { server: ServerName::parse("hall.lan").unwrap(), user, by: by() },
             Act::Tell { user, text: "barn.lan is linked".into() },
+            Act::Write { user, by: UserId::numbered(server, 6) },
             Act::Cut { peer: server, by: by(), reason: ":)".into() },
             Act::Guise { user, guise: Guise::Host("staff/ann".into()), by: by() },
             Act::Guise { user, guise: Guise::Username("ann".into()), by: by() },

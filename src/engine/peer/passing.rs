@@ -116,7 +116,8 @@ impl Engine {
         let Some(nick) = self.network.user(user).map(|user| user.nick.clone()) else { return };
         let body = format!(":{by} INVITE {nick} {channel}");
         let mut hears = Vec::new();
-        hears.extend(self.sessions.of_user(user).map(|session| session.conn));
+        let invited = self.sessions.of_user(user).filter(|session| session.shield.lets_invite(by));
+        hears.extend(invited.map(|session| session.conn));
         let inviter =
             by.split('!').next().and_then(|nick| self.network.user_called(nick)).map(|user| user.id);
         if let Some(known) = self.network.channel(&channel.folded()) {

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod figures;
+pub mod hostile;
 pub mod log;
 pub mod peer;
 pub mod relay;

@@ -1,0 +1,296 @@
+//! What people let through to themselves: whom they silence, whom they accept, and what their modes keep away.
+
+use std::collections::BTreeSet;
+
+use super::Engine;
+use super::network::{Edit, Message, Target, User, Verb};
+use super::outgoing::{Outgoing, Spoken};
+use super::peer::Act;
+use super::pending::Reply;
+use super::session::Session;
+use super::turn::{Outcome, Refusal, Turn};
+use crate::wire::letters::Letters;
+use crate::wire::mask::Mask;
+use crate::wire::names::{UserId, Word};
+use crate::wire::numeric::{self, Numeric};
+
+/// How long somebody with user mode `g` is left in peace after having heard that somebody else wants to write.
+const INFORM_EVERY_MS: u64 = 60_000;
+
+/// What a silence can be for, by the letters that people write: to a person, and to a channel.
+pub const SILENCE_FLAGS: &str = "CNPTcinpt";
+/// Stands for all of these.
+pub const SILENCE_DEFAULT: char = 'd';
+/// Makes an exception of an entry.
+pub const SILENCE_EXEMPT: char = 'x';
+
+/// One connection's own rules; they are of no interest to anybody else, and go with it.
+#[derive(Debug, Default)]
+pub struct Shield {
+    /// User mode `D`, at hand where every line of a channel asks for it.
+    pub is_deaf: bool,
+    pub silences: Vec<Silence>,
+    /// Those whom user modes `g` and `R` do not keep away.
+    pub accepted: BTreeSet<UserId>,
+    informed_ms: Option<u64>,
+}
+
+/// People who are not heard, or are in spite of other entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    pub mask: Mask,
+    /// Of `SILENCE_FLAGS`.
+    pub what: Letters,
+    pub is_exempt: bool,
+}
+
+impl Silence {
+    /// The letters as people write them.
+    pub fn flags(&self) -> String {
+        format!("{}{}", self.what, if self.is_exempt { "x" } else { "" })
+    }
+}
+
+impl Shield {
+    fn silences(&self, source: &str, flag: char) -> bool {
+        let mut fit =
+            self.silences.iter().filter(|one| one.what.has(flag) && one.mask.matches(source)).peekable();
+        fit.peek().is_some() && !fit.any(|one| one.is_exempt)
+    }
+
+    /// Whether an invitation gets through.
+    pub fn lets_invite(&self, source: &str) -> bool {
+        !self.silences(source, 'i')
+    }
+
+    /// Whether what was said on a channel gets through.
+    pub fn lets_channel(&self, source: &str, message: &Message) -> bool {
+        !self.is_deaf && !self.silences(source, flag_of(message).to_ascii_lowercase())
+    }
+}
+
+/// The letter of what is said to a person; that of the same on a channel is the small one.
+fn flag_of(message: &Message) -> char {
+    match message.verb {
+        _ if is_ctcp(message) => 'C',
+        Verb::Privmsg => 'P',
+        Verb::Notice => 'N',
+        Verb::Tagmsg => 'T',
+    }
+}
+
+/// Whether it is for a program and not for a person: CTCP, but for what people do.
+fn is_ctcp(message: &Message) -> bool {
+    message.text.starts_with('\u{1}') && !message.text.starts_with("\u{1}ACTION")
+}
+
+/// Why somebody with user modes that keep people away does not hear from this one, if so.
+fn keeps_away(shield: &Shield, to: &User, from: &User) -> Option<Numeric> {
+    if to.id == from.id || from.is_operator() || shield.accepted.contains(&from.id) {
+        return None;
+    }
+    if to.has_mode('R') && from.fact.account.is_none() {
+        return Some(numeric::registered_only(&to.nick));
+    }
+    to.has_mode('g').then(|| numeric::caller_not_accepted(&to.nick))
+}
+
+impl Engine {
+    /// Whether what was said to a person gets through to them.
+    pub(super) fn lets_through(&self, session: &Session, source: &str, message: &Message) -> bool {
+        let to = session.user().and_then(|user| self.network.user(user));
+        let (Some(to), Some(from)) = (to, self.network.user(message.sender)) else { return true };
+        let is_kept_away = keeps_away(&session.shield, to, from).is_some();
+        let is_unwanted = to.has_mode('T') && is_ctcp(message);
+        !is_kept_away && !is_unwanted && !session.shield.silences(source, flag_of(message))
+    }
+
+    /// Whether somebody may write to one of this server's users; who is kept away makes themselves known, now and then.
+    pub(super) fn let_write(&mut self, to: UserId, from: UserId) -> Outcome {
+        let session = self.sessions.of_user(to).ok_or_else(|| numeric::no_such_nick(to))?;
+        let to = self.network.user(to).ok_or_else(|| numeric::no_such_nick(to))?;
+        let from = self.network.user(from).ok_or_else(|| numeric::no_such_nick(from))?;
+        let Some(refusal) = keeps_away(&session.shield, to, from) else { return Ok(()) };
+        let silenced = session.shield.silences(&from.prefix(), 'P');
+        let now_ms = self.now.steady_ms;
+        let is_due = session.shield.informed_ms.is_none_or(|told_ms| now_ms >= told_ms + INFORM_EVERY_MS);
+        if refusal.code != numeric::caller_not_accepted(&to.nick).code || silenced || !is_due {
+            return Err(refusal.into());
+        }
+        let (fact, nick) = (&from.fact, to.nick.clone());
+        let host = format!("{}@{}", fact.username, fact.host);
+        let line = numeric::caller(&from.nick, Word::echo(&host));
+        let line = line.line(self.identity.name.as_str(), nick.as_str());
+        let conn = session.conn;
+        self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, line) });
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.shield.informed_ms = Some(now_ms);
+        }
+        Err(numeric::caller_announced(&nick).into())
+    }
+
+    /// What is at hand of somebody's modes follows them.
+    pub(super) fn settle_shield(&mut self, user: UserId) {
+        let is_deaf = self.network.user(user).is_some_and(|user| user.has_mode('D'));
+        if let Some(session) = self.sessions.of_user_mut(user) {
+            session.shield.is_deaf = is_deaf;
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Says a message, once the server of whom it is for has agreed, where it has to be asked.
+    pub fn deliver(&mut self, message: Message) {
+        let answers = message.verb != Verb::Notice;
+        if let Err(refusal) = self.deliver_one(message)
+            && answers
+        {
+            self.refuse(refusal);
+        }
+    }
+
+    fn deliver_one(&mut self, message: Message) -> Outcome {
+        let target = match &message.target {
+            Target::User { user, .. } if *user != self.me() => self.network().user(*user).cloned(),
+            _ => None,
+        };
+        // Channels have rules of their own, and NOTICE and TAGMSG hear of no refusal that would have to be asked for.
+        let Some(target) = target.filter(|_| message.verb == Verb::Privmsg) else {
+            self.change(Edit::Message(message));
+            return Ok(());
+        };
+        if target.has_mode('T') && is_ctcp(&message) {
+            return Err(numeric::no_ctcp(&target.nick).into());
+        }
+        self.accept_answers(&target)?;
+        let is_registered = self.user().fact.account.is_some();
+        let is_open = !target.has_mode('g') && (!target.has_mode('R') || is_registered);
+        if is_open || self.user().is_operator() {
+            self.change(Edit::Message(message));
+            return Ok(());
+        }
+        let (of, named) = (target.server(), Word::from(&target.nick));
+        if !self.engine.routes.is_reachable(of) {
+            return Err(numeric::nick_out_of_reach(named, self.network().server_name(of)).into());
+        }
+        let act = Act::Write { user: target.id, by: self.me() };
+        let outcome = self.have_done(of, act, "PRIVMSG", named, vec![Reply::Message(message)]);
+        outcome.map_err(|refusal| match refusal {
+            Refusal::Numeric(refusal) => {
+                let mut all = in_full(&target.nick.to_string(), refusal);
+                let last = all.pop().expect("there is at least the one");
+                self.reply_all(all);
+                last.into()
+            }
+            other => other,
+        })
+    }
+
+    /// Whoever accepts only some and writes to somebody wants to hear what they say.
+    fn accept_answers(&mut self, target: &User) -> Outcome {
+        let (user, most) = (self.user(), self.config().limits.accept_entries);
+        let keeps_away = user.has_mode('g') || (user.has_mode('R') && target.fact.account.is_none());
+        if !keeps_away || self.session().shield.accepted.contains(&target.id) {
+            return Ok(());
+        }
+        if self.session().shield.accepted.len() >= most {
+            self.forget_gone();
+        }
+        if self.session().shield.accepted.len() >= most {
+            let letter = if self.user().has_mode('g') { "+g" } else { "+R" };
+            return Err(numeric::own_mode(&target.nick, letter).into());
+        }
+        self.session_mut().shield.accepted.insert(target.id);
+        Ok(())
+    }
+
+    /// Makes room on the speaker's list of those who are accepted.
+    pub fn forget_gone(&mut self) {
+        let engine = &mut *self.engine;
+        let Some(session) = engine.sessions.get_mut(self.conn) else { return };
+        session.shield.accepted.retain(|user| engine.network.user_even_unseen(*user).is_some());
+    }
+}
+
+/// A refusal with all that goes before it: that somebody heard of the attempt is said after that it failed.
+pub fn in_full(named: &str, refusal: Numeric) -> Vec<Numeric> {
+    let named = Word::echo(named);
+    match refusal.code == numeric::caller_announced(&named).code {
+        true => vec![numeric::caller_not_accepted(&named), refusal],
+        false => vec![refusal],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::merge::Stamp;
+    use crate::engine::network::{Standing, UserFact};
+    use crate::wire::names::{Nick, ServerId};
+    use crate::wire::time::Timestamp;
+
+    fn user(number: u64, modes: &str, account: Option<&str>) -> User {
+        let server = ServerId::LOWEST;
+        let nick = Nick::parse(&format!("u{number}"), 30).unwrap();
+        let fact = UserFact {
+            nick: nick.clone(),
+            claimed: Stamp { ms: 1, count: 0, server },
+            username: "u".to_string(),
+            host: "host".to_string(),
+            address: "10.0.0.1".to_string(),
+            realname: String::new(),
+            account: account.map(str::to_string),
+            away: None,
+            modes: Letters::parse(modes).unwrap(),
+            name: None,
+            cloak: None,
+            gateway: None,
+            title: None,
+            class: None,
+            secure: false,
+            signed_on: Timestamp(0),
+        };
+        let id = UserId::numbered(server, number);
+        User { id, nick, fact, standing: Standing::Present, channels: BTreeSet::new() }
+    }
+
+    #[test]
+    fn who_is_kept_away_depends_on_modes_accounts_and_the_list() {
+        let mut shield = Shield::default();
+        shield.accepted.insert(UserId::numbered(ServerId::LOWEST, 9));
+        let code = |to: &str, from: &User| keeps_away(&shield, &user(1, to, None), from).map(|no| no.code);
+        for (to, from, refusal) in [
+            ("", user(2, "", None), None),
+            ("R", user(2, "", None), Some(486)),
+            ("R", user(2, "", Some("bob")), None),
+            ("g", user(2, "", Some("bob")), Some(716)),
+            ("Rg", user(2, "", None), Some(486)),
+            ("Rg", user(9, "", None), None),
+            ("Rg", user(2, "o", None), None),
+            ("Rg", user(1, "Rg", None), None),
+        ] {
+            assert_eq!(code(to, &from), refusal, "{to} {from:?}");
+        }
+    }
+
+    fn silence(mask: &str, what: &str, is_exempt: bool) -> Silence {
+        Silence { mask: Mask::complete(mask).unwrap(), what: Letters::parse(what).unwrap(), is_exempt }
+    }
+
+    #[test]
+    fn an_entry_is_for_what_its_flags_say_and_exceptions_count_more() {
+        let mut shield = Shield::default();
+        assert!(shield.lets_invite("bob!b@host"));
+        shield.silences = vec![silence("*@host", "iP", false), silence("carol", "P", true)];
+        for (source, flag, is_silenced) in [
+            ("bob!b@host", 'i', true),
+            ("bob!b@host", 'P', true),
+            ("bob!b@host", 'p', false),
+            ("bob!b@elsewhere", 'P', false),
+            ("Carol!c@host", 'P', false),
+            ("carol!c@host", 'i', true),
+        ] {
+            assert_eq!(shield.silences(source, flag), is_silenced, "{source} {flag}");
+        }
+    }
+}
