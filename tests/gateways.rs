@@ -172,6 +172,7 @@ fn a_web_gateway_says_for_whom_it_connects() {
     let settings = r#"
         cloak.who = "nobody"
         gateway = [{ name = "web", addresses = ["127.0.0.1"], password = "hunter2" }]
+        limits.connections_per_address = 1
     "#;
     let (mut hall, mut barn) = (Server::new("hall"), Server::new("barn"));
     hall.set(settings);
@@ -197,6 +198,11 @@ fn a_web_gateway_says_for_whom_it_connects() {
         "{lines:?}"
     );
     assert!(lines.iter().any(|line| line.contains(" 671 carol bob ")), "{lines:?}");
+
+    // As many as may come from one address.
+    let mut dave = plain(hall.places().irc[0], b"WEBIRC hunter2 web isp.example 198.51.100.3\r\n");
+    let refused = "ERROR :Closing link: 127.0.0.1 (Too many connections from your address)";
+    assert_eq!(dave.hear_to_the_end(), [refused]);
 
     let mut eve = plain(hall.places().irc[0], b"WEBIRC hunter3 web isp.example 198.51.100.3\r\n");
     assert_eq!(eve.hear_to_the_end(), ["ERROR :Closing link: 127.0.0.1 (Invalid WebIRC password)"]);

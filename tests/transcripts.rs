@@ -7,6 +7,7 @@ mod disk;
 #[path = "support/player.rs"]
 mod player;
 #[path = "support/simulated.rs"]
+#[allow(dead_code)]
 mod simulated;
 mod support;
 

@@ -106,6 +106,21 @@ impl Arrivals {
         Ok(())
     }
 
+    /// A client turns out to come from elsewhere: it is counted in there, unless it is one too many or too soon.
+    pub fn correct(
+        &mut self,
+        conn: ConnId,
+        from: IpAddr,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<(), NoRoom> {
+        if !self.clients.contains_key(&conn) {
+            return Ok(());
+        }
+        self.leave(conn);
+        self.arrive(conn, from, limits, now)
+    }
+
     /// A client has registered.
     pub fn settle(&mut self, conn: ConnId) {
         let Some(place) = self.clients.get_mut(&conn).filter(|place| place.is_newcomer) else { return };
@@ -169,6 +184,25 @@ mod tests {
             arrivals.arrive(conn, from.parse().unwrap(), limits, now)
         };
         from.iter().enumerate().map(come).collect()
+    }
+
+    #[test]
+    fn whoever_comes_by_a_gateway_counts_where_they_come_from() {
+        let limits = limits(|limits| limits.connections_per_address = 1);
+        let mut arrivals = Arrivals::new(Instant::now());
+        let now = arrivals.since;
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        for conn in 0..3 {
+            arrivals.count(ConnId(conn), at("10.0.0.1"), &limits, now);
+        }
+        assert_eq!(arrivals.correct(ConnId(0), at("198.51.100.3"), &limits, now), Ok(()));
+        assert_eq!(arrivals.correct(ConnId(1), at("198.51.100.3"), &limits, now), Err(NoRoom::AddressFull));
+        arrivals.leave(ConnId(1));
+        arrivals.leave(ConnId(0));
+        assert_eq!(arrivals.correct(ConnId(2), at("198.51.100.3"), &limits, now), Ok(()));
+        // Who has gone meanwhile is not counted in again.
+        assert_eq!(arrivals.correct(ConnId(0), at("198.51.100.3"), &limits, now), Ok(()));
+        assert_eq!(arrivals.clients.len(), 1);
     }
 
     #[test]

@@ -237,6 +237,12 @@ impl Router {
                     self.own.push_back(Event::Verified { ask, right: false });
                 }
             }
+            Effect::Count { ask, conn, from } => {
+                let limits = self.shared.limits();
+                let counted = self.shared.arrivals.lock().correct(conn, from, &limits, Instant::now());
+                let refused = counted.err().map(|no_room| no_room.to_string());
+                self.own.push_back(Event::Counted { ask, refused });
+            }
             Effect::Measure { ask } => {
                 let connections = self.shared.connections.read();
                 let mut traffic: Vec<_> = connections.iter().map(|conn| conn.traffic()).collect();

@@ -171,11 +171,13 @@ impl Shared {
         let limits = self.limits();
         let bounds = match conn.kind {
             Kind::Client => {
-                let (address, mut arrivals) = (conn.address.ip(), self.arrivals.lock());
-                match self.gateway(address, GatewayProtocol::Webirc) {
-                    // Counted where they come from, once that is known.
-                    Some(_) => arrivals.count(conn.id, address, &limits, Instant::now()),
-                    None => arrivals.arrive(conn.id, address, &limits, Instant::now())?,
+                let address = conn.address.ip();
+                let is_gateway = self.gateway(address, GatewayProtocol::Webirc).is_some();
+                let mut arrivals = self.arrivals.lock();
+                match is_gateway {
+                    // Bounded by where it is for, once that is known.
+                    true => arrivals.count(conn.id, address, &limits, Instant::now()),
+                    false => arrivals.arrive(conn.id, address, &limits, Instant::now())?,
                 }
                 Bounds { total: limits.clients_max.min(self.clients_possible), per_address: 0 }
             }

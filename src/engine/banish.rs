@@ -8,7 +8,6 @@ use super::event::ConnId;
 use super::network::{BanFact, BanKind, Edit, Suspect, User};
 use super::outgoing::{Outgoing, Spoken};
 use super::session::Stage;
-use crate::config::{Gateway, GatewayProtocol};
 use crate::wire::numeric;
 use crate::wire::time::Timestamp;
 
@@ -27,26 +26,6 @@ impl Engine {
         let Some((mask, ban)) = found else { return false };
         let (mask, fact) = (mask.to_string(), ban.fact.clone());
         self.turn_away(conn, BanKind::Address, &mask, &fact);
-        true
-    }
-
-    /// Turns away one more from an address that has as many connections as it may. Where nobody brings others here the
-    /// edge has seen to that; `false` for everyone else.
-    pub(super) fn turn_away_crowd(&mut self, conn: ConnId) -> bool {
-        let most = self.config.limits.connections_per_address;
-        let Some(session) = self.sessions.get(conn) else { return false };
-        let address = session.address.ip();
-        let is_gateway =
-            |gateway: &Gateway| gateway.speaks == GatewayProtocol::Webirc && gateway.is_at(address);
-        let gateways = &self.config.gateway;
-        if most == 0
-            || gateways.is_empty()
-            || gateways.iter().any(is_gateway)
-            || self.sessions.count_in_neighbourhood(address) <= most
-        {
-            return false;
-        }
-        self.close_client(conn, "Too many connections from your address");
         true
     }
 

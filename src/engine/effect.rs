@@ -1,5 +1,6 @@
 //! All that the engine can ask for.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::event::{AskId, ConnId, Pin};
@@ -30,6 +31,8 @@ pub enum Effect {
     Dial { ask: AskId, name: String, address: String, pin: Option<Pin> },
     /// Check a password, which may be slow; answered by `Event::Verified`.
     Verify { ask: AskId, given: Secret, known: String },
+    /// Count a client as one that comes from there; answered by `Event::Counted`.
+    Count { ask: AskId, conn: ConnId, from: IpAddr },
     /// Measure what went over each connection; answered by `Event::Measured`.
     Measure { ask: AskId },
     /// Read the config again; answered by `Event::Configured`.

@@ -52,6 +52,11 @@ pub enum Event {
     Vanished {
         server: ServerId,
     },
+    /// A client is counted where an `Effect::Count` said; or why it may not come from there.
+    Counted {
+        ask: AskId,
+        refused: Option<String>,
+    },
     /// What went over each connection.
     Measured {
         ask: AskId,

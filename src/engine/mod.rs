@@ -307,9 +307,7 @@ impl Engine {
                     format!("conn={} opened from={address} tls={how}", conn.0),
                 );
                 self.sessions.open(Session::new(conn, address, name, secure, now.steady_ms));
-                if !self.turn_away_address(conn) {
-                    self.turn_away_crowd(conn);
-                }
+                self.turn_away_address(conn);
             }
             Event::Opened { conn, from: Origin::Peer { address, dialled, pin, exporter } } => {
                 self.link_opened(conn, address, dialled, pin, exporter);
@@ -330,6 +328,11 @@ impl Engine {
             Event::Situated(situation) => self.situated(situation),
             Event::SecretsFound(secrets) => self.secrets = secrets,
             Event::Rotate { secret } => self.rotate(secret),
+            Event::Counted { ask, refused } => {
+                if let Some(Pending::Arriving { conn, arrival }) = self.asks.take(ask) {
+                    self.arrived(conn, arrival, refused);
+                }
+            }
             Event::Measured { ask, traffic } => self.measured(ask, &traffic),
             Event::Configured { ask, file, outcome } => self.configured(ask, &file, outcome),
             Event::Kept { number } => self.kept(number),

@@ -20,6 +20,8 @@ pub enum Pending {
     Password { reply: Deferred },
     /// A gateway's password, and whom it brings.
     Webirc { conn: ConnId, arrival: Arrival },
+    /// Whether there is room for somebody whom a gateway brings.
+    Arriving { conn: ConnId, arrival: Arrival },
     /// An operator's password; without a class where the name is nobody's.
     Oper { reply: Deferred, name: String, class: Option<String> },
     /// A reread of the config by command.

@@ -1,7 +1,7 @@
 //! What the engine knows of a client's connection.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::batch::Batches;
 use super::cap::{Cap, Caps};
@@ -12,7 +12,6 @@ use super::shield::Shield;
 use super::speaking::Pace;
 use super::throttle::Throttle;
 use super::typing::Typing;
-use crate::wire::cidr::neighbourhood;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::names::{Nick, UserId};
@@ -231,12 +230,6 @@ impl Sessions {
 
     pub fn iter(&self) -> impl Iterator<Item = &Session> {
         self.by_conn.values()
-    }
-
-    /// How many connections come from what counts as one address.
-    pub fn count_in_neighbourhood(&self, address: IpAddr) -> usize {
-        let here = neighbourhood(address);
-        self.by_conn.values().filter(|session| neighbourhood(session.address.ip()) == here).count()
     }
 
     /// How many connections have not registered yet.

@@ -389,7 +389,7 @@ impl Engine {
                 letters.push_str(&part);
             }
         }
-        let body = format!(":{0} MODE {0} {letters}", known.nick);
+        let body = format!(":{} MODE {} {letters}", known.prefix(), known.nick);
         let conn = session.conn;
         self.say(vec![conn], self.spoken_by(user, body));
         self.settle_hurry(conn);

@@ -258,7 +258,7 @@ fn write_into(line: &mut String, unwanted: &'static [char], value: impl Display)
 }
 
 /// Text that can stand in a line: for whoever writes one without a `Draft`.
-pub(super) fn without_line_ends(text: String) -> String {
+pub fn without_line_ends(text: String) -> String {
     if text.contains(NO_LINE_ENDS) { text.split(NO_LINE_ENDS).collect() } else { text }
 }
 

@@ -151,6 +151,8 @@ numerics! {
         "{command} {named} :No answer from {server}, so perhaps it was not done"
     400 unknown_error(command: impl OneWord, why: &str)       "{command} :{why}"
     417 input_too_long()                                      ":Input line was too long"
+    445 summon_disabled()                                 ":SUMMON has been disabled"
+    446 users_disabled()                                  ":USERS has been disabled"
     421 unknown_command(command: impl OneWord)                "{command} :Unknown command"
     461 need_more_params(command: impl OneWord)               "{command} :Not enough parameters"
     704 help_start(subject: impl OneWord, line: &str)         "{subject} :{line}"

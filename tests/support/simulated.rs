@@ -42,6 +42,28 @@ pub struct Simulated {
     on_the_way_out: Vec<(String, String, bool)>,
     elapsed_ms: u64,
     conns: u64,
+    /// Whether nobody wants to read what servers note.
+    pub is_quiet: bool,
+}
+
+/// For those who play what no transcript could hold.
+impl Simulated {
+    /// What has been heard by now, tick or no tick.
+    pub fn listen(&mut self) -> Vec<(String, Heard)> {
+        self.settle();
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Lets everything come to rest, with as many ticks as there are in a second, and holds linked servers to the
+    /// same network.
+    pub fn rest(&mut self) -> Outcome {
+        self.wait(Duration::from_secs(1))?;
+        self.agree()
+    }
+
+    pub fn engine(&self, server: &str) -> Result<&Engine, String> {
+        self.running(server)
+    }
 }
 
 /// A server, whether it runs or not.
@@ -348,6 +370,9 @@ impl Simulated {
                 let right = given.0 == known;
                 self.on_the_way.push_back((server.to_string(), Event::Verified { ask, right }));
             }
+            Effect::Count { ask, .. } => {
+                self.on_the_way.push_back((server.to_string(), Event::Counted { ask, refused: None }));
+            }
             Effect::Measure { ask } => {
                 let traffic = self.traffic(server);
                 self.on_the_way.push_back((server.to_string(), Event::Measured { ask, traffic }));
@@ -363,6 +388,7 @@ impl Simulated {
             }
             Effect::End { why, again } => self.on_the_way_out.push((server.to_string(), why, again)),
             // Shown by the test harness when a test fails.
+            Effect::Note { .. } if self.is_quiet => {}
             Effect::Note { level, text, .. } => println!("{server:<8} {level:<5} {text}"),
         }
     }

@@ -78,9 +78,8 @@ pub fn oper_checked(turn: &mut Turn, name: &str, class: Option<&str>, is_right: 
     turn.follow_as(class);
     let (follows, row) = (!turn.session().topics.is_empty(), turn.config().operator_class.get(class));
     let (is_hidden, title) = (row.is_some_and(|row| !row.visible), row.map(|row| row.title.clone()));
-    let operators = turn.config().operator.iter();
-    let vhost =
-        operators.filter(|operator| operator.name == name).find_map(|operator| operator.vhost.clone());
+    let mut operators = turn.config().operator.iter();
+    let vhost = operators.find(|operator| operator.name == name).and_then(|operator| operator.vhost.clone());
     turn.change_me(|fact| {
         fact.modes = fact.modes.with('o').set('H', is_hidden).set('s', follows);
         if let Some(vhost) = vhost {

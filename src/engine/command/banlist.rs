@@ -120,7 +120,7 @@ fn met(turn: &Turn, suspect: &Suspect) -> Vec<Numeric> {
     lines.take(ANSWER_LINES_MAX).collect()
 }
 
-fn suspect_of<'u>(user: &'u User, hosts: &'u [&'u str]) -> Suspect<'u> {
+fn suspect_of<'a>(user: &'a User, hosts: &'a [&'a str]) -> Suspect<'a> {
     let fact = &user.fact;
     Suspect {
         username: Some(&fact.username),
@@ -138,7 +138,7 @@ fn testmask(turn: &mut Turn, params: &[&str]) -> Outcome {
         let fact = &user.fact;
         glob_matches(nick, user.nick.as_str())
             && glob_matches(username, &fact.username)
-            && (glob_matches(host, &fact.host) || glob_matches(host, &fact.address))
+            && fact.hosts().into_iter().any(|known_as| glob_matches(host, known_as))
             && glob_matches(realname, &fact.realname)
     };
     let meant: Vec<&User> = turn.network().users().filter(is_meant).collect();

@@ -165,7 +165,9 @@ const TOKENS: &[(&str, &str)] = &[
 ];
 
 fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let subject = Word::echo(params.first().copied().filter(|topic| !topic.is_empty()).unwrap_or("INDEX"));
+    let asked = params.first().copied().filter(|topic| !topic.is_empty()).unwrap_or("INDEX");
+    // What is more than a word cannot be repeated as one.
+    let subject = Word::echo(if asked.contains(' ') { "*" } else { asked });
     let (title, lines) = find(turn, subject.as_str()).ok_or_else(|| numeric::help_not_found(&subject))?;
     turn.reply(numeric::help_start(&subject, &title));
     turn.reply(numeric::help_text(&subject, ""));

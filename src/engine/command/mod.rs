@@ -14,6 +14,7 @@ mod look;
 mod map;
 mod mode;
 mod monitor;
+mod obsolete;
 mod presence;
 mod redact;
 mod register;
@@ -88,6 +89,7 @@ pub const COMMANDS: &[&[Command]] = &[
     admin::COMMANDS,
     ban::COMMANDS,
     force::COMMANDS,
+    obsolete::COMMANDS,
     guise::COMMANDS,
     webirc::COMMANDS,
     wall::COMMANDS,

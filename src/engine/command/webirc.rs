@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Command, Who};
 use crate::config::GatewayProtocol;
 use crate::engine::Engine;
-use crate::engine::effect::Topic;
+use crate::engine::effect::{Effect, Topic};
 use crate::engine::event::ConnId;
 use crate::engine::pending::{Arrival, Pending};
 use crate::engine::session::{Gated, Registration};
@@ -92,33 +92,50 @@ impl Options {
 }
 
 impl Engine {
-    /// A gateway's password was checked: from now on it is somebody else who is connected.
+    /// A gateway's password was checked.
     pub(in crate::engine) fn webirc_checked(&mut self, conn: ConnId, arrival: Arrival, is_right: bool) {
-        let Some(session) = self.sessions.get_mut(conn) else { return };
-        if session.registration().is_none() {
+        if !self.is_registering(conn) {
             return;
         }
         if !is_right {
             let _ = refuse(&mut Turn::new(self, conn), "Invalid WebIRC password");
             return;
         }
-        let before = session.address;
-        session.address = arrival.address;
+        let from = arrival.address.ip();
+        let ask = self.ask(Pending::Arriving { conn, arrival });
+        self.effects.push(Effect::Count { ask, conn, from });
+    }
+
+    /// From now on it is somebody else who is connected, if they may.
+    pub(in crate::engine) fn arrived(&mut self, conn: ConnId, arrival: Arrival, refused: Option<String>) {
+        if !self.is_registering(conn) {
+            return;
+        }
+        if let Some(why) = refused {
+            let _ = refuse(&mut Turn::new(self, conn), &why);
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let before = std::mem::replace(&mut session.address, arrival.address);
         session.name = arrival.name;
         // Secure is what is so all the way.
         session.secure = session.secure.take().filter(|_| arrival.is_secure);
-        if let Some(registration) = session.registration() {
-            registration.gated = Gated::By(arrival.gateway.clone());
-        }
         let text = format!("conn={} is for {} by={} at={before}", conn.0, arrival.address, arrival.gateway);
+        if let Some(registration) = session.registration() {
+            registration.gated = Gated::By(arrival.gateway);
+        }
         self.note(log::Level::Info, Topic::Client, text);
-        if self.turn_away_address(conn) || self.turn_away_crowd(conn) {
+        if self.turn_away_address(conn) {
             return;
         }
         let mut turn = Turn::new(self, conn);
         if let Err(refusal) = super::complete(&mut turn) {
             turn.refuse(refusal);
         }
+    }
+
+    fn is_registering(&mut self, conn: ConnId) -> bool {
+        self.sessions.get_mut(conn).is_some_and(|session| session.registration().is_some())
     }
 }
 

@@ -39,8 +39,6 @@ pub struct UserFact {
     pub signed_on: Timestamp,
 }
 
-/// User modes that nobody has who is no operator.
-pub const MODES_OF_OPERATORS: &[char] = &['o', 'H', 's'];
 impl UserFact {
     /// What is shown of those who hide nothing.
     pub fn real_host(&self) -> &str {
@@ -60,6 +58,9 @@ impl UserFact {
         hosts
     }
 }
+
+/// User modes that nobody has who is no operator.
+pub const MODES_OF_OPERATORS: &[char] = &['o', 'H', 's'];
 
 /// A user as everyone sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -78,7 +78,8 @@ impl Engine {
             guise => guise,
         };
         let whom = self.network.user(user).map_or(user.to_string(), |user| user.prefix());
-        self.record_forced(from, 'v', &format!("{by} shows {whom} with the {} {guise}", guise.what()), None);
+        let what = format!("{by} has {whom} shown with the {} {guise}", guise.what());
+        self.record_forced(from, 'v', &what, None);
         Turn::new(self, conn).change_me(|fact| guise.put_on(fact));
         Ok(())
     }

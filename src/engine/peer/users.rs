@@ -4,7 +4,7 @@ use super::{EventMessage, or_star, unless_star};
 use crate::engine::merge::Stamp;
 use crate::engine::network::{Edit, UserFact};
 use crate::wire::letters::Letters;
-use crate::wire::message::{Draft, Message};
+use crate::wire::message::{Draft, Message, without_line_ends};
 use crate::wire::names::{Nick, UserId};
 use crate::wire::time::Timestamp;
 
@@ -66,7 +66,7 @@ fn read_user(message: &Message) -> Option<Edit> {
         cloak: word_in("cloak"),
         realname: realname.to_string(),
         account: named(account),
-        away: message.tags.get("away").map(|away| away.chars().filter(|c| !c.is_control()).collect()),
+        away: message.tags.get("away").map(|away| without_line_ends(away.into_owned())),
         modes: Letters::parse(modes.strip_prefix('+')?)?,
         class: named(class),
         title: message.tags.get("title").map(|title| title.chars().filter(|c| !c.is_control()).collect()),
