@@ -400,10 +400,10 @@ fn no_password_is_ever_logged() {
         alice.say(line);
         alice.hear_until(answer);
     }
-    hall.logs(Mark::START, "alice!alice@127.0.0.1 failed to become operator name=unknown");
-    hall.logs(Mark::START, "alice!alice@127.0.0.1 failed to become operator name=\"me\"");
+    hall.logs(Mark::START, "alice!alice@127.0.0.1 failed to become an operator (name unknown)");
+    hall.logs(Mark::START, "alice!alice@127.0.0.1 failed to become an operator (name \"me\")");
     alice.say("OPER me sesame-oper");
-    hall.logs(Mark::START, "alice!alice@127.0.0.1 is operator name=\"me\"");
+    hall.logs(Mark::START, "alice!alice@127.0.0.1 is an operator now (name \"me\"");
     let mut bob = hall.connect();
     bob.say("PASS sesame-guessed\r\nNICK bob\r\nUSER bob 0 * :Bob");
     bob.hear_to_the_end();

@@ -23,6 +23,9 @@ const SETTINGS: &str = r#"
     name = "Moot"
     icon = "https://chat.example.org/icon.png?size={size}"
     [limits]
+    flood = false
+    silence_entries = 2
+    accept_entries = 1
     channels_per_user = 3
     list_entries = 6
     modes_per_line = 4
@@ -131,6 +134,12 @@ fn has(lines: &[String], part: &str) -> bool {
 type Proof = fn(&mut Hall, &str);
 
 const PROOFS: &[(&str, Proof)] = &[
+    ("ACCEPT", |hall, _| {
+        assert_eq!(hall.number("ACCEPT"), 1);
+        assert!(!hall.is_answered("ada", "ACCEPT bob", "456"));
+        assert!(hall.is_answered("ada", "ACCEPT cyd", "456"));
+        hall.say("ada", "ACCEPT -bob");
+    }),
     ("ACCOUNTEXTBAN", |hall, names| {
         let sign = hall.tokens["EXTBAN"].split(',').next().unwrap_or_default().to_string();
         for name in names.split(',') {
@@ -156,6 +165,12 @@ const PROOFS: &[(&str, Proof)] = &[
         assert!(hall.is_answered("cyd", "WHOIS bob", "335"));
         hall.say("bob", &format!("MODE bob -{letter}"));
         assert!(!hall.is_answered("cyd", "WHOIS bob", "335"));
+    }),
+    ("CALLERID", |hall, letter| {
+        hall.say("cyd", &format!("MODE cyd +{letter}"));
+        assert!(hall.is_answered("bob", "PRIVMSG cyd :hello", "716"));
+        hall.say("cyd", &format!("MODE cyd -{letter}"));
+        assert!(!hall.is_answered("bob", "PRIVMSG cyd :hello", "716"));
     }),
     ("CASEMAPPING", |hall, mapping| {
         assert_eq!(mapping, "ascii");
@@ -223,6 +238,14 @@ const PROOFS: &[(&str, Proof)] = &[
                 hall.say("bob", &format!("PART {sign}typed"));
             }
         }
+    }),
+    ("DEAF", |hall, letter| {
+        hall.say("cyd", &format!("MODE cyd +{letter}"));
+        hall.say("bob", "PRIVMSG #green :hello");
+        assert!(hall.heard("cyd").is_empty() && !hall.heard("ada").is_empty());
+        hall.say("cyd", &format!("MODE cyd -{letter}"));
+        hall.say("bob", "PRIVMSG #green :hello");
+        assert!(!hall.heard("cyd").is_empty());
     }),
     ("ELIST", |hall, kinds| {
         let listed = |hall: &mut Hall, what: &str| has(&hall.say("cyd", &format!("LIST {what}")), " #green ");
@@ -370,6 +393,14 @@ const PROOFS: &[(&str, Proof)] = &[
     // What it promises is kept where lines are read: `edge/allowance.rs` delays, and the engine takes any number.
     ("SAFERATE", |hall, _| takes_any_number_of_lines(hall)),
     ("soju.im/SAFERATE", |hall, _| takes_any_number_of_lines(hall)),
+    ("SILENCE", |hall, _| {
+        let most = hall.number("SILENCE");
+        for number in 0..most {
+            assert!(!hall.is_answered("cyd", &format!("SILENCE +x{number}"), "511"));
+        }
+        assert!(hall.is_answered("cyd", "SILENCE +one!more@too", "511"));
+        (0..most).for_each(|number| drop(hall.say("cyd", &format!("SILENCE -x{number}"))));
+    }),
     ("STATUSMSG", |hall, signs| {
         let known = statuses(&hall.tokens["PREFIX"].clone());
         assert_eq!(signs, known.iter().map(|(_, sign)| *sign).collect::<String>());

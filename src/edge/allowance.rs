@@ -12,15 +12,22 @@ pub struct Allowance {
     rate: Rate,
     meter: Meter,
     since: Instant,
+    /// How much later than it might this one goes on: of many who began together each has another moment, or all of
+    /// their lines would come at once, and everybody else's behind them.
+    offset: Duration,
     /// The last byte was CR, so an LF that follows ends nothing more.
     after_cr: bool,
     line: Line,
 }
 
 impl Allowance {
-    pub fn new(rate: Rate, now: Instant) -> Allowance {
-        let line = Line::default();
-        Allowance { rate, meter: Meter::default(), since: now, after_cr: false, line }
+    /// Connections with different numbers wait for different moments.
+    pub fn new(rate: Rate, number: u64, now: Instant) -> Allowance {
+        // Multiples of the golden section leave the widest gaps between each other.
+        let part = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
+        let offset = rate.each() * u32::try_from(part).expect("ten bits are left of it") / 1024;
+        let (meter, line) = (Meter::default(), Line::default());
+        Allowance { rate, meter, since: now, offset, after_cr: false, line }
     }
 
     /// How many of these bytes may be taken in now, paid for at once; or how long to wait for the next line. Whoever
@@ -39,7 +46,7 @@ impl Allowance {
             if wait.is_zero() {
                 taken += self.take_line(rest, now);
             } else if taken == 0 {
-                return Err(wait);
+                return Err(wait + self.offset);
             } else {
                 break;
             }
@@ -124,7 +131,7 @@ mod tests {
     use super::*;
 
     fn allowance(start: Instant) -> Allowance {
-        Allowance::new(Rate::new(30, 10), start)
+        Allowance::new(Rate::new(30, 10), 0, start)
     }
 
     #[test]
@@ -139,6 +146,22 @@ mod tests {
         assert_eq!(allowance.spend(&flood[taken..], start + Duration::from_secs(2)), Ok(15 * 6));
         // Quiet for an hour is no more than a burst.
         assert_eq!(allowance.spend(&flood, start + Duration::from_secs(3600)), Ok(15 * 30));
+    }
+
+    #[test]
+    fn those_who_began_together_do_not_go_on_together() {
+        let start = Instant::now();
+        let mut waits: Vec<Duration> = (0..100)
+            .map(|number| {
+                let mut allowance = Allowance::new(Rate::new(30, 10), number, start);
+                assert_eq!(allowance.spend(&[b'\n'; 30], start), Ok(30));
+                allowance.spend(b"\n", start).unwrap_err()
+            })
+            .collect();
+        waits.sort();
+        assert!(waits[99] < Duration::from_secs(1) * 2 / 3, "nobody waits for more than one line longer");
+        let gaps = waits.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.max() < Some(Duration::from_millis(10)), "{waits:?}");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>,
     let read = || {
         let limits = shared.limits();
         let rate = limits.rates.lines.filter(|_| limits.flood);
-        let allowance = rate.map(|rate| Allowance::new(rate, Instant::now()));
+        let allowance = rate.map(|rate| Allowance::new(rate, conn.id.0, Instant::now()));
         let framer = Framer::new(Limits::CLIENT);
         let reader = Reader { shared, conn, framer, allowance, pace: None, secure, inflow: Inflow::Plain };
         reader.run(&mut [0; RECEIVE_BYTES], |first| if secure { Ok(()) } else { refuse_tls(conn, first) })

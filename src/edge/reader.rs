@@ -190,8 +190,20 @@ impl Reader<'_> {
                     bytes = &bytes[taken..];
                     self.hand_on(lines, taken);
                 }
-                Err(wait) => std::thread::sleep(wait.min(LOOK_EVERY)),
+                Err(wait) => self.rest(wait),
             }
+        }
+    }
+
+    /// Waits, and ends it early where the connection is over.
+    fn rest(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.conn.is_over() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(LOOK_EVERY));
         }
     }
 

@@ -245,8 +245,8 @@ mod tests {
             name: None,
             cloak: None,
             gateway: None,
-            title: None,
             class: None,
+            title: None,
             secure: false,
             signed_on: Timestamp(0),
         };

@@ -192,8 +192,6 @@ numerics! {
     232 rules(line: &str)                                     ":- {line}"
     309 end_of_rules()                                        ":End of /RULES command"
     434 no_rules()                                            ":RULES File is missing"
-    445 summon_disabled()                                     ":SUMMON has been disabled"
-    446 users_disabled()                                      ":USERS has been disabled"
     391 time(server: impl OneWord, seconds: u64, readable: &str)
         "{server} {seconds} 0 :{readable}"
     402 no_such_server(server: impl OneWord)                  "{server} :No such server"

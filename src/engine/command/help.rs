@@ -113,6 +113,7 @@ const SERVERS: &[&str] = &[
 
 /// What each token of 005 says. Those of later versions, or of other settings, may stand here too.
 const TOKENS: &[(&str, &str)] = &[
+    ("ACCEPT", "how many people one may accept, whom user mode g lets write"),
     ("ACCOUNTEXTBAN", "the extended bans that go by account"),
     ("AWAYLEN", "how many bytes a reason for AWAY may have"),
     ("BOT", "the user mode of bots"),

@@ -14,7 +14,6 @@ mod look;
 mod map;
 mod mode;
 mod monitor;
-mod obsolete;
 mod presence;
 mod redact;
 mod register;
@@ -89,7 +88,6 @@ pub const COMMANDS: &[&[Command]] = &[
     admin::COMMANDS,
     ban::COMMANDS,
     force::COMMANDS,
-    obsolete::COMMANDS,
     guise::COMMANDS,
     webirc::COMMANDS,
     wall::COMMANDS,

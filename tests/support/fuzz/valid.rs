@@ -33,7 +33,7 @@ const PARAMS: &[(&str, usize, usize)] = &[
     ("QUIT", 1, 1),
     ("REDACT", 2, 3),
     ("SETNAME", 1, 1),
-    ("SILENCE", 1, 1),
+    ("SILENCE", 2, 2),
     ("TAGMSG", 1, 1),
     ("TOPIC", 2, 2),
     ("WALLOPS", 1, 1),
