@@ -46,7 +46,13 @@ impl Engine {
     /// One reply carries the label itself, several stand in a batch that does, and none is an ACK. Where all are one
     /// batch already, that is the one.
     fn label_replies(&mut self, conn: ConnId, label: &str) {
+        // They stay where the first of them stood: what the client hears besides may come of what they say.
+        let is_reply = |outgoing: &Outgoing| outgoing.to.contains(&conn) && !outgoing.spoken.is_delivery();
+        let start = self.outgoing.iter().position(is_reply).unwrap_or(self.outgoing.len());
+        let behind = self.outgoing.split_off(start);
+        let before = std::mem::replace(&mut self.outgoing, behind);
         let replies = self.take_replies(conn, false);
+        let behind = std::mem::replace(&mut self.outgoing, before);
         let server = self.identity.name.to_string();
         let line = |body: String| Spoken::new(self.now.wall, body);
         let labeled = match replies.len() {
@@ -70,6 +76,7 @@ impl Engine {
             }
         };
         self.outgoing.extend(labeled.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
+        self.outgoing.extend(behind);
     }
 
     pub(super) fn flush_outgoing(&mut self) {

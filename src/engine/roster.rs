@@ -37,7 +37,8 @@ impl Turn<'_> {
         let is_member = channel.has(self.me());
         let (me, veil) = (self.me(), channel.veil());
         let own_status = channel.status(me);
-        let sees_all = !veil.hides_anyone() || self.has_right("see-all");
+        // Members see here whom they hear of, or they would never be told that somebody has left; operators have WHO.
+        let sees_all = !veil.hides_anyone() || !is_member && self.has_right("see-all");
         let in_sight = channel
             .members()
             .filter(|(id, member)| sees_all || *id == me || veil.lets_see(own_status, member.role()));

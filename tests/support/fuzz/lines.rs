@@ -5,7 +5,7 @@ use crate::dice::Dice;
 /// Everyone there is. Some are on one server, some on the other, whichever they came to last.
 const PEOPLE: &[&str] = &["alice", "bob", "carol", "dave", "eve", "frank"];
 
-/// How every story begins.
+/// How every story begins. Its operators may do everything but end a server, since then nothing would come of the rest.
 const BEGINNING: &str = "\
 # Made up.
 config hall
@@ -14,14 +14,18 @@ config hall
     [[operator]]
     name = \"warden\"
     password = \"any\"
-    class = \"administrator\"
+    class = \"warden\"
+    [operator_class.warden]
+    rights = [\"kill\", \"ban\", \"force\", \"guise\", \"rehash\", \"link\", \"wallops\", \"redact\", \"broadcast\", \"stats\", \"see-all\"]
 config barn
     [limits]
     flood = false
     [[operator]]
     name = \"warden\"
     password = \"any\"
-    class = \"administrator\"
+    class = \"warden\"
+    [operator_class.warden]
+    rights = [\"kill\", \"ban\", \"force\", \"guise\", \"rehash\", \"link\", \"wallops\", \"redact\", \"broadcast\", \"stats\", \"see-all\"]
 servers hall, barn
 link hall barn";
 

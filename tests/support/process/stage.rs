@@ -301,7 +301,7 @@ impl Processes {
                 let there = format!("{other}.lan");
                 let asker = self.people.get_mut(&name).expect("found above");
                 asker.client.say(&format!("PING {token} {there}"));
-                asked.push((name.clone(), there, token));
+                asked.push((name.clone(), there, token, format!(":{server}.lan 402 ")));
             }
         }
         // They answer in any order; nobody there is an answer too.
@@ -317,11 +317,12 @@ impl Processes {
                         .for_each(|(_, done)| *done = true);
                     break;
                 };
-                let is_answer = |(place, (by, there, token)): (usize, &(String, String, String))| {
+                type Asked = (String, String, String, String);
+                let is_answer = |(place, (by, there, token, unknown)): (usize, &Asked)| {
                     let body = body(&line);
                     let pong = format!(" PONG {there} :{token}");
-                    // Whatever they are called by now.
-                    let nobody = body.contains(" 402 ") && body.contains(&format!(" {there} :"));
+                    // Whatever they are called by now; what another server says so is no answer to this.
+                    let nobody = body.starts_with(unknown) && body.contains(&format!(" {there} :"));
                     !answered[place] && *by == name && (body.ends_with(&pong) || nobody)
                 };
                 match asked.iter().enumerate().position(is_answer) {
