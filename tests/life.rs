@@ -135,6 +135,7 @@ fn a_server_that_was_killed_is_missed_after_the_hold_and_whole_when_it_is_back()
     relay.lead_to(barn.places().link[0]);
     barn.is_linked_with(Mark::START, &hall);
     let mut bob = barn.client("bob");
+    bob.reach("hall.lan");
     let heard = bob.join("#green");
     assert!(heard.contains(&":barn.lan 332 bob #green :harvest".to_string()), "{heard:#?}");
     let names = heard.iter().find(|line| line.contains(" 353 ")).expect("NAMES come with the JOIN");
