@@ -98,7 +98,10 @@ pub const RIGHTS: &[(&str, &str)] = &[
     ("all", "everything below, and whatever later versions add"),
     ("kill", "KILL and CLOSE: end another user's connection, and those without a name"),
     ("ban", "KLINE, DLINE, XLINE and their ends, TESTLINE and TESTMASK: keep people off the whole network"),
-    ("force", "SANICK, SAJOIN and SAPART: rename people, and have them join and leave channels"),
+    (
+        "force",
+        "SANICK, SAJOIN and SAPART: rename people, and have them join and leave channels; SAMODE and SATOPIC: set what only a channel's owner could",
+    ),
     ("guise", "SETHOST, SETIDENT, CHGHOST, CHGIDENT and CHGNAME: what is shown of oneself and of others"),
     ("rehash", "REHASH: have the settings read again"),
     ("link", "CONNECT and SQUIT: make and cut links to other servers"),

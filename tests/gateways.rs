@@ -68,7 +68,7 @@ fn whois(client: &mut Client, nick: &str) -> (String, bool) {
     (address.split(' ').next().unwrap().to_string(), is_secure)
 }
 
-/// Proves: WHOIS, RPL_WHOISACTUALLY, RPL_WHOISSECURE
+/// Proves: WHOIS, RPL_WHOISACTUALLY, RPL_WHOISSECURE, PROXY protocol
 #[test]
 fn people_behind_a_balancer_come_from_where_they_come() {
     let hall = Server::started("hall", BEHIND_A_BALANCER);

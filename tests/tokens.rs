@@ -550,7 +550,7 @@ fn targets(hall: &mut Hall, command: &str, most: usize, is_limit: bool) {
 /// Proves: RPL_ISUPPORT, ACCOUNTEXTBAN, AWAYLEN, BOT, CASEMAPPING, CHANLIMIT, CHANMODES, CHANNELLEN, CHANTYPES, ELIST
 /// Proves: EXCEPTS, EXTBAN, INVEX, KEYLEN, KICKLEN, KNOCK token, MAXLIST, MODES, MONITOR token, NAMELEN, NETWORK
 /// Proves: NICKLEN, PREFIX, SAFELIST, SAFERATE, soju.im/SAFERATE, STATUSMSG, TARGMAX, TOPICLEN, USERIP token, USERLEN
-/// Proves: UTF8ONLY, WHOX, draft/ICON
+/// Proves: UTF8ONLY, WHOX, draft/ICON, ACCEPT token, CALLERID, SILENCE token
 #[test]
 fn every_token_is_true() {
     let mut hall = Hall::open();

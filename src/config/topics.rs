@@ -27,7 +27,7 @@ pub const TOPICS: &[Topic] = &[
     },
     Topic {
         letter: 'v',
-        help: "People renamed, moved or shown otherwise by SANICK, SAJOIN, SAPART, CHGHOST and the like, on every server.",
+        help: "People renamed, moved or shown otherwise by SANICK, SAJOIN, SAPART, CHGHOST and the like, and channels set by SAMODE and SATOPIC, on every server.",
     },
     Topic {
         letter: 'x',

@@ -7,7 +7,7 @@ use super::turn::Turn;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::message::fill;
-use crate::wire::names::Word;
+use crate::wire::names::{ChannelName, Word};
 use crate::wire::numeric::{self, Numeric};
 
 impl Turn<'_> {
@@ -67,6 +67,14 @@ impl Turn<'_> {
         let (by, at) = (Word::echo(&topic.by), topic.at.seconds());
         let numerics = [numeric::topic(name, &topic.text), numeric::topic_who_time(name, by, at)];
         self.reply_all(numerics);
+    }
+
+    /// What TOPIC answers: the topic, or that there is none.
+    pub fn show_topic(&mut self, name: &ChannelName) {
+        match self.network().channel(&name.folded()).is_some_and(|known| known.topic.is_some()) {
+            true => self.tell_topic(&name.folded()),
+            false => self.reply(numeric::no_topic(name)),
+        }
     }
 
     /// What somebody is on a channel, in signs: all of them to clients that asked, else the highest.

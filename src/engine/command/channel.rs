@@ -1,4 +1,4 @@
-//! JOIN, PART, TOPIC, KICK, INVITE and NAMES: coming together, and keeping order there.
+//! JOIN, PART, TOPIC, SATOPIC, KICK, INVITE and NAMES: coming together, and keeping order there.
 
 use super::{Command, Who, at_least_one};
 use crate::engine::mode::{Attempt, CHANNEL_MODES_AT_BIRTH};
@@ -38,6 +38,14 @@ pub const COMMANDS: &[Command] = &[
         run: topic,
         usage: "<channel> [:<topic>]",
         help: "Shows a channel's topic, or sets it; an empty one removes it.",
+    },
+    Command {
+        name: "SATOPIC",
+        params_min: 2,
+        who: Who::Operator("force"),
+        run: satopic,
+        usage: "<channel> :<topic>",
+        help: "Sets a channel's topic, on it or not.",
     },
     Command {
         name: "KICK",
@@ -183,14 +191,19 @@ fn topic(turn: &mut Turn, params: &[&str]) -> Outcome {
             return Err(numeric::not_on_channel(&channel.name).into());
         }
         let name = channel.name.clone();
-        match channel.topic {
-            Some(_) => turn.tell_topic(&name.folded()),
-            None => turn.reply(numeric::no_topic(&name)),
-        }
+        turn.show_topic(&name);
         return Ok(());
     };
     let channel = turn.own_channel(params[0])?;
     policy::allows(turn.network(), channel, Attempt::SetTopic { user: turn.user() })?;
+    let channel = channel.name.folded();
+    turn.break_silence(&channel);
+    set_topic(turn, params[0], text)
+}
+
+/// Sets a topic for whoever may.
+fn set_topic(turn: &mut Turn, channel: &str, text: &str) -> Outcome {
+    let channel = turn.channel(channel)?;
     let (by, limits) = (turn.prefix(), &turn.config().limits);
     // What is kept is what everyone sees: those who hear it set, and those who come later, whatever they are called.
     let as_set = format!(":{by} TOPIC {} :", channel.name).len();
@@ -199,9 +212,20 @@ fn topic(turn: &mut Turn, params: &[&str]) -> Outcome {
     let text = cut(text, limits.topic_length.min(room)).to_string();
     let topic = Topic { text, by: by.clone(), at: turn.now.wall };
     let (birth, channel) = (channel.birth, channel.name.folded());
-    turn.break_silence(&channel);
     let value = (!topic.text.is_empty()).then_some(Setting::Topic(topic));
     turn.change(Edit::Setting { channel, birth, item: Item::Topic, value, by });
+    Ok(())
+}
+
+fn satopic(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let name = turn.channel(params[0])?.name.clone();
+    let why = Some(params[1]).filter(|text| !text.is_empty());
+    turn.record('v', &format!("{} sets the topic of {name} by SATOPIC", turn.prefix()), why);
+    set_topic(turn, params[0], params[1])?;
+    // Whoever is on the channel hears what was set as everyone there does.
+    if !turn.channel(params[0])?.has(turn.me()) {
+        turn.show_topic(&name);
+    }
     Ok(())
 }
 

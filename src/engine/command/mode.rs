@@ -1,4 +1,4 @@
-//! MODE: what a channel and a user are set to.
+//! MODE and SAMODE: what a channel and a user are set to.
 
 use super::{Command, Who};
 use crate::engine::mode::{self, Kind, USER_MODES};
@@ -10,18 +10,35 @@ use crate::wire::letters::Letters;
 use crate::wire::names::{ChannelName, Word};
 use crate::wire::numeric::{self, Words};
 
-pub const COMMANDS: &[Command] = &[Command {
-    name: "MODE",
-    params_min: 1,
-    who: Who::Registered,
-    run: mode,
-    usage: "<channel> [<letters> [<parameter>...]] | <nick> [<letters>]",
-    help: "Shows the modes of a channel or of yourself, or sets them: + and letters to set, - and letters to unset.",
-}];
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "MODE",
+        params_min: 1,
+        who: Who::Registered,
+        run: mode,
+        usage: "<channel> [<letters> [<parameter>...]] | <nick> [<letters>]",
+        help: "Shows the modes of a channel or of yourself, or sets them: + and letters to set, - and letters to unset.",
+    },
+    Command {
+        name: "SAMODE",
+        params_min: 2,
+        who: Who::Operator("force"),
+        run: samode,
+        usage: "<channel> <letters> [<parameter>...]",
+        help: "Sets a channel's modes as its owner could, on it or not.",
+    },
+];
+
+/// In whose right modes are set: somebody's on the channel, or an operator's over all channels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Right {
+    OnChannel,
+    Operator,
+}
 
 fn mode(turn: &mut Turn, params: &[&str]) -> Outcome {
     if ChannelName::looks_like(params[0]) {
-        return channel_mode(turn, params);
+        return channel_mode(turn, params, Right::OnChannel);
     }
     let user = turn.user_called(params[0])?;
     if user.id != turn.me() {
@@ -97,16 +114,16 @@ fn set_user_modes(turn: &mut Turn, letters: &str, params: &[&str]) {
 
 // Channels.
 
-fn channel_mode(turn: &mut Turn, params: &[&str]) -> Outcome {
+fn channel_mode(turn: &mut Turn, params: &[&str], right: Right) -> Outcome {
     let channel = turn.channel(params[0])?.clone();
-    if !sight::sees_channel(turn, &channel) {
+    if right == Right::OnChannel && !sight::sees_channel(turn, &channel) {
         return Err(numeric::not_on_channel(&channel.name).into());
     }
     let Some(letters) = params.get(1) else {
         show(turn, &channel);
         return Ok(());
     };
-    let mut act = Act::new(&channel);
+    let mut act = Act::new(&channel, right);
     let mut words = params[2..].iter().copied();
     let mut on = true;
     for letter in letters.chars() {
@@ -132,6 +149,18 @@ fn channel_mode(turn: &mut Turn, params: &[&str]) -> Outcome {
     Ok(())
 }
 
+fn samode(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let name = turn.channel(params[0])?.name.clone();
+    // Without the values: a key is not for the log.
+    turn.record('v', &format!("{} sets {} on {name} by SAMODE", turn.prefix(), Word::echo(params[1])), None);
+    channel_mode(turn, params, Right::Operator)?;
+    // Whoever is on the channel hears what was set as everyone there does.
+    match turn.channel(params[0])?.has(turn.me()) {
+        true => Ok(()),
+        false => channel_mode(turn, &params[..1], Right::Operator),
+    }
+}
+
 /// 324 and 329. The key is for members only.
 fn show(turn: &mut Turn, channel: &Channel) {
     let is_member = channel.has(turn.me());
@@ -151,6 +180,7 @@ fn show(turn: &mut Turn, channel: &Channel) {
 /// One MODE, letter by letter: what it comes to, seen together, and told as one line.
 struct Act<'c> {
     channel: &'c Channel,
+    right: Right,
     id: Folded,
     edits: Vec<Edit>,
     with_value: usize,
@@ -159,9 +189,15 @@ struct Act<'c> {
 }
 
 impl Act<'_> {
-    fn new(channel: &Channel) -> Act<'_> {
+    fn new(channel: &Channel, right: Right) -> Act<'_> {
         let id = channel.name.folded();
-        Act { channel, id, edits: Vec::new(), with_value: 0, refused: Vec::new(), shown: Letters::NONE }
+        let (edits, refused) = (Vec::new(), Vec::new());
+        Act { channel, right, id, edits, with_value: 0, refused, shown: Letters::NONE }
+    }
+
+    /// Who acts as an operator of the network may do whatever a channel's owner may.
+    fn permit(&self, may: impl FnOnce() -> Outcome) -> Outcome {
+        if self.right == Right::Operator { Ok(()) } else { may() }
     }
 
     /// Says each refusal once, however many letters it is for.
@@ -194,7 +230,7 @@ impl Act<'_> {
     }
 
     fn flag(&mut self, turn: &Turn, on: bool, letter: char) -> Outcome {
-        policy::may_run(self.channel, turn.user())?;
+        self.permit(|| policy::may_run(self.channel, turn.user()))?;
         if letter == 'O' && on && !turn.user().is_operator() {
             return Err(numeric::no_privileges().into());
         }
@@ -203,7 +239,7 @@ impl Act<'_> {
     }
 
     fn key(&mut self, turn: &Turn, on: bool, key: Option<&str>) -> Outcome {
-        policy::may_run(self.channel, turn.user())?;
+        self.permit(|| policy::may_run(self.channel, turn.user()))?;
         if !on {
             self.set(turn, 'k', None);
             return Ok(());
@@ -225,7 +261,7 @@ impl Act<'_> {
     }
 
     fn value(&mut self, turn: &Turn, letter: char, value: Option<&str>) -> Outcome {
-        policy::may_run(self.channel, turn.user())?;
+        self.permit(|| policy::may_run(self.channel, turn.user()))?;
         let mode = mode::channel_mode(letter).expect("only modes that there are have values");
         let Some(text) = value.filter(|value| !value.is_empty()) else {
             return Err(self.lacks_value(letter, "You must give a value"));
@@ -246,14 +282,14 @@ impl Act<'_> {
         if other.name.folded() == self.id {
             return Err(self.bad_value('L', to, "That is this channel itself"));
         }
-        policy::may_run(other, turn.user())
+        self.permit(|| policy::may_run(other, turn.user()))
     }
 
     fn list(&mut self, turn: &mut Turn, on: bool, letter: char, mask: Option<&str>) -> Outcome {
         let Some(text) = mask.filter(|mask| !mask.is_empty()) else {
             return self.show_list(turn, letter);
         };
-        policy::may_run(self.channel, turn.user())?;
+        self.permit(|| policy::may_run(self.channel, turn.user()))?;
         let mask = match extban::normalise(text) {
             Ok(mask) => mask,
             Err(why) => return Err(self.bad_value(letter, text, &why)),
@@ -289,7 +325,7 @@ impl Act<'_> {
 
     fn show_list(&mut self, turn: &mut Turn, letter: char) -> Outcome {
         if letter != 'b' {
-            policy::may_run(self.channel, turn.user())?;
+            self.permit(|| policy::may_run(self.channel, turn.user()))?;
         }
         if self.shown.has(letter) {
             return Ok(());
@@ -324,10 +360,10 @@ impl Act<'_> {
         let Some(member) = self.channel.member(user.id) else {
             return Err(numeric::user_not_in_channel(&user.nick, &self.channel.name).into());
         };
-        match on {
-            true => policy::may_give(self.channel, turn.user(), letter)?,
-            false => policy::may_take(self.channel, turn.user(), user, letter)?,
-        }
+        self.permit(|| match on {
+            true => policy::may_give(self.channel, turn.user(), letter),
+            false => policy::may_take(self.channel, turn.user(), user, letter),
+        })?;
         if !self.counts(turn) {
             return Ok(());
         }
