@@ -1,5 +1,7 @@
 //! What an admin may set, as types; knows no file and no socket.
 
+mod accounts;
+pub use accounts::{Accounts, Registration};
 mod fit;
 pub use fit::duration_text;
 mod origin;
@@ -33,6 +35,7 @@ pub struct Config {
     pub gateway: Vec<Gateway>,
     pub limits: Limits,
     pub talk: Talk,
+    pub accounts: Accounts,
 }
 
 impl Default for Config {
@@ -53,6 +56,7 @@ impl Default for Config {
             gateway: Vec::new(),
             limits: Limits::default(),
             talk: Talk::default(),
+            accounts: Accounts::default(),
         }
     }
 }
@@ -110,6 +114,7 @@ pub const RIGHTS: &[(&str, &str)] = &[
         "WALLOPS, GLOBOPS and LOCOPS: speak to everyone who asked to hear operators, and to operators",
     ),
     ("die", "DIE and RESTART: stop this server, and start it again"),
+    ("accounts", "REGISTER for others where only operators may, and NickServ SUSPEND, UNSUSPEND and LIST"),
     ("redact", "REDACT: take back what anybody said, whenever that was"),
     ("broadcast", "messages to $$mask: speak to everyone on the servers that match"),
     ("stats", "STATS beyond what everyone may see, and TRACE"),

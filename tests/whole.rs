@@ -72,7 +72,12 @@ impl Hall {
         let conn = ConnId(number as u64);
         let ip =
             Ipv6Addr::new(0x2001, 0xdb80, 0x1111, 0x2222, 0x3333, 0x4444, 0x5555, 0x1000 + number as u16);
-        let from = Origin::Client { address: SocketAddr::from((ip, 40_000)), name: None, secure: None };
+        let from = Origin::Client {
+            address: SocketAddr::from((ip, 40_000)),
+            name: None,
+            secure: None,
+            certificate: None,
+        };
         self.step(Event::Opened { conn, from });
         let username = "u".repeat(self.config.limits.username_length);
         let realname = fill_up("", self.config.limits.realname_length.min(300));

@@ -120,7 +120,7 @@ impl Section<'_, '_, '_> {
         arrivals.trusted = trusted.iter().filter_map(|text| Cidr::parse(text)).collect();
     }
 
-    fn rate(&mut self, key: &'static str, into: &mut Option<Rate>) {
+    pub(super) fn rate(&mut self, key: &'static str, into: &mut Option<Rate>) {
         let mut text = String::new();
         self.text(key, &mut text, |text| match text {
             "none" => Ok(()),

@@ -86,7 +86,7 @@ impl Reader<'_> {
         root.table("limits", |section| section.limits());
         root.table("talk", |section| section.talk());
         root.table("history", |section| section.without_effect(&["enabled", "keep", "keep_messages"]));
-        root.table("accounts", |section| section.without_effect(&["registration", "authority"]));
+        root.table("accounts", |section| section.accounts());
         root.table("metrics", |section| section.without_effect(&["listen"]));
         root.finish();
     }

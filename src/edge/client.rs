@@ -14,7 +14,7 @@ use super::resolve;
 use super::shared::Shared;
 use super::tls::{self, HANDSHAKE_WITHIN, Timely};
 use crate::config::GatewayProtocol;
-use crate::engine::Origin;
+use crate::engine::{Origin, Pin};
 use crate::wire::line::{Framer, Limits};
 use crate::wire::proxy::Encryption;
 
@@ -29,13 +29,16 @@ pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>,
     log::debug!(target: "folkmoot::client", "{} connected conn={}", conn.address, conn.id.0);
     let secure = door.is_some();
     let greet = || {
-        let agreed = door.map(|config| let_in(conn, config)).transpose()?;
+        let (agreed, certificate) = door.map(|config| let_in(conn, config)).transpose()?.unzip();
+        // Behind a gateway it is the gateway's own.
+        let certificate = certificate.flatten().filter(|_| before == Encryption::Unsaid);
         let secure = match before {
             Encryption::Unsaid => agreed,
             Encryption::None => None,
             Encryption::Tls(version) => Some(format!("{version} to the gateway")),
         };
-        Ok(Greeting::Opened(Origin::Client { address: conn.address, name: name_of(shared, conn), secure }))
+        let name = name_of(shared, conn);
+        Ok(Greeting::Opened(Origin::Client { address: conn.address, name, secure, certificate }))
     };
     let read = || {
         let limits = shared.limits();
@@ -50,8 +53,8 @@ pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>,
     }
 }
 
-/// The TLS handshake; says what was agreed on.
-pub(super) fn let_in(conn: &Conn, config: Arc<ServerConfig>) -> Result<String, String> {
+/// The TLS handshake; says what was agreed on, and which certificate the client showed.
+pub(super) fn let_in(conn: &Conn, config: Arc<ServerConfig>) -> Result<(String, Option<Pin>), String> {
     let deadline = Instant::now() + HANDSHAKE_WITHIN;
     let first = Timely { socket: conn.socket(), deadline }.first_byte();
     match first.map_err(|_| "nothing came in time".to_string())? {
@@ -66,7 +69,7 @@ pub(super) fn let_in(conn: &Conn, config: Arc<ServerConfig>) -> Result<String, S
     let session = rustls::ServerConnection::new(config).map_err(|fault| fault.to_string())?;
     let mut session = rustls::Connection::Server(session);
     tls::shake_hands(&mut session, conn.socket(), deadline)?;
-    let agreed = tls::agreed(&session);
+    let agreed = (tls::agreed(&session), tls::shown_pin(&session));
     conn.secure(session);
     Ok(agreed)
 }

@@ -242,8 +242,14 @@ mod tests {
         let (shared, events) = shared(Limits::default());
         let (conn, _theirs) = conn(&shared, Kind::Client);
         shared.admit(&conn).unwrap();
-        let greet =
-            || Ok(Greeting::Opened(Origin::Client { address: conn.address, name: None, secure: None }));
+        let greet = || {
+            Ok(Greeting::Opened(Origin::Client {
+                address: conn.address,
+                name: None,
+                secure: None,
+                certificate: None,
+            }))
+        };
         assert_eq!(attend(&shared, &conn, greet, || panic!("for the test")), Ok(()));
         assert!(matches!(events.try_recv(), Ok(Event::Opened { .. })));
         let Ok(Event::Closed { why, .. }) = events.try_recv() else { panic!("one Closed for one Opened") };

@@ -18,7 +18,7 @@ use super::shared::{Connections, Counters, Shared};
 use super::store::Batch;
 use super::suspect::Suspect;
 use super::threads::{give_up, panic_text};
-use super::verify::{Check, Verifier};
+use super::verify::{Check, Verifier, What};
 use crate::engine::{ConnId, Effect, Engine, Event};
 use crate::wire::time::Now;
 
@@ -231,12 +231,9 @@ impl Router {
                     self.own.push_back(Event::DialFailed { ask, why });
                 }
             }
-            Effect::Verify { ask, given, known } => {
-                if !self.verifier.ask(Check { ask, given, known }) {
-                    log::warn!(target: "folkmoot::server", "too many passwords wait to be checked: one was refused");
-                    self.own.push_back(Event::Verified { ask, right: false });
-                }
-            }
+            Effect::Verify { ask, given, known } => self.check(Check { ask, given, what: What::Is(known) }),
+            Effect::Match { ask, given, known } => self.check(Check { ask, given, what: What::Makes(known) }),
+            Effect::Hash { ask, password } => self.check(Check { ask, given: password, what: What::Hash }),
             Effect::Count { ask, conn, from } => {
                 let limits = self.shared.limits();
                 let counted = self.shared.arrivals.lock().correct(conn, from, &limits, Instant::now());
@@ -261,6 +258,13 @@ impl Router {
             // Whoever waits for it is gone only when the end has come already.
             Effect::End { why, again } => drop(self.ends.send(End { why, again })),
             Effect::Note { level, topic, text } => log::log!(target: topic.target(), level, "{text}"),
+        }
+    }
+
+    fn check(&mut self, check: Check) {
+        if let Some(no) = self.verifier.ask(check) {
+            log::warn!(target: "folkmoot::server", "too many passwords wait to be checked: one was refused");
+            self.own.push_back(no);
         }
     }
 

@@ -35,7 +35,7 @@ pub fn client_listener(shown: Arc<Shown>) -> ServerConfig {
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring knows the versions that rustls knows")
-        .with_no_client_auth()
+        .with_client_cert_verifier(Arc::new(AnyKey { is_needed: false, ..AnyKey::new() }))
         .with_cert_resolver(shown);
     forgetful(config)
 }
@@ -214,11 +214,15 @@ impl Write for Timely<'_> {
 /// Takes every certificate, but only from the holder of its key: no authority stands behind the servers of a network,
 /// who know each other by pin.
 #[derive(Debug)]
-struct AnyKey(WebPkiSupportedAlgorithms);
+struct AnyKey {
+    algorithms: WebPkiSupportedAlgorithms,
+    /// Whether nobody comes in who shows none.
+    is_needed: bool,
+}
 
 impl AnyKey {
     fn new() -> AnyKey {
-        AnyKey(ring::default_provider().signature_verification_algorithms)
+        AnyKey { algorithms: ring::default_provider().signature_verification_algorithms, is_needed: true }
     }
 }
 
@@ -240,7 +244,7 @@ impl ServerCertVerifier for AnyKey {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -249,15 +253,19 @@ impl ServerCertVerifier for AnyKey {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
 impl ClientCertVerifier for AnyKey {
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_needed
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -6,6 +6,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
+use super::password;
 use super::shared::Shared;
 use crate::engine::{AskId, Event, Secret};
 
@@ -15,11 +16,21 @@ const WAITING_MAX: usize = 1024;
 /// How every hash that we make begins, as `folkmoot hash-password` prints it.
 const HASHED: &str = "$argon2";
 
-/// A question: is `given` what `known` stands for?
+/// A question, and under what it is answered.
 pub struct Check {
     pub ask: AskId,
     pub given: Secret,
-    pub known: String,
+    pub what: What,
+}
+
+/// What is asked of a password.
+pub enum What {
+    /// Whether it is what this stands for, hashed or plain.
+    Is(String),
+    /// Which of these hashes it makes.
+    Makes(Vec<String>),
+    /// What it is to be checked against from now on.
+    Hash,
 }
 
 /// The router's way to the checker.
@@ -31,17 +42,29 @@ impl Verifier {
         (Verifier(checks), waiting)
     }
 
-    /// Never blocks; false where too much waits already.
-    pub fn ask(&self, check: Check) -> bool {
-        !matches!(self.0.try_send(check), Err(TrySendError::Full(_)))
+    /// Never blocks; answers with a no where too much waits already.
+    pub fn ask(&self, check: Check) -> Option<Event> {
+        let Err(TrySendError::Full(Check { ask, what, .. })) = self.0.try_send(check) else { return None };
+        Some(match what {
+            What::Is(_) => Event::Verified { ask, right: false },
+            What::Makes(_) => Event::Matched { ask, which: None },
+            What::Hash => Event::Hashed { ask, credential: None },
+        })
     }
 }
 
 /// Answers until the router is gone.
 pub fn run(shared: &Shared, waiting: &Receiver<Check>) {
     for check in waiting {
-        let right = is_right(&check.given.0, &check.known);
-        shared.tell(Event::Verified { ask: check.ask, right });
+        let (ask, given) = (check.ask, &check.given.0);
+        shared.tell(match check.what {
+            What::Is(known) => Event::Verified { ask, right: is_right(given, &known) },
+            What::Makes(known) => {
+                let is_made = |hash: &String| hash.starts_with(HASHED) && is_right(given, hash);
+                Event::Matched { ask, which: known.iter().position(is_made) }
+            }
+            What::Hash => Event::Hashed { ask, credential: Some(password::credential(given)) },
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::sasl::Mechanism;
 use crate::config::Config;
 
 macro_rules! caps {
@@ -39,6 +40,7 @@ caps! {
     Chghost          "chghost"           ""        "Tells of people whose user name or host changes."
     EchoMessage      "echo-message"      ""        "Sends clients their own messages back."
     ExtendedJoin     "extended-join"     ""        "Shows account and real name with every JOIN."
+    DraftAccountRegistration "draft/account-registration" "" "Lets clients make accounts: REGISTER."
     DraftMessageRedaction "draft/message-redaction" "" "Tells of messages that were taken back: REDACT."
     DraftMultiline   "draft/multiline"   "draft/multiline-concat" "Messages of several lines, and longer ones than one line takes."
     DraftOperTag "draft/oper-tag" "draft/oper" "Marks what operators of the network say and do."
@@ -52,6 +54,7 @@ caps! {
     NoImplicitNames  "no-implicit-names" ""        "Leaves out the list of members that follows a JOIN."
     DraftNoImplicitNames "draft/no-implicit-names" "" "The same, by the name that it had as a draft."
     PreAway          "draft/pre-away"    ""        "Takes AWAY before registration, for clients that connect by themselves."
+    Sasl             "sasl"              ""        "Lets clients log in as they connect, and at any time."
     ServerTime       "server-time"       "time"    "Stamps every message with the time it was sent."
     Setname          "setname"           ""        "Lets people change their real name, and tells of it."
     StandardReplies  "standard-replies"  ""        "Refusals that clients can read: FAIL, WARN and NOTE."
@@ -66,6 +69,17 @@ impl Cap {
             Cap::DraftMultiline => {
                 let talk = &config.talk;
                 Some(format!("max-bytes={},max-lines={}", talk.multiline_bytes, talk.multiline_lines))
+            }
+            Cap::Sasl => Some(Mechanism::names(config)),
+            Cap::DraftAccountRegistration => {
+                let accounts = &config.accounts;
+                let keys = [
+                    ("before-connect", accounts.before_connect),
+                    ("custom-account-name", accounts.custom_name),
+                    ("email-required", accounts.email_required),
+                ];
+                let keys: Vec<&str> = keys.into_iter().filter(|(_, on)| *on).map(|(key, _)| key).collect();
+                (!keys.is_empty()).then(|| keys.join(","))
             }
             _ => None,
         }

@@ -33,8 +33,12 @@ impl Crowd {
         let engine = Engine::new(Config::default(), identity, at(0));
         let mut crowd = Crowd { engine, now_ms: 0, heard: BTreeMap::new() };
         for number in 0..people {
-            let from =
-                Origin::Client { address: "127.0.0.1:40000".parse().unwrap(), name: None, secure: None };
+            let from = Origin::Client {
+                address: "127.0.0.1:40000".parse().unwrap(),
+                name: None,
+                secure: None,
+                certificate: None,
+            };
             crowd.step(Event::Opened { conn: ConnId(number), from });
             crowd.say(number, &format!("NICK p{number}\nUSER p 0 * :p"));
         }
@@ -70,7 +74,7 @@ impl Crowd {
     fn log_in(&mut self, number: u64, account: &str) {
         let user = self.engine.sessions.get(ConnId(number)).and_then(|session| session.user()).unwrap();
         let mut fact = self.engine.network.user(user).unwrap().fact.clone();
-        fact.account = Some(account.to_string());
+        fact.account = Some(super::logins::make_account(&mut self.engine, account));
         self.engine.write(Edit::User { user, fact }, false);
     }
 }

@@ -31,6 +31,10 @@ pub enum Effect {
     Dial { ask: AskId, name: String, address: String, pin: Option<Pin> },
     /// Check a password, which may be slow; answered by `Event::Verified`.
     Verify { ask: AskId, given: Secret, known: String },
+    /// Find out which of these hashes a password makes, if any; which may be slow. Answered by `Event::Matched`.
+    Match { ask: AskId, given: Secret, known: Vec<String> },
+    /// Make what a new password is to be checked against; answered by `Event::Hashed`.
+    Hash { ask: AskId, password: Secret },
     /// Count a client as one that comes from there; answered by `Event::Counted`.
     Count { ask: AskId, conn: ConnId, from: IpAddr },
     /// Measure what went over each connection; answered by `Event::Measured`.
@@ -56,6 +60,7 @@ pub enum Effect {
 /// What an entry of the log is about; `folkmoot::client` and so on in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
+    Account,
     Client,
     Link,
     Operator,
@@ -65,6 +70,7 @@ pub enum Topic {
 impl Topic {
     pub fn target(self) -> &'static str {
         match self {
+            Topic::Account => "folkmoot::account",
             Topic::Client => "folkmoot::client",
             Topic::Link => "folkmoot::link",
             Topic::Operator => "folkmoot::operator",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::effect::Secret;
 pub use super::network::ClientDoor;
+use super::network::Credential;
 use super::secret::Secrets;
 use crate::config::Config;
 use crate::wire::line::Lines;
@@ -40,6 +41,16 @@ pub enum Event {
     Verified {
         ask: AskId,
         right: bool,
+    },
+    /// The password checker answers an `Effect::Match`: the first hash that the password makes.
+    Matched {
+        ask: AskId,
+        which: Option<usize>,
+    },
+    /// The password checker answers an `Effect::Hash`; with nothing where too much waits.
+    Hashed {
+        ask: AskId,
+        credential: Option<Credential>,
     },
     /// An `Effect::Dial` came to nothing.
     DialFailed {
@@ -97,6 +108,8 @@ pub enum Origin {
         name: Option<String>,
         /// What TLS agreed on, as WHOIS shows it; `None` on a plain connection.
         secure: Option<String>,
+        /// The certificate that the client showed, and holds the key of.
+        certificate: Option<Pin>,
     },
     /// A mesh link whose TLS handshake is done.
     Peer {

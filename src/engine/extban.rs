@@ -202,7 +202,7 @@ fn any_pattern(value: &str) -> Option<String> {
 }
 
 fn has_account(_: &Network, user: &User, pattern: &str) -> bool {
-    match &user.fact.account {
+    match &user.account {
         Some(account) => glob_matches(pattern, account),
         None => pattern == "0",
     }
@@ -259,7 +259,7 @@ mod tests {
                 cloak: None,
                 gateway: None,
                 realname: "Bob of the well".into(),
-                account: account.map(str::to_string),
+                account: None,
                 away: None,
                 modes: Letters::NONE,
                 class: None,
@@ -267,6 +267,7 @@ mod tests {
                 secure,
                 signed_on: Timestamp(1),
             },
+            account: account.map(str::to_string),
             standing: Standing::Present,
             channels: Default::default(),
         }

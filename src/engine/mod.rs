@@ -24,6 +24,7 @@ mod isupport;
 mod keep;
 mod links;
 mod load;
+mod logins;
 mod mend;
 mod merge;
 mod meter;
@@ -45,6 +46,8 @@ mod redact;
 mod relay;
 mod report;
 mod roster;
+mod sasl;
+mod scram;
 mod secret;
 mod session;
 mod settings;
@@ -69,7 +72,9 @@ pub use effort::{EFFORT_NAME_BYTES_MAX, effort};
 pub use event::{AskId, Beacon, ClientDoor, ConnId, Event, Origin, Pin, Situation, Traffic};
 pub use keep::{GENERATION, Row, Stored, Table};
 pub use meter::Meter;
+pub use network::{Credential, ScramKeys};
 pub use report::{Figures, Report};
+pub use scram::ITERATIONS as SCRAM_ITERATIONS;
 pub use secret::{Former, Secrets};
 
 use std::collections::BTreeMap;
@@ -132,6 +137,7 @@ pub struct Engine {
     tally: Tally,
     whowas: whowas::Whowas,
     monitors: monitor::Monitors,
+    logins: logins::Logins,
     arrivals: arrivals::Arrivals,
     held_modes: tell::HeldModes,
     mending: mend::Mending,
@@ -227,6 +233,7 @@ impl Engine {
             tally: Tally::default(),
             whowas: whowas::Whowas::default(),
             monitors: monitor::Monitors::default(),
+            logins: logins::Logins::default(),
             arrivals: arrivals::Arrivals::default(),
             held_modes: tell::HeldModes::default(),
             mending: mend::Mending::new(),
@@ -298,7 +305,7 @@ impl Engine {
     pub fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
         self.now = now;
         match event {
-            Event::Opened { conn, from: Origin::Client { address, name, secure } } => {
+            Event::Opened { conn, from: Origin::Client { address, name, secure, certificate } } => {
                 self.tally.connections += 1;
                 let how = secure.as_ref().map_or("no".to_string(), |how| format!("{how:?}"));
                 self.note(
@@ -306,7 +313,9 @@ impl Engine {
                     Topic::Client,
                     format!("conn={} opened from={address} tls={how}", conn.0),
                 );
-                self.sessions.open(Session::new(conn, address, name, secure, now.steady_ms));
+                let mut session = Session::new(conn, address, name, secure, now.steady_ms);
+                session.certificate = certificate;
+                self.sessions.open(session);
                 self.turn_away_address(conn);
             }
             Event::Opened { conn, from: Origin::Peer { address, dialled, pin, exporter } } => {
@@ -322,6 +331,8 @@ impl Engine {
             Event::Closed { conn, why } => self.client_closed(conn, &why),
             Event::Tick => self.pulse(),
             Event::Verified { ask, right } => self.verified(ask, right),
+            Event::Matched { ask, which } => self.password_matched(ask, which),
+            Event::Hashed { ask, credential } => self.password_hashed(ask, credential),
             Event::DialFailed { ask, why } => self.dial_failed(ask, &why),
             Event::Discovered(beacon) => self.discovered(beacon),
             Event::Vanished { server } => self.vanished(server),

@@ -5,7 +5,7 @@ use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use super::outgoing::{Outgoing, Spoken};
 use super::session::Session;
-use crate::config::Config;
+use crate::config::{Config, Registration};
 use crate::wire::message::{BODY_BYTES_MAX, fill};
 
 /// One capability, as it is offered on one kind of connection.
@@ -33,6 +33,8 @@ pub fn offers(config: &Config, is_secure: bool) -> Vec<Offer> {
     };
     let caps = Cap::ALL.iter().copied().filter(|cap| !is_withheld(cap));
     let offers = caps.filter_map(|cap| match cap {
+        // Operators register by the same words, and know it.
+        Cap::DraftAccountRegistration if config.accounts.registration != Registration::Open => None,
         Cap::Sts => sts(config, is_secure).map(|value| Offer { cap, value: Some(value) }),
         _ => Some(Offer { cap, value: cap.value(config) }),
     });

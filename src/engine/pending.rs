@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use super::Engine;
 use super::event::{AskId, ConnId, Traffic};
+use super::logins::{Attempt, NewPassword};
 use super::merge::Origin;
-use super::network::Message;
+use super::network::{AccountId, Message};
 use super::outgoing::Spoken;
 use super::peer::Request;
 use super::turn::Deferred;
@@ -24,6 +25,10 @@ pub enum Pending {
     Arriving { conn: ConnId, arrival: Arrival },
     /// An operator's password; without a class where the name is nobody's.
     Oper { reply: Deferred, name: String, class: Option<String> },
+    /// A password for one of these accounts, the first of which has the name that was given.
+    Login { accounts: Vec<AccountId>, attempt: Attempt },
+    /// A new password, and what for.
+    NewPassword(NewPassword),
     /// A reread of the config by command.
     Rehash { reply: Deferred },
     /// Something that only another server knows, or may do.

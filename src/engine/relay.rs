@@ -28,7 +28,12 @@ impl Engine {
         }
         if !to.is_empty() {
             let line: Arc<str> = peer::write_change(change).into();
-            self.effects.push(Effect::SendAll { to, line });
+            match change.edit.is_secret() {
+                true => {
+                    self.effects.extend(to.into_iter().map(|to| Effect::SendApart { to, line: line.clone() }))
+                }
+                false => self.effects.push(Effect::SendAll { to, line }),
+            }
         }
     }
 }

@@ -7,7 +7,8 @@ use super::batch::Batches;
 use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use super::merge::Stamp;
-use super::network::Channel;
+use super::network::{AccountId, Channel};
+use super::sasl::Exchange;
 use super::shield::Shield;
 use super::speaking::Pace;
 use super::throttle::Throttle;
@@ -15,6 +16,7 @@ use super::typing::Typing;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::names::{Nick, UserId};
+use crate::wire::pin::Pin;
 use crate::wire::time::Now;
 
 /// One client's connection.
@@ -26,6 +28,14 @@ pub struct Session {
     pub name: Option<String>,
     /// What TLS agreed on; `None` on a plain connection.
     pub secure: Option<String>,
+    /// The certificate that the client showed.
+    pub certificate: Option<Pin>,
+    /// Where the client has logged in before it has registered.
+    pub account: Option<AccountId>,
+    /// An AUTHENTICATE that has not come to its end.
+    pub exchange: Option<Exchange>,
+    /// How often a login has failed here.
+    pub failed_logins: u32,
     pub stage: Stage,
     pub caps: Caps,
     /// What the client said to CAP LS; 302 and more also means cap-notify.
@@ -107,6 +117,10 @@ impl Session {
             address,
             name,
             secure,
+            certificate: None,
+            account: None,
+            exchange: None,
+            failed_logins: 0,
             stage: Stage::Registering(Registration::default()),
             caps: Caps::default(),
             cap_version: 0,

@@ -89,7 +89,7 @@ fn keeps_away(shield: &Shield, to: &User, from: &User) -> Option<Numeric> {
     if to.id == from.id || from.is_operator() || shield.accepted.contains(&from.id) {
         return None;
     }
-    if to.has_mode('R') && from.fact.account.is_none() {
+    if to.has_mode('R') && from.account.is_none() {
         return Some(numeric::registered_only(&to.nick));
     }
     to.has_mode('g').then(|| numeric::caller_not_accepted(&to.nick))
@@ -163,7 +163,7 @@ impl Turn<'_> {
             return Err(numeric::no_ctcp(&target.nick).into());
         }
         self.accept_answers(&target)?;
-        let is_registered = self.user().fact.account.is_some();
+        let is_registered = self.user().account.is_some();
         let is_open = !target.has_mode('g') && (!target.has_mode('R') || is_registered);
         if is_open || self.user().is_operator() {
             self.change(Edit::Message(message));
@@ -189,7 +189,7 @@ impl Turn<'_> {
     /// Whoever accepts only some and writes to somebody wants to hear what they say.
     fn accept_answers(&mut self, target: &User) -> Outcome {
         let (user, most) = (self.user(), self.config().limits.accept_entries);
-        let keeps_away = user.has_mode('g') || (user.has_mode('R') && target.fact.account.is_none());
+        let keeps_away = user.has_mode('g') || (user.has_mode('R') && target.account.is_none());
         if !keeps_away || self.session().shield.accepted.contains(&target.id) {
             return Ok(());
         }
@@ -239,7 +239,7 @@ mod tests {
             host: "host".to_string(),
             address: "10.0.0.1".to_string(),
             realname: String::new(),
-            account: account.map(str::to_string),
+            account: None,
             away: None,
             modes: Letters::parse(modes).unwrap(),
             name: None,
@@ -251,7 +251,8 @@ mod tests {
             signed_on: Timestamp(0),
         };
         let id = UserId::numbered(server, number);
-        User { id, nick, fact, standing: Standing::Present, channels: BTreeSet::new() }
+        let account = account.map(str::to_string);
+        User { id, nick, fact, account, standing: Standing::Present, channels: BTreeSet::new() }
     }
 
     #[test]

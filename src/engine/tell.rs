@@ -91,8 +91,9 @@ impl Engine {
                 }
                 News::AccountChanged { who, before } => {
                     let user = who.user;
+                    self.tell_own_account(user);
                     let Some(known) = self.network.user(user) else { continue };
-                    let account = known.fact.account.as_deref().unwrap_or("*");
+                    let account = known.account.as_deref().unwrap_or("*");
                     // Whoever logs in was nobody until then.
                     let spoken = self.spoken(format!(":{} ACCOUNT {account}", known.prefix()));
                     let spoken = spoken.tagged_if("account", before.as_deref());
@@ -142,6 +143,17 @@ impl Engine {
                     if let Edit::Redact(redaction) = &change.edit {
                         self.tell_redaction(&change, redaction);
                     }
+                }
+                News::Account { account, field, by, name, is_there, was_there } => {
+                    let what = match (was_there, is_there) {
+                        (false, true) => "was registered".to_string(),
+                        (true, false) => "was dropped".to_string(),
+                        (true, true) => format!("was changed what={field}"),
+                        // Not all of it has come yet, or the rest of it goes.
+                        (false, false) => continue,
+                    };
+                    let text = format!("account {name} {what} id={account} by={by}");
+                    self.note(log::Level::Info, Topic::Account, text);
                 }
                 News::Ban { kind, mask, by, before, after } => {
                     self.tell_ban(kind, &mask, &by, before.as_ref(), after.as_ref());
@@ -246,7 +258,7 @@ impl Engine {
 
     pub(super) fn spoken_by(&self, user: UserId, body: String) -> Spoken {
         let known = self.network.user(user);
-        let account = known.and_then(|user| user.fact.account.as_deref());
+        let account = known.and_then(|user| user.account.as_deref());
         let spoken = self.spoken(body).tagged_if("account", account);
         let spoken = spoken.tagged_if("draft/oper", known.and_then(User::operator_tag));
         spoken.tagged_if("bot", known.and_then(User::bot_tag))
@@ -348,7 +360,7 @@ impl Engine {
             return;
         };
         let plain = format!(":{} JOIN {}", joiner.prefix(), known.name);
-        let account = joiner.fact.account.as_deref().unwrap_or("*");
+        let account = joiner.account.as_deref().unwrap_or("*");
         let extended = format!("{plain} {account} :{}", joiner.fact.realname);
         let is_away = joiner.fact.away.is_some();
         let told_of_away = hears.iter().copied().filter(|conn| {

@@ -35,7 +35,7 @@ impl Hall {
     fn come(&mut self, nick: &str, caps: &str) {
         let conn = ConnId(self.conns.len() as u64 + 1);
         let address = SocketAddr::from(([127, 0, 0, 1], 40_000));
-        let from = Origin::Client { address, name: None, secure: None };
+        let from = Origin::Client { address, name: None, secure: None, certificate: None };
         self.conns.insert(nick.to_string(), conn);
         self.engine.step(Now::default(), Event::Opened { conn, from });
         for line in [&format!("CAP REQ :{caps}"), &format!("NICK {nick}"), "USER x 0 * :x", "CAP END"] {
@@ -51,6 +51,13 @@ impl Hall {
     }
 
     /// Has somebody's own server say another thing of them.
+    /// Makes an account, and logs somebody in to it.
+    fn log_in(&mut self, nick: &str, account: &str) -> Vec<String> {
+        let account = super::logins::make_account(&mut self.engine, account);
+        self.engine.step(Now::default(), Event::Tick);
+        self.alter(nick, |fact| fact.account = Some(account))
+    }
+
     fn alter(&mut self, nick: &str, how: impl FnOnce(&mut UserFact)) -> Vec<String> {
         let user = self.engine.network.user_called(nick).expect("somebody is called so");
         let (id, mut fact) = (user.id, user.fact.clone());
@@ -97,10 +104,17 @@ fn who_logs_in_is_told_of_to_themselves_and_to_those_who_know_or_watch_them() {
         [format!("ann {tag}{line}"), format!("bob {line}"), format!("dan {line}")]
     };
     // The tag is what somebody was until then.
-    let login = |account: &str| Some(account.to_string());
-    assert_eq!(hall.alter("bob", |fact| fact.account = login("rob")), told("", "rob"));
-    assert_eq!(hall.alter("bob", |fact| fact.account = login("bobby")), told("@account=rob ", "bobby"));
-    assert_eq!(hall.alter("bob", |fact| fact.account = None), told("@account=bobby ", "*"));
+    let logged_in = |account: &str| {
+        format!("bob :hall.lan 900 bob {} {account} :You are now logged in as {account}", &BOB[1..])
+    };
+    let logged_out = format!("bob :hall.lan 901 bob {} :You are now logged out", &BOB[1..]);
+    let and = |own: String, told: [String; 3]| {
+        let [ann, bob, dan] = told;
+        [ann, own, bob, dan]
+    };
+    assert_eq!(hall.log_in("bob", "rob"), and(logged_in("rob"), told("", "rob")));
+    assert_eq!(hall.log_in("bob", "bobby"), and(logged_in("bobby"), told("@account=rob ", "bobby")));
+    assert_eq!(hall.alter("bob", |fact| fact.account = None), and(logged_out, told("@account=bobby ", "*")));
 }
 
 /// Proves: account-tag
@@ -111,7 +125,7 @@ fn whatever_a_person_does_names_their_account() {
     hall.come("bob", "setname");
     hall.come("cyd", "");
     hall.say("ann", "JOIN #green");
-    hall.alter("bob", |fact| fact.account = Some("rob".to_string()));
+    hall.log_in("bob", "rob");
     hall.say("bob", "JOIN #blue");
     for line in [
         "JOIN #green",
@@ -150,7 +164,7 @@ fn an_account_shows_in_joins_and_in_what_is_asked_of_somebody() {
     let heard = hall.say("bob", "JOIN #green");
     assert!(heard.contains(&format!("ann {BOB} JOIN #green * :x")), "{heard:?}");
     hall.say("bob", "PART #green");
-    hall.alter("bob", |fact| fact.account = Some("rob".to_string()));
+    hall.log_in("bob", "rob");
     let heard = hall.say("bob", "JOIN #green");
     for nick in ["ann", "bob"] {
         assert!(heard.contains(&format!("{nick} {BOB} JOIN #green rob :x")), "{heard:?}");

@@ -233,9 +233,14 @@ impl Turn<'_> {
 
     /// FAIL, to a client that knows of it by what else it has asked for.
     pub fn fail(&mut self, standard: Standard) {
-        let knows = [Cap::StandardReplies, Cap::DraftMultiline, Cap::DraftMessageRedaction]
-            .into_iter()
-            .any(|cap| self.wants(cap));
+        let knows = [
+            Cap::StandardReplies,
+            Cap::DraftMultiline,
+            Cap::DraftMessageRedaction,
+            Cap::DraftAccountRegistration,
+        ]
+        .into_iter()
+        .any(|cap| self.wants(cap));
         match knows {
             true => self.say(standard.line(self.server_name())),
             false => self.reply_standard(standard),

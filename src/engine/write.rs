@@ -61,6 +61,7 @@ impl Engine {
     /// Writes what this server has to write because of what it heard.
     pub(super) fn react(&mut self) {
         self.enforce_bans();
+        self.settle_logins();
         loop {
             let edits = self.network.reactions();
             if edits.is_empty() {

@@ -164,6 +164,11 @@ impl Draft {
         draft
     }
 
+    /// Whether this is the command.
+    pub fn is(&self, command: &str) -> bool {
+        self.body.split(' ').next() == Some(command)
+    }
+
     /// Tags stand in the order in which they are given. An empty value is none.
     pub fn tag(mut self, key: &str, value: &str) -> Draft {
         debug_assert!(is_tag_key(key), "not a key: {key:?}");

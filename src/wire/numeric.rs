@@ -424,6 +424,20 @@ numerics! {
     723 no_operator_right(right: impl OneWord)                "{right} :Insufficient oper privs"
 }
 
+// Accounts.
+numerics! {
+    900 logged_in(who: impl OneWord, account: impl OneWord)
+        "{who} {account} :You are now logged in as {account}"
+    901 logged_out(who: impl OneWord)                   "{who} :You are now logged out"
+    902 account_suspended(why: &str)                          ":{why}"
+    903 sasl_done()                                           ":SASL authentication successful"
+    904 sasl_failed(why: &str)                                ":SASL authentication failed{why}"
+    905 sasl_too_long()                                       ":SASL message too long"
+    906 sasl_aborted()                                        ":SASL authentication aborted"
+    907 sasl_already()                                        ":You have already authenticated using SASL"
+    908 sasl_mechanisms(mechanisms: impl OneWord)             "{mechanisms} :are available SASL mechanisms"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,8 +76,12 @@ impl Pair {
     pub fn arrive(&mut self, server: usize, nick: &str) -> (usize, ConnId) {
         self.conns += 1;
         let conn = ConnId(self.conns);
-        let from =
-            Origin::Client { address: SocketAddr::from(([127, 0, 0, 1], 40_000)), name: None, secure: None };
+        let from = Origin::Client {
+            address: SocketAddr::from(([127, 0, 0, 1], 40_000)),
+            name: None,
+            secure: None,
+            certificate: None,
+        };
         self.step(server, Event::Opened { conn, from });
         self.say((server, conn), &format!("NICK {nick}\nUSER {nick} 0 * :{nick}"));
         (server, conn)

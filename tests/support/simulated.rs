@@ -1,6 +1,9 @@
 //! A stage inside this process: one engine a server, and a network that delivers everything in the order it was sent.
 //! Time passes only when a transcript says so, and every run is the same.
 
+#[path = "credential.rs"]
+mod credential;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -170,7 +173,10 @@ impl Stage for Simulated {
         if self.people.insert(person.to_string(), known).is_some() {
             return Err(format!("{person} has a connection already"));
         }
-        self.step(server, Event::Opened { conn, from: Origin::Client { address, name: None, secure } });
+        self.step(
+            server,
+            Event::Opened { conn, from: Origin::Client { address, name: None, secure, certificate: None } },
+        );
         Ok(())
     }
 
@@ -369,6 +375,14 @@ impl Simulated {
             Effect::Verify { ask, given, known } => {
                 let right = given.0 == known;
                 self.on_the_way.push_back((server.to_string(), Event::Verified { ask, right }));
+            }
+            Effect::Match { ask, given, known } => {
+                let which = known.iter().position(|known| *known == credential::hash(&given));
+                self.on_the_way.push_back((server.to_string(), Event::Matched { ask, which }));
+            }
+            Effect::Hash { ask, password } => {
+                let credential = Some(credential::credential(&password));
+                self.on_the_way.push_back((server.to_string(), Event::Hashed { ask, credential }));
             }
             Effect::Count { ask, .. } => {
                 self.on_the_way.push_back((server.to_string(), Event::Counted { ask, refused: None }));

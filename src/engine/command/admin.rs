@@ -172,7 +172,10 @@ mod tests {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
         engine.step(
             Now::default(),
-            Event::Opened { conn, from: Origin::Client { address, name: None, secure: None } },
+            Event::Opened {
+                conn,
+                from: Origin::Client { address, name: None, secure: None, certificate: None },
+            },
         );
         engine.step(Now::default(), Event::Lines { conn, lines: "NICK eve\nUSER eve 0 * :Eve".into() });
         for (name, checked) in [("hashed", "$argon2id$"), ("nobody", "$argon2id$"), ("plain", "hay")] {

@@ -1,7 +1,9 @@
 //! What clients say: one row a command, and below the rows of each file their handlers.
 
 mod about;
+mod account;
 mod admin;
+mod authenticate;
 mod ban;
 mod banlist;
 mod channel;
@@ -28,6 +30,7 @@ mod webirc;
 mod who;
 mod whois;
 
+pub use account::account_hashed;
 pub use admin::oper_checked;
 pub use ban::duration;
 use banlist::{all_bans, bans};
@@ -67,6 +70,8 @@ pub enum Who {
 /// Every file's rows.
 pub const COMMANDS: &[&[Command]] = &[
     register::COMMANDS,
+    authenticate::COMMANDS,
+    account::COMMANDS,
     talk::COMMANDS,
     redact::COMMANDS,
     channel::COMMANDS,

@@ -90,7 +90,7 @@ fn take_back(turn: &mut Turn, params: &[&str]) -> Result<(), Standard> {
     turn.change(Edit::Redact(Redaction {
         sender: turn.me(),
         source,
-        account: turn.user().fact.account.clone(),
+        account: turn.user().account.clone(),
         target: message.target.clone(),
         message: dot,
         said: change.stamp,

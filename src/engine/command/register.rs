@@ -285,6 +285,7 @@ pub fn complete(turn: &mut Turn) -> Outcome {
             }
         }
     }
+    turn.abort_exchange();
     let address = turn.session().address_text();
     let claimed = claim(turn, &nick, &username, &address).inspect_err(|_| {
         // Taken by somebody who was quicker; the client is asked for another.
@@ -349,7 +350,7 @@ fn register(
         name: session.name.clone(),
         cloak: Some(cloak),
         realname,
-        account: None,
+        account: session.account,
         away,
         modes: Letters::NONE.set('x', is_cloaked),
         class: None,

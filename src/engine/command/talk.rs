@@ -172,7 +172,7 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
 }
 
 fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str, joints: Option<&[usize]>) {
-    let (sender, account) = (turn.me(), turn.user().fact.account.clone());
+    let (sender, account) = (turn.me(), turn.user().account.clone());
     let (source, tags) = (turn.prefix(), turn.client_tags.clone());
     // Cut here, so that every server keeps, and everyone hears, the same.
     let fixed = format!(":{source} {} {name} :", verb.name());

@@ -118,6 +118,8 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let before = std::mem::replace(&mut session.address, arrival.address);
         session.name = arrival.name;
+        // It is the gateway's own.
+        session.certificate = None;
         // Secure is what is so all the way.
         session.secure = session.secure.take().filter(|_| arrival.is_secure);
         let text = format!("conn={} is for {} by={} at={before}", conn.0, arrival.address, arrival.gateway);

@@ -118,7 +118,7 @@ impl Asked<'_> {
             'f' => flags.clone(),
             'd' => Word::echo(&hops.to_string()),
             'l' => Word::echo(&self.idle_s(turn, user).to_string()),
-            'a' => Word::echo(fact.account.as_deref().unwrap_or("0")),
+            'a' => Word::echo(user.account.as_deref().unwrap_or("0")),
             // How high somebody is on the channel has no number here.
             _ => Word::echo("n/a"),
         };

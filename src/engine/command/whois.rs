@@ -88,7 +88,7 @@ fn describe(turn: &Turn, user: &User) -> Vec<Numeric> {
     if let Some(gateway) = &fact.gateway {
         lines.push(numeric::whois_special(nick, &format!("is connected by the gateway {gateway}")));
     }
-    if let Some(account) = &fact.account {
+    if let Some(account) = &user.account {
         lines.push(numeric::whois_account(nick, Word::echo(account)));
     }
     if user.id == turn.me() || turn.has_right("see-all") {

@@ -62,7 +62,7 @@ pub fn bars_uninvited(case: &Case) -> Option<Numeric> {
 
 pub fn bars_strangers(case: &Case) -> Option<Numeric> {
     match case.attempt {
-        Attempt::Join { user, .. } if user.fact.account.is_none() => {
+        Attempt::Join { user, .. } if user.account.is_none() => {
             Some(numeric::account_needed_to_join(&case.channel.name))
         }
         _ => None,

@@ -21,7 +21,7 @@ pub fn bars_voiceless(case: &Case) -> Option<Numeric> {
 
 pub fn bars_strangers(case: &Case) -> Option<Numeric> {
     match case.attempt {
-        Attempt::Speak { user, .. } if case.is_plain(user) && user.fact.account.is_none() => {
+        Attempt::Speak { user, .. } if case.is_plain(user) && user.account.is_none() => {
             Some(numeric::account_needed_to_speak(&case.channel.name))
         }
         _ => None,

@@ -1,5 +1,6 @@
 //! One edit of what all servers share, in whatever order it may come.
 
+use super::account::{AccountFact, AccountId, Field};
 use super::ban::{BanFact, BanKind};
 use super::channel::{Item, MaskFact, MemberFact, Setting, StatusFact};
 use super::redaction::Redaction;
@@ -88,6 +89,13 @@ pub enum Edit {
         fact: Option<BanFact>,
         by: String,
     },
+    /// What is said of an account, or that it is not said any more.
+    Account {
+        account: AccountId,
+        field: Field,
+        fact: Option<AccountFact>,
+        by: String,
+    },
     Message(Message),
     Redact(Redaction),
     /// A fact of a kind that this version does not know, kept as the line it came as: servers beyond this
@@ -115,6 +123,7 @@ pub enum Key {
     /// What this version does not know.
     Foreign(String),
     Ban(BanKind, String),
+    Account(AccountId, Field),
 }
 
 /// What a fact says.
@@ -129,6 +138,7 @@ pub enum Value {
     /// The line that said it.
     Foreign(String),
     Ban(BanFact),
+    Account(AccountFact),
 }
 
 impl Key {
@@ -144,7 +154,7 @@ impl Key {
             | Key::Setting(channel, ..)
             | Key::Status(channel, ..)
             | Key::Mask(channel, ..) => Some(channel),
-            Key::Server(_) | Key::User(_) | Key::Foreign(_) | Key::Ban(..) => None,
+            Key::Server(_) | Key::User(_) | Key::Foreign(_) | Key::Ban(..) | Key::Account(..) => None,
         }
     }
 }
@@ -153,7 +163,7 @@ impl Edit {
     pub fn stream(&self) -> Stream {
         match self {
             Edit::Message(_) | Edit::Redact(_) => Stream::Message,
-            Edit::Ban { .. } => Stream::Durable,
+            Edit::Ban { .. } | Edit::Account { .. } => Stream::Durable,
             _ => Stream::Session,
         }
     }
@@ -186,6 +196,9 @@ impl Edit {
             Edit::Ban { kind, mask, fact, .. } => {
                 (Key::Ban(*kind, mask.clone()), fact.clone().map(Value::Ban))
             }
+            Edit::Account { account, field, fact, .. } => {
+                (Key::Account(*account, field.clone()), fact.clone().map(Value::Account))
+            }
             Edit::Message(_) | Edit::Redact(_) | Edit::Unknown { .. } => return None,
         })
     }
@@ -204,6 +217,7 @@ impl Edit {
             | Edit::User { .. }
             | Edit::Quit { .. }
             | Edit::Ban { .. }
+            | Edit::Account { .. }
             | Edit::Message(_)
             | Edit::Redact(_)
             | Edit::Foreign { .. }
@@ -236,8 +250,16 @@ impl Edit {
             | Edit::Mask { .. }
             | Edit::Foreign { .. }
             | Edit::Ban { .. }
+            | Edit::Account { .. }
             | Edit::Unknown { .. } => None,
         }
+    }
+
+    /// Whether the line that carries this is nobody's to read, nor to guess at.
+    pub fn is_secret(&self) -> bool {
+        let holds_secret =
+            |fact: &AccountFact| matches!(fact, AccountFact::Password(_) | AccountFact::Device(_));
+        matches!(self, Edit::Account { fact: Some(fact), .. } if holds_secret(fact))
     }
 
     /// Whether whoever wrote this had the right to: nobody writes of another server's users.
@@ -266,6 +288,9 @@ pub fn edit_of(key: &Key, value: &Value) -> Option<Edit> {
         (Key::Ban(kind, mask), Value::Ban(fact)) => {
             let by = fact.by.clone();
             Edit::Ban { kind, mask, fact: Some(fact), by }
+        }
+        (Key::Account(account, field), Value::Account(fact)) => {
+            Edit::Account { account, field, fact: Some(fact), by: by() }
         }
         _ => return None,
     })

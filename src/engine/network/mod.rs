@@ -1,6 +1,7 @@
 //! What all servers agree on. There is one way in, `apply` (and `merge`, for what was missed), and
 //! what comes out is news: the difference between what users saw and what they see now.
 
+mod account;
 mod ban;
 mod change;
 mod channel;
@@ -20,6 +21,10 @@ mod user;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use account::{
+    Account, AccountFact, AccountId, Accounts, Credential, Device, Field, ScramKeys, Suspension,
+    is_given_name,
+};
 pub use ban::{Ban, BanFact, BanKind, Bans, Suspect};
 pub use change::{Change, Edit, Key, Value, edit_of};
 pub use channel::{Channel, Item, MaskFact, MemberFact, Role, Setting, Settings, StatusFact, Topic};
@@ -60,6 +65,9 @@ pub struct Network {
     /// Where each user has a member fact, whether or not it counts.
     memberships: BTreeMap<UserId, BTreeSet<Folded>>,
     channels: BTreeMap<Folded, Channel>,
+    accounts: Accounts,
+    /// Accounts that have changed since anybody here was asked what becomes of those who are logged in.
+    new_accounts: bool,
     bans: Bans,
     /// Bans that nobody here has been held against yet.
     new_bans: BTreeSet<(BanKind, String)>,
@@ -77,6 +85,8 @@ impl Network {
         Network {
             me,
             facts: Facts::default(),
+            accounts: Accounts::of(durable.facts()),
+            new_accounts: false,
             bans: Bans::of(durable.facts()),
             new_bans: BTreeSet::new(),
             durable,
@@ -193,6 +203,7 @@ impl Network {
     /// them comes back as edits, to be written once more.
     pub fn begin_durable_anew(&mut self, own: Origin) -> Vec<Edit> {
         let edits = self.durable.begin_anew(own);
+        self.accounts = Accounts::of(self.durable.facts());
         self.bans = Bans::of(self.durable.facts());
         self.new_bans.clear();
         edits
@@ -201,6 +212,11 @@ impl Network {
     /// Everything that must not end with a run of this server.
     pub fn into_durable(self) -> Durable {
         self.durable
+    }
+
+    /// Whether accounts have changed since this was last asked.
+    pub fn take_new_accounts(&mut self) -> bool {
+        std::mem::take(&mut self.new_accounts)
     }
 
     /// Bans that nobody here has been held against yet.
@@ -312,6 +328,15 @@ impl Network {
         if stream == Stream::Durable { self.durable.facts() } else { &self.facts }
     }
 
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// The account that is called this, whoever it is that calls it so.
+    pub fn account_named(&self, name: &str) -> Option<&Account> {
+        self.accounts.named(name)
+    }
+
     pub fn bans(&self) -> &Bans {
         &self.bans
     }
@@ -369,10 +394,17 @@ impl Network {
         by_claim.or_else(by_id).filter(|user| user.is_visible())
     }
 
-    /// Who has a nick, even where they cannot be seen: it is not free.
+    /// Who has a nick, even where they cannot be seen: it is not free. Those who are logged in to the account that owns
+    /// it come first, and of several the one with the oldest claim.
     pub fn holder(&self, nick: &Folded) -> Option<UserId> {
         let claims = self.claims.get(nick)?;
-        claims.iter().copied().min_by_key(|id| self.users.get(id).map(|user| user.fact.claimed))
+        let owner = self.accounts.owner_of(nick).map(|account| account.id);
+        let rank = |id: &UserId| {
+            let user = self.users.get(id)?;
+            let is_owner = owner.is_some() && user.account_id() == owner;
+            Some((!is_owner, user.fact.claimed))
+        };
+        claims.iter().copied().min_by_key(rank)
     }
 
     /// Every user who can be seen.
@@ -484,6 +516,9 @@ impl Network {
                 digest.add(&(user, member.fact.joined, member.status));
             }
         }
+        for account in self.accounts.iter() {
+            digest.add(account);
+        }
         for (kind, mask, ban) in self.bans.iter() {
             digest.add(&(kind, mask, &ban.fact));
         }
@@ -501,6 +536,9 @@ impl Network {
         }
         for (name, channel) in &self.channels {
             digest.add(&(name, channel));
+        }
+        for account in self.accounts.iter() {
+            digest.add(account);
         }
         for (kind, mask, ban) in self.bans.iter() {
             digest.add(&(kind, mask, &ban.fact));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::account::{AccountId, Field};
 use super::ban::{BanFact, BanKind};
 use super::change::Change;
 use super::channel::{Role, Topic};
@@ -80,6 +81,17 @@ pub enum News {
     Said(Arc<Change>),
     /// A message was taken back.
     Redacted(Arc<Change>),
+    /// Somebody has written of an account.
+    Account {
+        account: AccountId,
+        field: Field,
+        by: String,
+        /// What it is called, or was.
+        name: String,
+        /// Whether it is there now, and whether it was before.
+        is_there: bool,
+        was_there: bool,
+    },
     /// Somebody has set, changed or lifted a ban.
     Ban {
         kind: BanKind,

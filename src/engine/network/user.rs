@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::account::AccountId;
 use super::server::Standing;
 use crate::engine::merge::Stamp;
 use crate::wire::fold::Folded;
@@ -25,7 +26,8 @@ pub struct UserFact {
     /// What hides both where the user is cloaked; known of everyone, since bans go by it either way.
     pub cloak: Option<String>,
     pub realname: String,
-    pub account: Option<String>,
+    /// What they are logged in to, whether or not that is still there.
+    pub account: Option<AccountId>,
     pub away: Option<String>,
     pub modes: Letters,
     /// The class of an operator.
@@ -69,6 +71,8 @@ pub struct User {
     /// What they are called here: the nick they claim, or their UID where an older claim stands.
     pub nick: Nick,
     pub fact: UserFact,
+    /// What their account is called, where they are logged in to one that nobody has suspended.
+    pub account: Option<String>,
     pub standing: Standing,
     /// Where they can be seen.
     pub channels: BTreeSet<Folded>,
@@ -86,6 +90,11 @@ impl UserFact {
 impl User {
     pub fn server(&self) -> ServerId {
         self.id.server()
+    }
+
+    /// The account that they are logged in to.
+    pub fn account_id(&self) -> Option<AccountId> {
+        self.fact.account.filter(|_| self.account.is_some())
     }
 
     pub fn is_visible(&self) -> bool {

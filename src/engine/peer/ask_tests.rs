@@ -97,7 +97,7 @@ impl Ring {
         for (place, (_, _, nick)) in NAMES.iter().enumerate().take(count) {
             let end = (place, ConnId(place as u64 + 1));
             let address = "127.0.0.1:40000".parse().unwrap();
-            let from = Origin::Client { address, name: None, secure: None };
+            let from = Origin::Client { address, name: None, secure: None, certificate: None };
             ring.come(place, Event::Opened { conn: end.1, from });
             ring.say(end, &format!("NICK {nick}"));
             ring.say(end, "USER x 0 * :x");

@@ -238,6 +238,7 @@ fn name_of(key: &Key) -> String {
         Key::Mask(channel, birth, list, mask) => format!("mask {channel} {birth} {list} {mask}"),
         Key::Ban(kind, mask) => format!("ban {} {mask}", kind.letter()),
         Key::Foreign(key) => format!("unknown {key}"),
+        Key::Account(account, field) => format!("account {account} {field}"),
     }
 }
 

@@ -72,7 +72,7 @@ impl Mesh {
         mesh.wait(5_000);
         for side in 0..count {
             let address = "127.0.0.1:40000".parse().unwrap();
-            let from = Origin::Client { address, name: None, secure: None };
+            let from = Origin::Client { address, name: None, secure: None, certificate: None };
             mesh.events.push_back((side, Event::Opened { conn: client(side), from }));
             mesh.say(side, &format!("NICK user{side}\nUSER u 0 * :u\nJOIN #green"));
         }
@@ -106,7 +106,7 @@ impl Mesh {
 
     fn see_to(&mut self, side: usize, effect: Effect) {
         match effect {
-            Effect::Send { to, line } => self.send((side, to), &line),
+            Effect::Send { to, line } | Effect::SendApart { to, line } => self.send((side, to), &line),
             Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.send((side, to), &line)),
             Effect::Dial { ask, address: called, .. } => {
                 let other = (0..self.engines.len()).find(|other| address(*other) == called).unwrap();

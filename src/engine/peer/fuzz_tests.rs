@@ -150,7 +150,10 @@ fn scene() -> (Hall, Peer, Peer) {
     let barn = hall.linked("2BB", "barn.lan");
     let shed = hall.linked("3CC", "shed.lan");
     let address = "127.0.0.1:40000".parse().unwrap();
-    hall.step(Event::Opened { conn: ConnId(1), from: Origin::Client { address, name: None, secure: None } });
+    hall.step(Event::Opened {
+        conn: ConnId(1),
+        from: Origin::Client { address, name: None, secure: None, certificate: None },
+    });
     let lines = Lines::from("NICK alice\nUSER a 0 * :a\nJOIN #green");
     hall.step(Event::Lines { conn: ConnId(1), lines });
     hall.user(shed, "3CC.1.S2", "3CCAAAAAA", "carol", 0);

@@ -161,7 +161,12 @@ impl Mesh {
 
     /// A client registers, on a connection of this number.
     fn client(&mut self, server: usize, conn: u64, nick: &str) {
-        let from = Origin::Client { address: "10.9.0.1:5000".parse().unwrap(), name: None, secure: None };
+        let from = Origin::Client {
+            address: "10.9.0.1:5000".parse().unwrap(),
+            name: None,
+            secure: None,
+            certificate: None,
+        };
         self.step(server, Event::Opened { conn: ConnId(conn), from });
         self.say(server, conn, &format!("NICK {nick}\nUSER {nick} 0 * :{nick}"));
     }

@@ -1,6 +1,7 @@
 //! What mesh servers say: rows for what is said on a link, rows for what is said to the network, and
 //! for each its reading and writing.
 
+mod accounts;
 mod act;
 mod ask;
 mod bans;
@@ -99,6 +100,7 @@ const EVENT_MESSAGES: &[&[EventMessage]] = &[
     users::MESSAGES,
     channels::MESSAGES,
     bans::MESSAGES,
+    accounts::MESSAGES,
     talk::MESSAGES,
     redactions::MESSAGES,
 ];
@@ -174,8 +176,13 @@ impl Engine {
     }
 
     fn send_peer(&mut self, conn: ConnId, draft: Draft) {
+        // What a fact reads like may be a secret, whoever's it is.
+        let is_apart = draft.is("WORDING");
         let line: Arc<str> = draft.line().into();
-        self.effects.push(super::effect::Effect::Send { to: conn, line });
+        self.effects.push(match is_apart {
+            true => super::effect::Effect::SendApart { to: conn, line },
+            false => super::effect::Effect::Send { to: conn, line },
+        });
     }
 }
 
@@ -240,6 +247,9 @@ pub(super) fn write_change(change: &Change) -> String {
             channels::write_mask(channel, *birth, *list, mask, fact.as_ref(), by)
         }
         Edit::Ban { kind, mask, fact, by } => bans::write_ban(*kind, mask, fact.as_ref(), by),
+        Edit::Account { account, field, fact, by } => {
+            accounts::write_account(*account, field, fact.as_ref(), by)
+        }
         Edit::Message(message) => talk::write_message(message),
         Edit::Redact(redaction) => redactions::write_redaction(redaction),
     };

@@ -120,7 +120,7 @@ impl Engine {
         match self.network.missed_since(stream, asked) {
             Some(missed) => {
                 for change in missed {
-                    self.send_line(conn, write_change(&change));
+                    self.send_change(conn, &change);
                 }
             }
             None => self.send_snapshot(conn, stream, asked),
@@ -141,7 +141,7 @@ impl Engine {
             let Some(edit) = edit_of(&key, &fact.value) else { continue };
             let change =
                 Change { dot: fact.dot, stamp: fact.stamp, over: vec![], after: 0, more: false, edit };
-            self.send_line(conn, write_change(&change));
+            self.send_change(conn, &change);
         }
         for (origin, _, runs) in answer.alive.runs() {
             for ranges in write_ranges(runs).chunks(WORDS_PER_LINE) {
@@ -171,6 +171,16 @@ impl Engine {
             .collect();
         lines.into_iter().for_each(|line| self.send_line(conn, line));
         self.send_peer(conn, Draft::new("DONE").param("M").param(origin));
+    }
+
+    fn send_change(&mut self, conn: ConnId, change: &Change) {
+        let line = write_change(change);
+        match change.edit.is_secret() {
+            true => {
+                self.effects.push(crate::engine::effect::Effect::SendApart { to: conn, line: line.into() })
+            }
+            false => self.send_line(conn, line),
+        }
     }
 
     fn send_line(&mut self, conn: ConnId, line: String) {

@@ -3,12 +3,14 @@
 use super::*;
 use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
-    BanFact, BanKind, ClientDoor, Durable, Item, MaskFact, MemberFact, Message as Said, Network, Redaction,
-    ServerFact, Setting, StatusFact, Target, Topic, UserFact, Verb, edit_of,
+    AccountFact, AccountId, BanFact, BanKind, ClientDoor, Credential, Device, Durable, Field, Item, MaskFact,
+    MemberFact, Message as Said, Network, Redaction, ScramKeys, ServerFact, Setting, StatusFact, Suspension,
+    Target, Topic, UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
 use crate::wire::names::{ChannelName, Nick, ServerId, UserId};
+use crate::wire::pin::Pin;
 use crate::wire::time::Timestamp;
 
 fn sid() -> ServerId {
@@ -47,6 +49,14 @@ fn edits() -> Vec<Edit> {
             reason: reason.map(str::to_string),
         })
     };
+    let account = |field, fact| {
+        let account = AccountId::parse("2s1k0ftdg0.7FA").unwrap();
+        Edit::Account { account, field, fact, by: by.clone() }
+    };
+    let scram = ScramKeys { salt: vec![1; 16], iterations: 4096, stored: [2; 32], server: [3; 32] };
+    let credential = Credential { hash: "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".into(), scram };
+    let device = Device { name: "Phone".into(), digest: [4; 32], added: Timestamp(5) };
+    let suspension = Suspension { until: None, set: Timestamp(6), by: "".into(), reason: ": for now".into() };
     let to_channel = |least| Target::Channel { name: name.clone(), least };
     vec![
         Edit::Server(ServerFact {
@@ -73,7 +83,7 @@ fn edits() -> Vec<Edit> {
                 name: Some("barn.example".into()),
                 cloak: None,
                 realname: ": Ann of the hall".into(),
-                account: None,
+                account: AccountId::parse("2s1k0ftdg0.7FA"),
                 away: Some("out; to lunch".into()),
                 modes: Letters::parse("iw").unwrap(),
                 title: None,
@@ -167,6 +177,21 @@ fn edits() -> Vec<Edit> {
             by: by.clone(),
         },
         Edit::Ban { kind: BanKind::Address, mask: "fe80::/10".into(), fact: None, by: "hall.lan".into() },
+        account(Field::Registered, Some(AccountFact::Registered(Timestamp(7)))),
+        account(Field::Registered, None),
+        account(Field::Name, Some(AccountFact::Name { name: "ann".into(), claimed: stamp(3) })),
+        account(Field::Password, Some(AccountFact::Password(credential))),
+        account(Field::Certificate(Pin([7; 32])), Some(AccountFact::Certificate { added: Timestamp(9) })),
+        account(Field::Device(fold("Phone")), Some(AccountFact::Device(device))),
+        account(Field::Email, Some(AccountFact::Email("ann@farm.lan".into()))),
+        account(Field::Suspension, Some(AccountFact::Suspension(suspension))),
+        account(Field::Suspension, None),
+        account(
+            Field::Nick(fold("Annie")),
+            Some(AccountFact::Nick { nick: "Annie".into(), claimed: stamp(3) }),
+        ),
+        account(Field::Setting("away".into()), Some(AccountFact::Setting(": out".into()))),
+        account(Field::Setting("away".into()), None),
         said(Verb::Privmsg, to_channel(None), ":) hello  there"),
         said(Verb::Notice, to_channel(Some('o')), "one\n\n:two\n"),
         said(Verb::Notice, to_channel(Some('o')), ""),

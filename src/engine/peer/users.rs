@@ -2,7 +2,7 @@
 
 use super::{EventMessage, or_star, unless_star};
 use crate::engine::merge::Stamp;
-use crate::engine::network::{Edit, UserFact};
+use crate::engine::network::{AccountId, Edit, UserFact};
 use crate::wire::letters::Letters;
 use crate::wire::message::{Draft, Message, without_line_ends};
 use crate::wire::names::{Nick, UserId};
@@ -42,7 +42,7 @@ pub fn write_user(user: UserId, fact: &UserFact) -> Draft {
         .param(&fact.host)
         .param(&fact.address)
         .param(format_args!("+{}", fact.modes))
-        .param(or_star(fact.account.as_deref().unwrap_or_default()))
+        .param(fact.account.map_or("*".to_string(), |account| account.to_string()))
         .param(or_star(fact.class.as_deref().unwrap_or_default()))
         .param(fact.signed_on.0)
         .trailing(&fact.realname)
@@ -65,7 +65,7 @@ fn read_user(message: &Message) -> Option<Edit> {
         name: word_in("name"),
         cloak: word_in("cloak"),
         realname: realname.to_string(),
-        account: named(account),
+        account: AccountId::parse(account),
         away: message.tags.get("away").map(|away| without_line_ends(away.into_owned())),
         modes: Letters::parse(modes.strip_prefix('+')?)?,
         class: named(class),

@@ -3,6 +3,8 @@
 
 mod acts;
 mod calm;
+#[path = "../credential.rs"]
+mod credential;
 #[path = "../dice.rs"]
 mod dice;
 #[path = "../disk.rs"]

@@ -11,6 +11,7 @@ use folkmoot::wire::line::Lines;
 use folkmoot::wire::names::{ServerId, ServerName};
 use folkmoot::wire::time::{Now, Timestamp};
 
+use super::credential;
 use super::dice::Dice;
 use super::disk::Disk;
 use super::layout::Layout;
@@ -265,8 +266,12 @@ impl World {
     pub fn arrive(&mut self, server: usize, nick: &str, caps: &str) -> (usize, ConnId) {
         let client = (server, self.next_conn());
         self.clients.insert(client, Shadow::new(caps));
-        let from =
-            Origin::Client { address: "10.9.0.1:5000".parse().expect("fixed"), name: None, secure: None };
+        let from = Origin::Client {
+            address: "10.9.0.1:5000".parse().expect("fixed"),
+            name: None,
+            secure: None,
+            certificate: None,
+        };
         self.step(server, Event::Opened { conn: client.1, from });
         if !caps.is_empty() {
             self.speak(client, &format!("CAP REQ :{caps}"));
@@ -395,6 +400,14 @@ impl World {
             Effect::KeepClock { ms } => self.keep(server, Kept::Clock(ms)),
             Effect::KeepEpoch { epoch } => self.keep(server, Kept::Epoch(epoch)),
             Effect::Verify { ask, .. } => self.step(server, Event::Verified { ask, right: true }),
+            Effect::Match { ask, given, known } => {
+                let which = known.iter().position(|known| *known == credential::hash(&given));
+                self.step(server, Event::Matched { ask, which });
+            }
+            Effect::Hash { ask, password } => {
+                let credential = Some(credential::credential(&password));
+                self.step(server, Event::Hashed { ask, credential });
+            }
             Effect::Keep { number, rows } => {
                 self.servers[server].disk.write(number, rows);
                 // Mostly at once; some disks are slow at times.

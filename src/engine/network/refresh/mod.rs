@@ -3,11 +3,13 @@
 //! Whatever the cause, a live change, a merge or a server lost from sight, the same thing happens:
 //! what the touched facts mean is computed anew, and the difference becomes news.
 
+mod accounts;
 mod channels;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::account::AccountId;
 use super::ban::BanKind;
 use super::change::{Change, Edit, Key};
 use super::channel::Role;
@@ -33,6 +35,9 @@ pub(super) struct Touched {
     pub members: BTreeSet<(Folded, UserId)>,
     pub items: BTreeMap<Folded, Vec<Key>>,
     pub bans: Vec<(BanKind, String)>,
+    pub accounts: BTreeSet<AccountId>,
+    /// Nicks that may have come to be somebody else's.
+    pub nicks: BTreeSet<Folded>,
 }
 
 impl Touched {
@@ -48,6 +53,7 @@ impl Touched {
                 }
                 Key::Foreign(_) => {}
                 Key::Ban(kind, mask) => touched.bans.push((*kind, mask.clone())),
+                Key::Account(account, _) => drop(touched.accounts.insert(*account)),
             }
         }
         touched
@@ -63,6 +69,7 @@ type Left = BTreeMap<(Folded, UserId), Role>;
 impl Network {
     pub(super) fn refresh(&mut self, mut touched: Touched, cause: &Cause) -> Vec<News> {
         let bans = self.refresh_bans(std::mem::take(&mut touched.bans), cause);
+        let accounts = self.refresh_accounts(&mut touched, cause);
         let names_before = self.refresh_servers(&mut touched);
         let before = self.refresh_users(&mut touched);
         let (leaving, left, joining, settings) = self.refresh_channels(touched, &before, cause);
@@ -75,6 +82,7 @@ impl Network {
         news.extend(self.other_changes(&before));
         news.extend(joining);
         news.extend(settings);
+        news.extend(accounts);
         news.extend(bans);
         for (server, name_before) in names_before {
             if self.shows_server(server) {

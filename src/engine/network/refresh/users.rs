@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Before, Cause, Left, Touched};
 use crate::defect::{Defect, is_planted};
 use crate::engine::merge::Fact;
+use crate::engine::network::account::AccountId;
 use crate::engine::network::change::{Change, Edit, Key, Value};
 use crate::engine::network::news::{Neighbour, News, Quit};
 use crate::engine::network::server::{Server, Standing};
@@ -69,9 +70,15 @@ impl Network {
         Some((user.clone(), self.standing(id.server())))
     }
 
+    /// What an account is called, where being logged in to it counts.
+    fn account_shown(&self, account: Option<AccountId>) -> Option<String> {
+        let account = self.accounts.get(account?)?;
+        account.suspension.is_none().then(|| account.name.clone())
+    }
+
     pub(super) fn refresh_users(&mut self, touched: &mut Touched) -> Before {
         let mut before = Before::new();
-        let mut nicks = BTreeSet::new();
+        let mut nicks = std::mem::take(&mut touched.nicks);
         for &id in &touched.users {
             let old = self.users.remove(&id);
             let new = self.living(id);
@@ -99,7 +106,8 @@ impl Network {
                     Some(user) => (user.nick.clone(), user.channels.clone()),
                     None => (fact.nick.clone(), BTreeSet::new()),
                 };
-                self.users.insert(id, User { id, nick, fact, standing, channels });
+                let account = self.account_shown(fact.account);
+                self.users.insert(id, User { id, nick, fact, account, standing, channels });
             }
             if standing(&old) != standing_now {
                 let channels = self.memberships.get(&id).into_iter().flatten();
@@ -113,7 +121,7 @@ impl Network {
         before
     }
 
-    /// The oldest claim has the nick; everyone else is shown under their UID.
+    /// Whoever comes first by `holder` has the nick; everyone else is shown under their UID.
     fn refresh_claims(&mut self, nick: &Folded, before: &mut Before) {
         let holder = self.holder(nick);
         for id in self.claims.get(nick).cloned().unwrap_or_default() {
@@ -162,7 +170,7 @@ impl Network {
                 host: old.fact.host.clone(),
                 address: old.fact.address.clone(),
                 realname: old.fact.realname.clone(),
-                account: old.fact.account.clone(),
+                account: old.account.clone(),
                 is_bot: old.has_mode('B'),
                 is_operator: old.is_shown_operator(),
                 channels: old.channels.iter().map(role_on).collect(),
@@ -237,8 +245,8 @@ impl Network {
                 let from = format!("{}!{}@{}", new.nick, old.fact.username, old.fact.host);
                 news.push(News::HostChanged { who: self.neighbour(user, before), from });
             }
-            if old.fact.account != new.fact.account {
-                let account = old.fact.account.clone();
+            if old.account != new.account {
+                let account = old.account.clone();
                 news.push(News::AccountChanged { who: self.neighbour(user, before), before: account });
             }
             if old.fact.realname != new.fact.realname {

@@ -1,0 +1,201 @@
+//! REGISTER and VERIFY: making an account.
+
+use super::{Command, Who};
+use crate::config::Registration;
+use crate::engine::logins::Purpose;
+use crate::engine::network::{AccountFact, AccountId, Credential, Edit, Field, is_given_name};
+use crate::engine::turn::{Outcome, Refusal, Turn};
+use crate::wire::fold::fold;
+use crate::wire::names::{Nick, Word};
+use crate::wire::standard::Standard;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "REGISTER",
+        params_min: 3,
+        who: Who::Anyone,
+        run: |turn, params| say_failure(turn, params, register),
+        usage: "<account, or * for your nick> <email, or *> <password>",
+        help: "Makes an account, and logs you in to it. It is known on every server of the network.",
+    },
+    Command {
+        name: "VERIFY",
+        params_min: 2,
+        who: Who::Anyone,
+        run: |turn, params| say_failure(turn, params, verify),
+        usage: "<account> <code>",
+        help: "Would complete a registration with a code that came by mail. This server sends none.",
+    },
+];
+
+/// Names that people would take for the network's own.
+const RESERVED: &[&str] = &[
+    "nickserv", "chanserv", "memoserv", "operserv", "hostserv", "botserv", "saslserv", "histserv", "services",
+];
+
+/// As long as every client can send one in a message to NickServ.
+const PASSWORD_BYTES_MAX: usize = 300;
+
+fn fail(code: &'static str, about: &str, why: impl Into<String>) -> Refusal {
+    Standard::fail("REGISTER", code, why).about(Word::echo(about)).into()
+}
+
+/// Who has agreed on REGISTER knows how it fails.
+fn say_failure(turn: &mut Turn, params: &[&str], run: fn(&mut Turn, &[&str]) -> Outcome) -> Outcome {
+    match run(turn, params) {
+        Err(Refusal::Standard(failure)) => {
+            turn.fail(failure);
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let (asked, email, password) = (params[0], params[1], params[2]);
+    let is_connected = turn.session().user().is_some();
+    if !is_connected && !turn.config().accounts.before_connect {
+        return Err(fail("COMPLETE_CONNECTION_REQUIRED", asked, "Connect first, then register"));
+    }
+    if let Some(account) = turn.account() {
+        return Err(fail("ALREADY_AUTHENTICATED", &account.name, "You are logged in already"));
+    }
+    let nick = match turn.session().user() {
+        Some(_) => Some(turn.user().nick.clone()),
+        None => turn.registration().and_then(|said| said.nick.clone()),
+    };
+    let name = match asked {
+        "*" => {
+            nick.as_ref().map(Nick::to_string).ok_or_else(|| fail("NEED_NICK", "*", "Give a NICK first"))?
+        }
+        asked => asked.to_string(),
+    };
+    may_register(turn, &name, nick.as_ref())?;
+    let email = match email {
+        "*" if turn.config().accounts.email_required => {
+            return Err(fail("INVALID_EMAIL", &name, "An address for mail has to be given"));
+        }
+        "*" => None,
+        email if is_email(email) => Some(email.to_string()),
+        _ => return Err(fail("INVALID_EMAIL", &name, "That is no address for mail; give * for none")),
+    };
+    check_new_password(turn, &name, password)?;
+    if !turn.may_register_account() {
+        return Err(fail("TEMPORARILY_UNAVAILABLE", &name, "Too many accounts come from there, try later"));
+    }
+    turn.hash_password(password, Purpose::Register { name, email });
+    Ok(())
+}
+
+/// Whether the speaker may make an account of that name now.
+fn may_register(turn: &Turn, name: &str, nick: Option<&Nick>) -> Outcome {
+    match turn.config().accounts.registration {
+        Registration::Open => {}
+        Registration::Operators if turn.has_right("accounts") => {}
+        Registration::Operators => {
+            return Err(fail("TEMPORARILY_UNAVAILABLE", name, "Only operators register accounts here"));
+        }
+        Registration::Closed => {
+            return Err(fail("TEMPORARILY_UNAVAILABLE", name, "No accounts are registered here"));
+        }
+    }
+    let is_fit = Nick::parse(name, turn.config().limits.nick_length).is_some();
+    if !is_fit || is_given_name(name) || RESERVED.contains(&fold(name).as_str()) {
+        return Err(fail("BAD_ACCOUNT_NAME", name, "An account cannot be called that"));
+    }
+    let is_nick = nick.is_some_and(|nick| nick.folded() == fold(name));
+    if !is_nick && !turn.config().accounts.custom_name && !turn.has_right("accounts") {
+        return Err(match nick {
+            None => fail("NEED_NICK", "*", "Give a NICK first"),
+            Some(_) => fail("ACCOUNT_NAME_MUST_BE_NICK", name, "An account is called as you are"),
+        });
+    }
+    is_free(turn, name)
+}
+
+fn is_free(turn: &Turn, name: &str) -> Outcome {
+    let accounts = turn.network().accounts();
+    if accounts.claiming(name).is_empty() && accounts.owner_of(&fold(name)).is_none() {
+        return Ok(());
+    }
+    Err(fail("ACCOUNT_EXISTS", name, "There is such an account already"))
+}
+
+fn is_email(text: &str) -> bool {
+    let is_fit = |c: char| c.is_ascii_graphic() && !",;<>\"".contains(c);
+    text.len() <= 254
+        && text.chars().all(is_fit)
+        && text.split_once('@').is_some_and(|(user, host)| {
+            !user.is_empty()
+                && !user.starts_with(':')
+                && host.len() >= 3
+                && host.contains('.')
+                && !host.contains('@')
+        })
+}
+
+fn check_new_password(turn: &Turn, name: &str, password: &str) -> Outcome {
+    let least = turn.config().accounts.password_length_min;
+    if password.chars().count() < least || fold(password) == fold(name) {
+        let why = format!("A password has at least {least} characters, and is not the account's name");
+        return Err(fail("WEAK_PASSWORD", name, why));
+    }
+    if password.len() > PASSWORD_BYTES_MAX || password.contains(char::is_control) {
+        let why = format!("A password has at most {PASSWORD_BYTES_MAX} bytes");
+        return Err(fail("UNACCEPTABLE_PASSWORD", name, why));
+    }
+    Ok(())
+}
+
+/// The new account's password was hashed, and somebody may have been quicker.
+pub fn account_hashed(
+    turn: &mut Turn,
+    name: &str,
+    email: Option<String>,
+    credential: Option<Credential>,
+) -> Outcome {
+    let Some(credential) = credential else {
+        return Err(fail("TEMPORARILY_UNAVAILABLE", name, "Too much is to be done, try later"));
+    };
+    is_free(turn, name)?;
+    let account = make(turn, name, email, credential);
+    let shown = Word::echo(name);
+    turn.say(format!(":{} REGISTER SUCCESS {shown} :The account is yours", turn.server_name()));
+    if turn.account().is_none()
+        && let Err(why) = turn.log_in(account, "REGISTER")
+    {
+        turn.notice(&why);
+    }
+    Ok(())
+}
+
+fn make(turn: &mut Turn, name: &str, email: Option<String>, credential: Credential) -> AccountId {
+    let made = turn.stamp();
+    let account = AccountId::new(made);
+    let by = match turn.session().user() {
+        Some(_) => turn.prefix(),
+        None => turn.session().address_text(),
+    };
+    let name = AccountFact::Name { name: name.to_string(), claimed: made };
+    let mut facts = vec![(Field::Name, name), (Field::Password, AccountFact::Password(credential))];
+    facts.extend(email.map(|email| (Field::Email, AccountFact::Email(email))));
+    // Last, so that nobody sees a part of it.
+    facts.push((Field::Registered, AccountFact::Registered(turn.now.wall)));
+    for (field, fact) in facts {
+        turn.change(Edit::Account { account, field, fact: Some(fact), by: by.clone() });
+    }
+    account
+}
+
+fn verify(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let (name, is_connected) = (params[0], turn.session().user().is_some());
+    let fail =
+        |code, about: &str, why| Err(Standard::fail("VERIFY", code, why).about(Word::echo(about)).into());
+    if !is_connected && !turn.config().accounts.before_connect {
+        return fail("COMPLETE_CONNECTION_REQUIRED", name, "Connect first");
+    }
+    if let Some(account) = turn.account() {
+        return fail("ALREADY_AUTHENTICATED", &account.name, "You are logged in already");
+    }
+    fail("INVALID_CODE", name, "Nothing waits for a code")
+}

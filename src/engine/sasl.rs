@@ -1,0 +1,231 @@
+//! SASL: mechanisms by which a client shows who it is, one row each, and an exchange while it is under way.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::event::AskId;
+use super::logins::{Attempt, By};
+use super::network::AccountId;
+use super::scram::Scram;
+use super::turn::Turn;
+use crate::config::Config;
+use crate::wire::fold::fold;
+use crate::wire::names::Word;
+use crate::wire::numeric;
+
+/// What one AUTHENTICATE carries at most; one that is as long is not the last.
+const CHUNK_BYTES: usize = 400;
+
+/// Nothing that a mechanism has to say is longer.
+const RESPONSE_BYTES_MAX: usize = 20 * CHUNK_BYTES;
+
+/// One way to show who one is.
+pub struct Mechanism {
+    pub name: &'static str,
+    /// Takes what the client says, and answers with what comes next.
+    step: fn(&mut Turn, &mut Exchange, &[u8]) -> Step,
+}
+
+const MECHANISMS: &[Mechanism] = &[
+    Mechanism { name: "PLAIN", step: plain },
+    Mechanism { name: "EXTERNAL", step: external },
+    Mechanism { name: "SCRAM-SHA-256", step: scram },
+];
+
+impl Mechanism {
+    /// As the capability lists them.
+    pub fn names(_: &Config) -> String {
+        let names: Vec<&str> = MECHANISMS.iter().map(|mechanism| mechanism.name).collect();
+        names.join(",")
+    }
+
+    fn find(name: &str) -> Option<&'static Mechanism> {
+        MECHANISMS.iter().find(|mechanism| mechanism.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What comes of what a client said.
+enum Step {
+    /// Something to be said to the client, and then it goes on.
+    Say(String),
+    /// A password is being checked.
+    Wait(AskId),
+    Done(AccountId),
+    Failed,
+    /// It is over, and all was said.
+    Over,
+}
+
+/// An exchange under way.
+#[derive(Debug)]
+pub struct Exchange {
+    mechanism: &'static str,
+    /// The parts of a long answer that have come so far.
+    collected: String,
+    scram: Option<Scram>,
+    waits: Option<AskId>,
+}
+
+impl Exchange {
+    pub fn waits_for(&self, ask: AskId) -> bool {
+        self.waits == Some(ask)
+    }
+}
+
+impl Turn<'_> {
+    /// Takes one AUTHENTICATE.
+    pub fn authenticate(&mut self, said: &str) {
+        if said == "*" {
+            self.session_mut().exchange = None;
+            return self.reply(numeric::sasl_aborted());
+        }
+        match self.session_mut().exchange.take() {
+            None => self.begin_exchange(said),
+            Some(exchange) => self.go_on(exchange, said),
+        }
+    }
+
+    fn begin_exchange(&mut self, name: &str) {
+        // Who agreed on 302 may log in anew, as another account too.
+        if self.account().is_some() && self.session().cap_version < 302 {
+            return self.reply(numeric::sasl_already());
+        }
+        let Some(mechanism) = Mechanism::find(name) else {
+            let names = Mechanism::names(self.config());
+            self.reply(numeric::sasl_mechanisms(Word::echo(&names)));
+            return self.reply(numeric::sasl_failed(""));
+        };
+        if self.may_not_log_in() {
+            return self
+                .reply(numeric::sasl_failed(": too many logins from here have failed, try again later"));
+        }
+        let exchange =
+            Exchange { mechanism: mechanism.name, collected: String::new(), scram: None, waits: None };
+        self.session_mut().exchange = Some(exchange);
+        self.say("AUTHENTICATE +".to_string());
+    }
+
+    fn go_on(&mut self, mut exchange: Exchange, said: &str) {
+        if said.len() > CHUNK_BYTES || exchange.collected.len() + said.len() > RESPONSE_BYTES_MAX {
+            return self.reply(numeric::sasl_too_long());
+        }
+        if exchange.waits.is_some() {
+            // Nobody has anything to say while it is being decided.
+            return self.reply(numeric::sasl_failed(""));
+        }
+        if said != "+" {
+            exchange.collected.push_str(said);
+        }
+        if said.len() == CHUNK_BYTES {
+            self.session_mut().exchange = Some(exchange);
+            return;
+        }
+        let response = BASE64.decode(std::mem::take(&mut exchange.collected));
+        let mechanism = Mechanism::find(exchange.mechanism).expect("it was found when this began");
+        let name = mechanism.name;
+        let step = match response {
+            Ok(response) => (mechanism.step)(self, &mut exchange, &response),
+            Err(_) => Step::Failed,
+        };
+        match step {
+            Step::Say(text) => {
+                self.session_mut().exchange = Some(exchange);
+                self.say_response(&text);
+            }
+            Step::Wait(ask) => {
+                exchange.waits = Some(ask);
+                self.session_mut().exchange = Some(exchange);
+            }
+            Step::Done(account) => self.sasl_decided(name, Some(account)),
+            Step::Failed => self.sasl_decided(name, None),
+            Step::Over => {}
+        }
+    }
+
+    fn say_response(&mut self, text: &str) {
+        let encoded = BASE64.encode(text);
+        for chunk in encoded.as_bytes().chunks(CHUNK_BYTES) {
+            self.say(format!("AUTHENTICATE {}", String::from_utf8_lossy(chunk)));
+        }
+        if encoded.len().is_multiple_of(CHUNK_BYTES) {
+            self.say("AUTHENTICATE +".to_string());
+        }
+    }
+
+    /// It is known who the client is, or that it is nobody.
+    pub fn sasl_decided(&mut self, mechanism: &'static str, account: Option<AccountId>) {
+        self.session_mut().exchange = None;
+        let Some(account) = account else {
+            self.reply(numeric::sasl_failed(""));
+            self.count_failed_login(mechanism);
+            return;
+        };
+        match self.log_in(account, mechanism) {
+            Ok(()) => self.reply(numeric::sasl_done()),
+            Err(why) => {
+                self.reply(numeric::account_suspended(&why));
+                self.reply(numeric::sasl_failed(""));
+            }
+        }
+    }
+
+    /// Whoever goes on without waiting for the end of an exchange goes on without it.
+    pub fn abort_exchange(&mut self) {
+        if self.session_mut().exchange.take().is_some() {
+            self.reply(numeric::sasl_aborted());
+        }
+    }
+}
+
+/// Nobody acts as somebody else: what one is to be is empty, or what one is.
+fn is_self(authorize: &str, name: &str) -> bool {
+    authorize.is_empty() || fold(authorize) == fold(name)
+}
+
+/// RFC 4616: who to be, who one is, and the password, with zeroes between.
+fn plain(turn: &mut Turn, _: &mut Exchange, response: &[u8]) -> Step {
+    let Ok(text) = std::str::from_utf8(response) else { return Step::Failed };
+    let parts: Vec<&str> = text.split('\0').collect();
+    let [authorize, name, password] = parts[..] else { return Step::Failed };
+    if name.is_empty() || password.is_empty() || !is_self(authorize, name) {
+        return Step::Failed;
+    }
+    let attempt = Attempt { reply: turn.defer(), by: By::Sasl("PLAIN") };
+    match turn.check_password(name, password, attempt) {
+        Some(ask) => Step::Wait(ask),
+        None => Step::Over,
+    }
+}
+
+/// RFC 4422, appendix A: who it is, TLS knows already.
+fn external(turn: &mut Turn, _: &mut Exchange, response: &[u8]) -> Step {
+    let (Ok(name), Some(pin)) = (std::str::from_utf8(response), turn.session().certificate) else {
+        return Step::Failed;
+    };
+    let mut accounts = turn.network().accounts().certified(&pin);
+    match accounts.find(|account| is_self(name, &account.name)) {
+        Some(account) => Step::Done(account.id),
+        None => Step::Failed,
+    }
+}
+
+fn scram(turn: &mut Turn, exchange: &mut Exchange, response: &[u8]) -> Step {
+    let Ok(text) = std::str::from_utf8(response) else { return Step::Failed };
+    let said = match exchange.scram.take() {
+        None => turn.begin_scram(text),
+        Some(scram) if scram.is_proven() => {
+            return match scram.account() {
+                Some(account) if text.is_empty() => Step::Done(account),
+                _ => Step::Failed,
+            };
+        }
+        Some(scram) => scram.prove(text),
+    };
+    match said {
+        Some((scram, said)) => {
+            exchange.scram = Some(scram);
+            Step::Say(said)
+        }
+        None => Step::Failed,
+    }
+}
