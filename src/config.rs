@@ -4,6 +4,8 @@ mod accounts;
 pub use accounts::{Accounts, Registration};
 mod fit;
 pub use fit::duration_text;
+mod history;
+pub use history::History;
 mod origin;
 pub use origin::{Cloak, Cloaked, Dns, Gateway, GatewayProtocol};
 mod rate;
@@ -35,6 +37,7 @@ pub struct Config {
     pub gateway: Vec<Gateway>,
     pub limits: Limits,
     pub talk: Talk,
+    pub history: History,
     pub accounts: Accounts,
 }
 
@@ -56,6 +59,7 @@ impl Default for Config {
             gateway: Vec::new(),
             limits: Limits::default(),
             talk: Talk::default(),
+            history: History::default(),
             accounts: Accounts::default(),
         }
     }

@@ -114,7 +114,7 @@ fn start_with(
     );
 
     let (gateways, dns) = (config.gateway.as_slice().into(), Arc::new(config.dns.clone()));
-    let (store, stored) = Store::open(node.data.path(), identity::wall_clock())?;
+    let (store, stored) = Store::open(node.data.path(), identity::wall_clock(), config.limits.messages_kept)?;
     let mut clock = Clock::new(Instant::now());
     let engine = Engine::restored(config, node.identity, &stored, clock.now(Instant::now()))
         .map_err(|why| format!("the store in {}: {why}", node.data.path().display()))?;
@@ -131,9 +131,11 @@ fn start_with(
     shared.tell(Event::SecretsFound(node.secrets.all()));
     let (verifier, checks) = Verifier::new();
     let (tasks, tasks_waiting) = keeper::tasks();
+    let directory = node.data.path().to_path_buf();
     let keeper = Keeper { reload, secrets: node.secrets, data: node.data };
-    let (batches, batches_waiting) = store::batches();
-    let helpers = Helpers { verifier, keeper: tasks, store: batches, ends: end };
+    let (desk, tray) = store::desk();
+    let tray = Arc::new(tray);
+    let helpers = Helpers { verifier, keeper: tasks, store: desk, ends: end };
     let router = Router::new(shared.clone(), events, helpers, mesh_client, clock);
     let begun = shared
         .serve("router", ROOMY_STACK_BYTES, |_| router.run())
@@ -143,8 +145,16 @@ fn start_with(
             shared.serve("keeper", ROOMY_STACK_BYTES, move |shared| keeper.run(shared, &tasks_waiting))
         })
         .and_then(|()| {
-            shared
-                .serve("store", ROOMY_STACK_BYTES, move |shared| store::run(store, shared, &batches_waiting))
+            let tray = tray.clone();
+            shared.serve("store", ROOMY_STACK_BYTES, move |shared| store::run(store, shared, &tray))
+        })
+        .and_then(|()| {
+            (1..=store::READERS).try_for_each(|number| {
+                let (tray, directory) = (tray.clone(), directory.clone());
+                shared.serve(&format!("recall {number}"), ROOMY_STACK_BYTES, move |shared| {
+                    store::recall(&directory, shared, &tray);
+                })
+            })
         })
         .and_then(|()| {
             running.listeners.iter().cloned().try_for_each(|listener| {

@@ -15,7 +15,7 @@ use super::identity::wall_clock;
 use super::keeper::Task;
 use super::link::{self, Call};
 use super::shared::{Connections, Counters, Shared};
-use super::store::Batch;
+use super::store::{Batch, Desk};
 use super::suspect::Suspect;
 use super::threads::{give_up, panic_text};
 use super::verify::{Check, Verifier, What};
@@ -36,7 +36,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 pub struct Helpers {
     pub verifier: Verifier,
     pub keeper: Sender<Task>,
-    pub store: Sender<Batch>,
+    pub store: Desk,
     pub ends: Sender<End>,
 }
 
@@ -45,7 +45,7 @@ pub struct Router {
     events: Receiver<Event>,
     verifier: Verifier,
     keeper: Sender<Task>,
-    store: Sender<Batch>,
+    store: Desk,
     mesh: Arc<ClientConfig>,
     ends: Sender<End>,
     clock: Clock,
@@ -251,9 +251,18 @@ impl Router {
             Effect::KeepSecrets { secrets } => self.keep(Task::KeepSecrets { secrets }),
             Effect::KeepEpoch { epoch } => self.keep(Task::KeepEpoch { epoch }),
             Effect::Keep { number, rows } => {
-                self.store
-                    .send(Batch { number, rows })
-                    .expect("the store is written until the router is gone");
+                self.store.keep(Batch { number, rows });
+            }
+            Effect::Record { number, entries } => {
+                if let Err(entries) = self.store.record(number, entries) {
+                    self.own.push_back(Event::NotRecorded { entries });
+                }
+            }
+            Effect::Recall { ask, query } => {
+                if !self.store.recall(ask, query) {
+                    let outcome = Err("too many look into the store".to_string());
+                    self.own.push_back(Event::Recalled { ask, outcome });
+                }
             }
             // Whoever waits for it is gone only when the end has come already.
             Effect::End { why, again } => drop(self.ends.send(End { why, again })),
@@ -346,7 +355,7 @@ mod tests {
         let (verifier, checks) = Verifier::new();
         let (keeper, tasks) = keeper::tasks();
         let mesh = Arc::new(mesh_client(&certificate(), LINK_PROTOCOL).unwrap());
-        let (store, _) = store::batches();
+        let (store, _) = store::desk();
         let helpers = Helpers { verifier, keeper, store, ends: ends().0 };
         (Router::new(shared, events, helpers, mesh, Clock::new(Instant::now())), checks, tasks)
     }

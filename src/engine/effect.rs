@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::event::{AskId, ConnId, Pin};
+use super::history::{Entry, Query};
 use super::keep::Row;
 use super::secret::Secrets;
 
@@ -51,6 +52,11 @@ pub enum Effect {
     /// Write these to the store, all at once or not at all, after all that was to be written before; answered
     /// by `Event::Kept` when they are on disk, or those of a later one.
     Keep { number: u64, rows: Vec<Row> },
+    /// Write these to the store, in this order and when it suits the disk. Where there is no room for so much, they
+    /// come back as `Event::NotRecorded`.
+    Record { number: u64, entries: Vec<Entry> },
+    /// Look into the store, where everything is that was to be recorded before; answered by `Event::Recalled`.
+    Recall { ask: AskId, query: Query },
     /// Stop this server, by the way of `Event::Stop`, and where it is to come again, start it anew.
     End { why: String, again: bool },
     /// For the log.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::effect::Secret;
+use super::history::{Entry, Record};
 pub use super::network::ClientDoor;
 use super::network::Credential;
 use super::secret::Secrets;
@@ -92,6 +93,15 @@ pub enum Event {
     /// All that an `Effect::Keep` up to this number asked for is on disk.
     Kept {
         number: u64,
+    },
+    /// The store answers an `Effect::Recall`: what it has found, oldest first, or why it could not look.
+    Recalled {
+        ask: AskId,
+        outcome: Result<Vec<Record>, String>,
+    },
+    /// What an `Effect::Record` asked for, and the store has no room for just now.
+    NotRecorded {
+        entries: Vec<Entry>,
     },
     /// The admin wants an end: users and peers are told, then nothing more comes.
     Stop {

@@ -234,14 +234,14 @@ fn is_on_channel(network: &Network, user: &User, pattern: &str) -> bool {
 mod tests {
     use super::*;
     use crate::engine::merge::Stamp;
-    use crate::engine::network::{Durable, Standing, UserFact};
+    use crate::engine::network::{Durable, Standing, Talk, UserFact};
     use crate::wire::letters::Letters;
     use crate::wire::names::{Nick, ServerId, UserId};
     use crate::wire::time::Timestamp;
 
     fn network() -> Network {
         let run = crate::engine::merge::Origin { server: ServerId::LOWEST, epoch: 0 };
-        Network::new(ServerId::LOWEST, Durable::new(0, Default::default(), run), 0, 0)
+        Network::new(ServerId::LOWEST, Durable::new(0, Default::default(), run), 0, Talk::new(0))
     }
 
     fn bob(account: Option<&str>, secure: bool) -> User {

@@ -99,6 +99,22 @@ impl Engine {
         self.finish_turn(reply.conn, reply.label);
     }
 
+    /// As `resume`, for a line that may have to wait once more.
+    pub(super) fn go_on(&mut self, reply: Deferred, handle: impl FnOnce(&mut Turn) -> Outcome) {
+        let Some(session) = self.sessions.get(reply.conn) else { return };
+        if session.user().is_none() {
+            return;
+        }
+        self.flush_outgoing();
+        let mut turn = Turn::new(self, reply.conn);
+        turn.label = reply.label;
+        if let Err(refusal) = handle(&mut turn) {
+            turn.refuse(refusal);
+        }
+        let label = turn.label.take();
+        self.finish_turn(reply.conn, label);
+    }
+
     /// Ends a client: everyone hears of it, then the client, then the connection is closed.
     pub(super) fn close_client(&mut self, conn: ConnId, why: &str) {
         let Some(session) = self.sessions.get(conn) else { return };

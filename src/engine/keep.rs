@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::effect::{Effect, Topic};
 use super::event::ConnId;
+use super::history::StoredTalk;
 use super::merge::{Dot, Fact, Facts, Origin, Stream, Vector};
 use super::network::{Change, Key, Value, Writing, edit_of};
 use super::peer;
@@ -56,12 +57,14 @@ pub const GENERATION: &str = "generation";
 pub struct Stored {
     pub generation: u32,
     pub rows: Vec<Row>,
+    /// What was said.
+    pub talk: StoredTalk,
 }
 
 /// A store that was just made.
 impl Default for Stored {
     fn default() -> Stored {
-        Stored { generation: 1, rows: Vec::new() }
+        Stored { generation: 1, rows: Vec::new(), talk: StoredTalk::default() }
     }
 }
 
@@ -124,8 +127,9 @@ fn rows_of(writing: Writing) -> Vec<Row> {
 }
 
 impl Engine {
-    /// Has all that was written in this step put on disk, at once or not at all.
+    /// Has all that was written in this step put on disk, facts at once or not at all.
     pub(super) fn put_on_disk(&mut self) {
+        self.hand_over();
         if let Some((number, writing)) = self.network.next_batch() {
             self.effects.push(Effect::Keep { number, rows: rows_of(writing) });
         }
@@ -245,7 +249,7 @@ mod tests {
                 key: key.clone(),
                 value: Some(value.clone()),
             });
-            Stored { generation: 1, rows: rows.collect() }.facts().unwrap()
+            Stored { rows: rows.collect(), ..Stored::default() }.facts().unwrap()
         }
     }
 
@@ -299,7 +303,7 @@ mod tests {
             (Table::Early, "1AA.1", ""),
         ] {
             let row = Row { table, key: key.to_string(), value: Some(value.to_string()) };
-            let fault = Stored { generation: 1, rows: vec![row] }.facts().unwrap_err();
+            let fault = Stored { rows: vec![row], ..Stored::default() }.facts().unwrap_err();
             assert!(fault.contains(table.name()) && fault.contains(key), "{fault}");
         }
     }

@@ -8,7 +8,7 @@ use super::effect::Secret;
 use super::event::{AskId, ConnId, Pin};
 use super::merge::{Answer, Stream, Vector};
 use super::network::{Key, Value};
-use super::peer::Comparison;
+use super::peer::{Asked, Comparison};
 use super::suspicion::Suspicion;
 use crate::config;
 use crate::wire::names::{ServerId, UserId};
@@ -33,6 +33,8 @@ pub struct Link {
     pub known: Known,
     /// Facts that the peer is sending us because we asked for them, by their stream.
     pub pulls: BTreeMap<Stream, Pull>,
+    /// Messages that it has asked for.
+    pub asked: Asked,
     /// Vectors that the peer has begun to say, and that do not fit on one line.
     pub vector_parts: BTreeMap<Stream, Vector>,
     /// What the peer holds otherwise, while that is found out.

@@ -6,6 +6,7 @@ mod audit;
 mod banish;
 mod batch;
 mod cap;
+mod chronicle;
 mod cloak;
 mod command;
 mod cost;
@@ -20,6 +21,7 @@ mod extban;
 mod follow;
 mod gate;
 mod greeting;
+mod history;
 mod isupport;
 mod keep;
 mod links;
@@ -70,7 +72,11 @@ pub use audit::{Audit, Load};
 pub use effect::{Effect, Secret, Topic};
 pub use effort::{EFFORT_NAME_BYTES_MAX, effort};
 pub use event::{AskId, Beacon, ClientDoor, ConnId, Event, Origin, Pin, Situation, Traffic};
+pub use history::{
+    Conversation, Entry, Kind, MessageRow, Party, Place, Point, Query, Record, StoredTalk, blanked, row_of,
+};
 pub use keep::{GENERATION, Row, Stored, Table};
+pub use merge::{Dot, Origin as Run};
 pub use meter::Meter;
 pub use network::{Credential, ScramKeys};
 pub use report::{Figures, Report};
@@ -85,8 +91,8 @@ use crate::wire::names::{ServerId, ServerName};
 use crate::wire::time::{Now, Timestamp};
 use dice::Dice;
 use links::Links;
-use merge::{Clock, Origin as Run};
-use network::{Durable, Network, Routes, ServerFact};
+use merge::Clock;
+use network::{Durable, Network, Routes, ServerFact, Talk};
 use outgoing::Outgoing;
 use pending::{Asks, Pending};
 use session::{Session, Sessions};
@@ -123,6 +129,7 @@ pub struct Engine {
     trust: peer::Trust,
     chains: peer::Chains,
     quarantine: peer::Quarantine,
+    chronicle: chronicle::Chronicle,
     asks: Asks,
     acted: peer::Acted,
     situation: Situation,
@@ -209,11 +216,17 @@ impl Engine {
         let mut clock = Clock::new(identity.sid, identity.clock_floor_ms);
         facts.iter().for_each(|(_, fact)| clock.observe(fact.stamp));
         let limits = &config.limits;
+        let talk = match config.history.enabled {
+            true => stored.talk.read()?,
+            false => StoredTalk::default().read()?,
+        };
+        talk.recent.iter().for_each(|change| clock.observe(change.stamp));
+        let talk = Talk::restored(limits.messages_kept, talk.seen, talk.recent, talk.taken_back);
         let own = Run { server: identity.sid, epoch: stored.generation };
         let durable = Durable::new(limits.events_kept, facts, own);
         let mut engine = Engine {
             generation: stored.generation,
-            network: Network::new(identity.sid, durable, limits.events_kept, limits.messages_kept),
+            network: Network::new(identity.sid, durable, limits.events_kept, talk),
             routes: Routes::new(identity.sid),
             sessions: Sessions::default(),
             links: Links::default(),
@@ -221,6 +234,7 @@ impl Engine {
             trust: peer::Trust::default(),
             chains: peer::Chains::default(),
             quarantine: peer::Quarantine::default(),
+            chronicle: chronicle::Chronicle::default(),
             asks: Asks::default(),
             situation: Situation::default(),
             secrets: Secrets::first(Secret(String::from_utf8_lossy(&identity.secret).into_owned())),
@@ -276,12 +290,16 @@ impl Engine {
 
     /// Leaves all shared state behind, but for what is on disk, and starts in a run that nobody has heard of.
     fn begin_epoch(&mut self, epoch: u32) {
-        self.identity.epoch = epoch;
-        let (sid, limits) = (self.identity.sid, &self.config.limits);
+        let ended = std::mem::replace(&mut self.identity.epoch, epoch);
+        let (sid, events_kept) = (self.identity.sid, self.config.limits.events_kept);
         let nothing = Durable::new(0, Default::default(), Run { server: sid, epoch: 0 });
-        let before = std::mem::replace(&mut self.network, Network::new(sid, nothing, 0, 0));
-        let durable = before.into_durable();
-        self.network = Network::new(sid, durable, limits.events_kept, limits.messages_kept);
+        let before = std::mem::replace(&mut self.network, Network::new(sid, nothing, 0, Talk::new(0)));
+        let (durable, mut talk) = before.into_durable();
+        // The numbers of the run that ends here may have meant something else to somebody already.
+        let ended = Run { server: sid, epoch: ended };
+        talk.forget(ended);
+        self.chronicle_end(ended);
+        self.network = Network::new(sid, durable, events_kept, talk);
         self.routes = Routes::new(self.identity.sid);
         self.intake = peer::Intake::default();
         self.chains = peer::Chains::default();
@@ -347,6 +365,8 @@ impl Engine {
             Event::Measured { ask, traffic } => self.measured(ask, &traffic),
             Event::Configured { ask, file, outcome } => self.configured(ask, &file, outcome),
             Event::Kept { number } => self.kept(number),
+            Event::Recalled { ask, outcome } => self.recalled(ask, outcome),
+            Event::NotRecorded { entries } => self.not_recorded(entries),
             Event::Stop { why } => self.stop(&why),
         }
         self.settle_reach();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Engine;
+use super::chronicle;
 use super::event::{AskId, ConnId, Traffic};
 use super::logins::{Attempt, NewPassword};
 use super::merge::Origin;
@@ -35,6 +36,10 @@ pub enum Pending {
     Elsewhere(Elsewhere),
     /// What went over each connection, asked of the edge, and how that reads.
     Traffic { asker: Asker, read: fn(&Engine, &[Traffic]) -> Vec<Numeric> },
+    /// What was said, asked of the store for a client.
+    Recall { reply: Deferred, then: chronicle::Then },
+    /// The same for a neighbour that missed it, up to where memory began then.
+    Retell { conn: ConnId, floor: u64 },
     /// A call to a peer.
     Dial { place: String },
 }

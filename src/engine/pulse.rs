@@ -39,6 +39,7 @@ impl Engine {
         self.check_links();
         self.end_quarantines();
         self.expire_pulls();
+        self.hand_over_again();
         self.call_places();
         self.chase_asks();
         self.expire_secrets();

@@ -48,6 +48,7 @@ impl Engine {
         self.prepare_for(change, from);
         let newcomer = self.newcomer(change);
         let news = self.network.apply(change);
+        self.chronicle(change);
         if change.dot.stream != Stream::Durable {
             self.forward(change, from);
         }

@@ -2,12 +2,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use folkmoot::engine::{GENERATION, Row, Stored, Table};
+use folkmoot::engine::{Entry, GENERATION, Query, Record, Row, Stored, Table};
+
+#[path = "shelf.rs"]
+mod shelf;
+use shelf::Shelf;
 
 /// Rows on disk, and batches on their way to it, which a crash loses.
 pub struct Disk {
     rows: BTreeMap<(Table, String), String>,
     under_way: VecDeque<(u64, Vec<Row>)>,
+    /// What was said, and what of it is on its way here.
+    shelf: Shelf,
+    said: VecDeque<(u64, Vec<Entry>)>,
     /// A server runs on it, or did until it crashed.
     is_open: bool,
 }
@@ -16,12 +23,20 @@ impl Disk {
     /// An empty disk, on which a store is made that begins with this generation.
     pub fn new(generation: u32) -> Disk {
         let state = ((Table::State, GENERATION.to_string()), generation.to_string());
-        Disk { rows: BTreeMap::from([state]), under_way: VecDeque::new(), is_open: false }
+        Disk {
+            rows: BTreeMap::from([state]),
+            under_way: VecDeque::new(),
+            shelf: Shelf::default(),
+            said: VecDeque::new(),
+            is_open: false,
+        }
     }
 
-    /// What a server finds as it starts. What the last one had not put here is not here.
-    pub fn open(&mut self) -> Stored {
+    /// What a server finds as it starts, with so many of the latest messages. What the last one had not put here is not
+    /// here.
+    pub fn open(&mut self, recent_max: usize) -> Stored {
         self.under_way.clear();
+        self.said.clear();
         let key = (Table::State, GENERATION.to_string());
         let before: u32 = self.rows[&key].parse().expect("a server wrote it");
         let generation = if self.is_open { before + 1 } else { before };
@@ -32,7 +47,7 @@ impl Disk {
             key: key.clone(),
             value: Some(value.clone()),
         });
-        Stored { generation, rows: rows.collect() }
+        Stored { generation, rows: rows.collect(), talk: self.shelf.stored(recent_max) }
     }
 
     pub fn write(&mut self, number: u64, rows: Vec<Row>) {
@@ -52,9 +67,28 @@ impl Disk {
         }
     }
 
+    pub fn record(&mut self, number: u64, entries: Vec<Entry>) {
+        self.said.push_back((number, entries));
+    }
+
+    /// All that was said up to this number arrives.
+    pub fn sync_said(&mut self, number: u64) {
+        while self.said.front().is_some_and(|(first, _)| *first <= number) {
+            let (_, entries) = self.said.pop_front().expect("it was just seen");
+            entries.iter().for_each(|entry| self.shelf.put(entry));
+        }
+    }
+
+    /// Looks for what was said. Everything that was to be recorded is there to be found.
+    pub fn recall(&mut self, query: &Query) -> Vec<Record> {
+        self.sync_said(u64::MAX);
+        self.shelf.recall(query)
+    }
+
     /// The server that used it ends well.
     pub fn close(&mut self) {
         self.sync(u64::MAX);
+        self.sync_said(u64::MAX);
         self.is_open = false;
     }
 }

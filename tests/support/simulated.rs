@@ -116,7 +116,7 @@ impl Stage for Simulated {
             version: "folkmoot-test".to_string(),
         };
         let now = self.now(name);
-        let stored = self.server(name).disk.open();
+        let stored = self.server(name).disk.open(config.limits.messages_kept);
         self.server(name).engine = Some(Engine::restored(config, identity, &stored, now)?);
         Ok(())
     }
@@ -296,7 +296,8 @@ impl Simulated {
         let people = self.people.iter().filter(|(_, person)| person.end.0 == server);
         let people: Vec<String> = people.map(|(name, _)| name.clone()).collect();
         // What its disk had yet to say concerns no later run.
-        self.on_the_way.retain(|(to, event)| to != server || !matches!(event, Event::Kept { .. }));
+        let is_of_disk = |event: &Event| matches!(event, Event::Kept { .. } | Event::Recalled { .. });
+        self.on_the_way.retain(|(to, event)| to != server || !is_of_disk(event));
         for name in people {
             self.people.remove(&name);
             self.heard.push((name, Heard::Closed));
@@ -399,6 +400,15 @@ impl Simulated {
             Effect::Keep { number, rows } => {
                 self.server(server).disk.write(number, rows);
                 self.on_the_way.push_back((server.to_string(), Event::Kept { number }));
+            }
+            Effect::Record { number, entries } => {
+                let disk = &mut self.server(server).disk;
+                disk.record(number, entries);
+                disk.sync_said(number);
+            }
+            Effect::Recall { ask, query } => {
+                let outcome = Ok(self.server(server).disk.recall(&query));
+                self.on_the_way.push_back((server.to_string(), Event::Recalled { ask, outcome }));
             }
             Effect::End { why, again } => self.on_the_way_out.push((server.to_string(), why, again)),
             // Shown by the test harness when a test fails.

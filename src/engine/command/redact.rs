@@ -1,6 +1,9 @@
 //! REDACT: taking back what was said.
 
+use std::sync::Arc;
+
 use super::{Command, Who};
+use crate::engine::history::{Query, Record};
 use crate::engine::merge::Dot;
 use crate::engine::mode;
 use crate::engine::network::{Change, Edit, Message, Redaction, Target, Verb};
@@ -39,13 +42,30 @@ enum Standing {
 }
 
 fn redact(turn: &mut Turn, params: &[&str]) -> Outcome {
-    if let Err(why) = take_back(turn, params) {
-        turn.fail(why);
+    let dot = Dot::parse(params[1]);
+    let here = dot.and_then(|dot| turn.network().talk().find(dot).cloned());
+    match (dot, here) {
+        (Some(dot), None) if turn.config().history.enabled => {
+            let params: Vec<String> = params.iter().map(|param| param.to_string()).collect();
+            turn.recall(Query::Message { dot }, move |turn, found| {
+                let found = found.ok().and_then(|found| found.into_iter().next());
+                let params: Vec<&str> = params.iter().map(String::as_str).collect();
+                attempt(turn, &params, found.map(Record::into_change));
+                Ok(())
+            });
+        }
+        (_, here) => attempt(turn, params, here),
     }
     Ok(())
 }
 
-fn take_back(turn: &mut Turn, params: &[&str]) -> Result<(), Standard> {
+fn attempt(turn: &mut Turn, params: &[&str], found: Option<Arc<Change>>) {
+    if let Err(why) = take_back(turn, params, found) {
+        turn.fail(why);
+    }
+}
+
+fn take_back(turn: &mut Turn, params: &[&str], found: Option<Arc<Change>>) -> Result<(), Standard> {
     let (name, msgid) = (params[0], params[1]);
     let fail = |code, text: &str| Standard::fail("REDACT", code, text).about(Word::echo(name));
     let invalid_target = || fail("INVALID_TARGET", "You cannot take back messages from there");
@@ -54,11 +74,10 @@ fn take_back(turn: &mut Turn, params: &[&str]) -> Result<(), Standard> {
         fail("UNKNOWN_MSGID", text).about(Word::echo(msgid))
     };
     let place = place_called(turn, name).ok_or_else(invalid_target)?;
-    let talk = turn.network().talk();
-    let dot = Dot::parse(msgid).filter(|dot| !talk.redacted().has(*dot)).ok_or_else(unknown)?;
-    let change = talk.find(dot).cloned().ok_or_else(unknown)?;
+    let change = found.ok_or_else(unknown)?;
+    let (dot, talk) = (change.dot, turn.network().talk());
     let Edit::Message(message) = &change.edit else { return Err(unknown()) };
-    if !is_there(turn, message, &place) {
+    if message.is_blank || talk.redacted().has(dot) || !is_there(turn, message, &place) {
         return Err(unknown());
     }
     let mut reason = params.get(2).copied().filter(|reason| !reason.is_empty());
@@ -154,8 +173,10 @@ fn rights(turn: &Turn, change: &Change, message: &Message) -> Standing {
     }
     // Who said it may have left; then they are nobody there.
     let author = channel.member(message.sender).map_or(Letters::NONE, |member| member.status);
-    let is_above =
-        policy::may_run(channel, turn.user()).is_ok() && mode::rank(own.status) >= mode::rank(author);
+    // Whoever makes a channel anew has no say in what was said on the one before it.
+    let is_above = channel.birth <= change.stamp
+        && policy::may_run(channel, turn.user()).is_ok()
+        && mode::rank(own.status) >= mode::rank(author);
     match is_above {
         true => Standing::Above,
         false if own.fact.joined <= change.stamp => Standing::Reader,

@@ -183,7 +183,15 @@ fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str, joi
         (_, Some(joints)) => Text::fitted(text, joints, room),
     };
     let is_momentary = verb == Verb::Tagmsg && tags.iter().all(|(key, _)| MOMENTARY.contains(&key.as_str()));
-    let message = Message { verb, sender, source, account, target, text, joints, tags };
+    let between = match &target {
+        Target::User { user, .. } => {
+            let to = turn.network().user(*user).and_then(|user| user.fact.account);
+            turn.user().fact.account.zip(to)
+        }
+        Target::Channel { .. } => None,
+    };
+    let is_blank = false;
+    let message = Message { verb, sender, source, account, target, between, text, joints, tags, is_blank };
     let now_ms = turn.now.steady_ms;
     match is_momentary {
         true => {

@@ -80,8 +80,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// `events_kept` and `messages_kept` say how many of each origin can be given to those who missed them.
-    pub fn new(me: ServerId, durable: Durable, events_kept: usize, messages_kept: usize) -> Network {
+    /// `events_kept` says how many of each origin can be given to those who missed them.
+    pub fn new(me: ServerId, durable: Durable, events_kept: usize, talk: Talk) -> Network {
         Network {
             me,
             facts: Facts::default(),
@@ -90,7 +90,7 @@ impl Network {
             bans: Bans::of(durable.facts()),
             new_bans: BTreeSet::new(),
             durable,
-            talk: Talk::new(messages_kept),
+            talk,
             recent: Log::new(events_kept),
             reach: BTreeMap::from([(me, Reach::Reachable)]),
             servers: BTreeMap::new(),
@@ -127,6 +127,10 @@ impl Network {
                 }
                 // It was taken back before it came.
                 _ if self.talk.redacted().has(change.dot) => Vec::new(),
+                Edit::Message(message) if message.is_blank => {
+                    self.talk.redact(change.dot);
+                    Vec::new()
+                }
                 _ => vec![News::Said(change.clone())],
             };
         }
@@ -210,8 +214,8 @@ impl Network {
     }
 
     /// Everything that must not end with a run of this server.
-    pub fn into_durable(self) -> Durable {
-        self.durable
+    pub fn into_durable(self) -> (Durable, Talk) {
+        (self.durable, self.talk)
     }
 
     /// Whether accounts have changed since this was last asked.

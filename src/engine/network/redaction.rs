@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use super::super::{Change, Durable, Edit, Message, Network, News, Verb};
+    use super::super::{Change, Durable, Edit, Message, Network, News, Talk, Verb};
     use crate::engine::merge::{Facts, Origin, Stream};
     use crate::wire::names::{Nick, ServerId};
 
@@ -66,7 +66,7 @@ mod tests {
         let [hall, barn] = ["1HA", "2HA"].map(|sid| ServerId::parse(sid).unwrap());
         let run = |server| Origin { server, epoch: 1 };
         let nobody = Durable::new(0, Facts::default(), run(barn));
-        let mut network = Network::new(barn, nobody, 9, 9);
+        let mut network = Network::new(barn, nobody, 9, Talk::new(9));
         let user = |server| UserId::numbered(server, 1);
         let (sender, source) = (user(hall), "ann!a@host".to_string());
         let target = Target::User { user: user(barn), nick: Nick::parse("bob", 9).unwrap() };
@@ -81,9 +81,11 @@ mod tests {
             source: source.clone(),
             account: None,
             target: target.clone(),
+            between: None,
             text: "spam".into(),
             joints: Vec::new(),
             tags: Vec::new(),
+            is_blank: false,
         };
         let message = change(hall, Edit::Message(message));
         let (said, account, reason) = (message.stamp, None, None);

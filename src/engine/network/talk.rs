@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::change::Change;
+use super::account::AccountId;
+use super::change::{Change, Edit};
 use super::log::Log;
 use super::redaction::Redacted;
 use crate::engine::merge::{Dot, Origin, Vector};
@@ -17,12 +18,16 @@ pub struct Message {
     pub source: String,
     pub account: Option<String>,
     pub target: Target,
+    /// Where it is for a person and both have one: the accounts of who said it and whom it is for.
+    pub between: Option<(AccountId, AccountId)>,
     /// Of a message of several lines the whole, with line breaks.
     pub text: String,
     /// Where in the text a line of the writer's ended that the next goes on with; rising.
     pub joints: Vec<usize>,
     /// Client-only tags, with their `+`.
     pub tags: Vec<(String, String)>,
+    /// It was taken back, and has no words any more.
+    pub is_blank: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +71,32 @@ pub struct Talk {
 }
 
 impl Talk {
-    pub(super) fn new(kept_per_origin: usize) -> Talk {
+    pub fn new(kept_per_origin: usize) -> Talk {
         Talk { seen: Vector::default(), log: Log::new(kept_per_origin), redacted: Redacted::default() }
+    }
+
+    /// What was on disk: how far each origin had been heard, the latest of it, and what was taken back before it came.
+    pub fn restored(
+        kept_per_origin: usize,
+        seen: Vector,
+        recent: Vec<Arc<Change>>,
+        taken_back: Vec<Dot>,
+    ) -> Talk {
+        let mut talk = Talk { seen, ..Talk::new(kept_per_origin) };
+        taken_back.into_iter().for_each(|message| talk.redacted.add(message));
+        for change in recent {
+            match &change.edit {
+                Edit::Message(message) if message.is_blank => talk.redacted.add(change.dot),
+                Edit::Redact(redaction) if change.edit.is_rightful(change.dot.origin.server) => {
+                    talk.redacted.add(redaction.message);
+                }
+                _ => {}
+            }
+            if talk.seen.covers(change.dot) {
+                talk.log.push(change);
+            }
+        }
+        talk
     }
 
     pub fn seen(&self) -> &Vector {
@@ -91,6 +120,12 @@ impl Talk {
             self.log.clear(origin);
             self.seen.raise(origin, tip);
         }
+    }
+
+    /// An origin used its numbers twice: nothing of it counts.
+    pub fn forget(&mut self, origin: Origin) {
+        self.log.clear(origin);
+        self.seen.set(origin, 0);
     }
 
     pub(super) fn keep(&mut self, per_origin_max: usize) {

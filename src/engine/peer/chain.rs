@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ring::digest::{Context, SHA256};
 
-use super::{Fault, PeerMessage, RULES, When, read_stream, write_change};
+use super::{Fault, PeerMessage, RULES, When, read_stream, write_change_after};
 use crate::engine::Engine;
 use crate::engine::event::ConnId;
 use crate::engine::links::Link;
 use crate::engine::merge::{Origin, Stream};
-use crate::engine::network::Change;
+use crate::engine::network::{Change, Edit};
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::ServerId;
@@ -50,6 +50,14 @@ struct Chain {
     /// Up to here a neighbour had the same.
     agreed: u64,
 }
+
+/// By which rules events are hashed: of messages without what has to be heard before them, as that is nothing to
+/// those who hear of them after a run has ended.
+fn rules_of(stream: Stream) -> &'static str {
+    if stream == Stream::Message { MESSAGE_RULES } else { RULES }
+}
+
+const MESSAGE_RULES: &str = "2";
 
 /// The hash after one more event.
 pub fn next_hash(before: u64, line: &str) -> u64 {
@@ -93,7 +101,10 @@ impl Engine {
         let dot = change.dot;
         let by = from.and_then(|conn| self.links.by_conn.get(&conn)).and_then(Link::sid);
         let key = (dot.origin, dot.stream);
+        // What it said is nowhere to be had any more, so nobody can tell whether it was changed.
+        let is_blank = matches!(&change.edit, Edit::Message(message) if message.is_blank);
         let before = match self.chains.by_origin.get(&key) {
+            _ if is_blank => None,
             Some(chain) if chain.tip + 1 == dot.seq => chain.at(chain.tip),
             None if dot.seq == 1 => Some(0),
             _ => None,
@@ -103,7 +114,8 @@ impl Engine {
             self.chains.by_origin.remove(&key);
             return;
         };
-        let hash = next_hash(before, &write_change(change));
+        let after = if dot.stream == Stream::Message { 0 } else { change.after };
+        let hash = next_hash(before, &write_change_after(change, after));
         let new = || Chain { tip: 0, links: VecDeque::new(), agreed: 0 };
         let chain = self.chains.by_origin.entry(key).or_insert_with(new);
         chain.tip = dot.seq;
@@ -129,7 +141,7 @@ impl Engine {
             });
             let words: Vec<String> = words.collect();
             for words in words.chunks(ORIGINS_PER_LINE) {
-                let draft = Draft::new("CHAIN").param(stream.letter()).param(RULES);
+                let draft = Draft::new("CHAIN").param(stream.letter()).param(rules_of(stream));
                 self.send_peer(conn, draft.trailing(words.join(" ")));
             }
         }
@@ -206,7 +218,7 @@ fn chain(engine: &mut Engine, conn: ConnId, message: &Message) {
     else {
         return engine.note_senseless(conn, "CHAIN");
     };
-    if message.params[1] == RULES {
+    if message.params[1] == rules_of(stream) {
         for (origin, seq, hash) in told {
             engine.compare_chain(conn, origin, stream, seq, hash);
         }

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::hmac;
 
-use super::{Fault, PeerMessage, When, or_star, unless_star};
+use super::{Asked, Fault, PeerMessage, When, or_star, unless_star};
 use crate::defect::{Defect, is_planted};
 use crate::engine::Engine;
 use crate::engine::cost::Cost;
@@ -99,6 +99,7 @@ impl Engine {
             known: Known::default(),
             pulls: BTreeMap::new(),
             vector_parts: BTreeMap::new(),
+            asked: Asked::default(),
             comparison: None,
             opened_ms: now_ms,
             up_ms: None,

@@ -18,6 +18,7 @@ mod pull;
 mod quarantine;
 mod redactions;
 mod repair;
+mod retell;
 mod routes;
 mod secret;
 mod servers;
@@ -41,6 +42,7 @@ use intake::{Gap, WAITING_MAX, Wanted};
 pub use passing::Passing;
 pub use quarantine::Quarantine;
 use repair::{read_stream, stage};
+pub use retell::Asked;
 use talk::{read_message, read_target, write_message_onto, write_target};
 pub use trust::{Fault, Trust};
 use vectors::{read_ranges, read_vector, write_ranges, write_vector, write_vector_in_parts};
@@ -226,6 +228,11 @@ pub(super) fn read_stored(line: &str) -> Option<Change> {
 
 /// A change as the line that carries it.
 pub(super) fn write_change(change: &Change) -> String {
+    write_change_after(change, change.after)
+}
+
+/// The same, to be heard by those who have heard so much of its writer's session.
+pub(super) fn write_change_after(change: &Change, after: u64) -> String {
     let draft = match &change.edit {
         Edit::Foreign { line, .. } | Edit::Unknown { line } => return line.clone(),
         Edit::Server(fact) => servers::write_server(fact),
@@ -258,8 +265,8 @@ pub(super) fn write_change(change: &Change) -> String {
         let over: Vec<String> = change.over.iter().map(Dot::to_string).collect();
         draft = draft.tag("over", &over.join(","));
     }
-    if change.after > 0 {
-        draft = draft.tag("after", &base36::encode(change.after));
+    if after > 0 {
+        draft = draft.tag("after", &base36::encode(after));
     }
     if change.more {
         draft = draft.tag("more", "");

@@ -193,10 +193,21 @@ impl Engine {
         let now_ms = self.now.steady_ms;
         let seen = self.network.seen(Stream::Message);
         self.intake.gaps.retain(|origin, gap| seen.tip(*origin) < gap.last);
-        let late = self.intake.gaps.iter().filter(|(_, gap)| now_ms >= gap.since_ms + GAP_OPEN_MS);
+        // Some of it may be coming, though slowly, from somebody who has it.
+        let wanted = &self.intake.wanted;
+        let is_coming = |origin: &Origin, gap: &Gap| {
+            let asked = wanted.get(origin).into_iter().flatten();
+            asked.into_iter().any(|range| range.first <= gap.last && !gap.without.contains(&range.conn))
+        };
+        let late = self
+            .intake
+            .gaps
+            .iter()
+            .filter(|(origin, gap)| now_ms >= gap.since_ms + GAP_OPEN_MS && !is_coming(origin, gap));
         for (origin, last) in late.map(|(origin, gap)| (*origin, gap.last)).collect::<Vec<_>>() {
             self.intake.gaps.remove(&origin);
             self.network.skip_messages(origin, last);
+            self.chronicle_gap(origin, last);
             self.take_waiting(origin, None);
         }
     }

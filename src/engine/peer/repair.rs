@@ -157,22 +157,6 @@ impl Engine {
         }
     }
 
-    fn answer_messages(&mut self, conn: ConnId, origin: Origin, first: u64, last: u64) {
-        let floor = self.network.talk().floor(origin);
-        if first < floor {
-            let lost = (floor - 1).min(last);
-            self.send_peer(conn, Draft::new("GAP").param("M").param(origin).param(base36::encode(lost)));
-        }
-        let lines: Vec<String> = self
-            .network
-            .talk()
-            .range(origin, first.max(floor), last)
-            .map(|change| write_change(change))
-            .collect();
-        lines.into_iter().for_each(|line| self.send_line(conn, line));
-        self.send_peer(conn, Draft::new("DONE").param("M").param(origin));
-    }
-
     fn send_change(&mut self, conn: ConnId, change: &Change) {
         let line = write_change(change);
         match change.edit.is_secret() {
@@ -228,7 +212,7 @@ fn want(engine: &mut Engine, conn: ConnId, message: &Message) {
         }
         (Some(Stream::Message), [origin, first, last, ..]) => {
             match (Origin::parse(origin), base36::parse(first), base36::parse(last)) {
-                (Some(origin), Some(first), Some(last)) => engine.answer_messages(conn, origin, first, last),
+                (Some(origin), Some(first), Some(last)) => engine.asked_for(conn, origin, first, last),
                 _ => engine.note_senseless(conn, "WANT"),
             }
         }

@@ -5,7 +5,7 @@
 
 use super::EventMessage;
 use crate::engine::mode;
-use crate::engine::network::{Edit, LINES_MAX, Message as Said, Target, Text, Verb};
+use crate::engine::network::{AccountId, Edit, LINES_MAX, Message as Said, Target, Text, Verb};
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message, cut};
 use crate::wire::names::{ChannelName, Nick, UserId};
@@ -29,6 +29,12 @@ pub fn write_message_onto(draft: Draft, said: &Said) -> Draft {
     let mut draft = draft.source(&said.source);
     if let Some(account) = &said.account {
         draft = draft.tag("account", account);
+    }
+    if let Some((from, to)) = &said.between {
+        draft = draft.tag("between", &format!("{from},{to}"));
+    }
+    if said.is_blank {
+        draft = draft.tag("blank", "");
     }
     for (key, value) in &said.tags {
         draft = draft.tag(key, value);
@@ -107,10 +113,17 @@ pub fn read_message(message: &Message) -> Option<Said> {
         source: message.source?.to_string(),
         account: message.tags.get("account").map(|account| account.into_owned()),
         target,
+        between: message.tags.get("between").as_deref().and_then(read_between),
         text: text.text,
         joints: text.joints,
         tags: tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect(),
+        is_blank: message.tags.get("blank").is_some(),
     })
+}
+
+fn read_between(both: &str) -> Option<(AccountId, AccountId)> {
+    let (from, to) = both.split_once(',')?;
+    Some((AccountId::parse(from)?, AccountId::parse(to)?))
 }
 
 #[cfg(test)]
@@ -127,6 +140,7 @@ mod tests {
 
     fn said(text: Text, tags: Vec<(String, String)>) -> Change {
         let server = ServerId::LOWEST;
+        let stamp = Stamp { ms: (1 << 47) - 1, count: u16::MAX, server };
         let message = Said {
             verb: Verb::Privmsg,
             sender: UserId::numbered(server, 5),
@@ -136,9 +150,11 @@ mod tests {
                 name: ChannelName::from_peer(&format!("#{}", "c".repeat(CHANNEL_BYTES_MAX - 1))).unwrap(),
                 least: Some('v'),
             },
+            between: Some((AccountId::new(stamp), AccountId::new(stamp))),
             text: text.text,
             joints: text.joints,
             tags,
+            is_blank: false,
         };
         Change {
             dot: Dot {
@@ -146,7 +162,7 @@ mod tests {
                 stream: Stream::Message,
                 seq: u64::MAX >> 12,
             },
-            stamp: Stamp { ms: (1 << 47) - 1, count: u16::MAX, server },
+            stamp,
             over: Vec::new(),
             after: u64::MAX >> 12,
             more: false,

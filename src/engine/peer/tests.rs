@@ -5,7 +5,7 @@ use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
     AccountFact, AccountId, BanFact, BanKind, ClientDoor, Credential, Device, Durable, Field, Item, MaskFact,
     MemberFact, Message as Said, Network, Redaction, ScramKeys, ServerFact, Setting, StatusFact, Suspension,
-    Target, Topic, UserFact, Verb, edit_of,
+    Talk, Target, Topic, UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -35,7 +35,9 @@ fn edits() -> Vec<Edit> {
             target,
             text: text.into(),
             joints: Vec::new(),
+            between: (text == "hi").then(|| (AccountId::new(stamp(1)), AccountId::new(stamp(2)))),
             tags: vec![("+draft/react".into(), "a b;c\\".into())],
+            is_blank: text.is_empty() && verb != Verb::Tagmsg,
         })
     };
     let redacted = |target, reason: Option<&str>| {
@@ -252,7 +254,7 @@ fn read(line: &str) -> Change {
 #[test]
 fn a_fact_of_a_later_version_is_held_for_those_who_know_it_until_it_is_written_over() {
     let durable = Durable::new(0, Default::default(), Origin { server: sid(), epoch: 1 });
-    let mut network = Network::new(sid(), durable, 0, 0);
+    let mut network = Network::new(sid(), durable, 0, Talk::new(0));
     let snapshot = |network: &Network| {
         let answer = network.facts(Stream::Session).answer(&Vector::default());
         let lines = answer.facts.iter().filter_map(|(key, fact)| {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use folkmoot::config::{self, Config, Operator, OperatorClass};
-use folkmoot::engine::{AskId, ConnId, Effect, Engine, Event, Identity, Origin, Pin};
+use folkmoot::engine::{AskId, ConnId, Effect, Engine, Event, Identity, Origin, Pin, Record};
 use folkmoot::wire::line::Lines;
 use folkmoot::wire::names::{ServerId, ServerName};
 use folkmoot::wire::time::{Now, Timestamp};
@@ -81,6 +81,10 @@ pub enum Kept {
     Epoch(u32),
     /// All batches for the store up to this one.
     Batch(u64),
+    /// All messages up to this number.
+    Said(u64),
+    /// An answer to a question.
+    Recalled(AskId, Vec<Record>),
 }
 
 impl World {
@@ -169,7 +173,7 @@ impl World {
         let (run, identity) = (machine.runs, machine.identity.clone());
         let origin = format!("{}.{}", identity.sid, base36(u64::from(identity.epoch)));
         self.ledger.begin(server, origin, identity.clock_floor_ms);
-        let stored = machine.disk.open();
+        let stored = machine.disk.open(machine.config.limits.messages_kept);
         let engine = Engine::restored(machine.config.clone(), identity, &stored, now);
         machine.engine = Some(engine.expect("a server reads what it wrote"));
         self.say(format_args!("s{server} starts"));
@@ -354,6 +358,10 @@ impl World {
                             machine.disk.sync(number);
                             self.step(server, Event::Kept { number });
                         }
+                        Kept::Said(number) => machine.disk.sync_said(number),
+                        Kept::Recalled(ask, found) => {
+                            self.step(server, Event::Recalled { ask, outcome: Ok(found) });
+                        }
                     }
                 }
             }
@@ -414,6 +422,21 @@ impl World {
                 let within_ms = if self.dice.one_in(8) { 5_000 } else { 30 };
                 let (run, after_ms) = (self.servers[server].runs, 1 + self.dice.below(within_ms));
                 self.plan(after_ms, Due::Kept(server, run, Kept::Batch(number)));
+            }
+            // There is no room at times.
+            Effect::Record { entries, .. } if self.dice.one_in(50) => {
+                self.step(server, Event::NotRecorded { entries });
+            }
+            Effect::Record { number, entries } => {
+                self.servers[server].disk.record(number, entries);
+                let within_ms = if self.dice.one_in(8) { 5_000 } else { 50 };
+                let (run, after_ms) = (self.servers[server].runs, 1 + self.dice.below(within_ms));
+                self.plan(after_ms, Due::Kept(server, run, Kept::Said(number)));
+            }
+            Effect::Recall { ask, query } => {
+                let found = self.servers[server].disk.recall(&query);
+                let (run, after_ms) = (self.servers[server].runs, 1 + self.dice.below(30));
+                self.plan(after_ms, Due::Kept(server, run, Kept::Recalled(ask, found)));
             }
             Effect::Note { level, text, .. } => self.say(format_args!("s{server} {level} {text}")),
             _ => {}

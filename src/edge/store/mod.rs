@@ -1,18 +1,24 @@
-//! What a server must not lose, in one SQLite file: durable facts now, and room for what is to come.
+//! What a server must not lose, in one SQLite file: durable facts, and what was said.
 //!
-//! One thread writes. All that waits when it comes to write goes into one transaction, and only when that
-//! is on disk is the engine told; until then nobody else hears of it.
+//! One thread writes, a few read. Facts that wait when it comes to write go into one transaction, and only when that
+//! is on disk is the engine told; until then nobody else hears of it. Messages are written some at a time.
+
+mod messages;
+mod read;
+mod writer;
+
+pub use read::{READERS, run as recall};
+pub use writer::{Batch, Desk, desk, run};
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, Transaction};
 
-use super::shared::Shared;
-use crate::engine::{Event, GENERATION, Row, Stored, Table};
+use self::messages::Messages;
+use crate::engine::{Entry, GENERATION, Row, Stored, Table};
 use crate::wire::time::Timestamp;
 
 /// Its name in the data directory.
@@ -23,12 +29,15 @@ const APPLICATION: i32 = 0x464f_4c4b;
 
 /// What makes each schema out of the one before; the first out of an empty file. A new one goes to the end,
 /// and those before it never change.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE fact  (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE seen  (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE early (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"];
+",
+    messages::SCHEMA,
+];
 
 /// Stands in the table `state` for as long as a server runs on the file.
 const OPEN: &str = "open";
@@ -36,40 +45,28 @@ const OPEN: &str = "open";
 /// How long somebody else who looks into the file may keep us waiting.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long after a fault the disk is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// One `Effect::Keep`.
-#[derive(Debug)]
-pub struct Batch {
-    pub number: u64,
-    pub rows: Vec<Row>,
-}
-
-/// Unbounded: what is in force must reach the disk, and it comes as fast as people give orders.
-pub fn batches() -> (Sender<Batch>, Receiver<Batch>) {
-    crossbeam_channel::unbounded()
-}
-
 /// The file, open.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    /// `None` where it has to be loaded anew.
+    messages: Option<Messages>,
 }
 
 impl Store {
-    /// Opens the store of a data directory, made if there is none, and reads all that is in it.
-    pub fn open(directory: &Path, now: Timestamp) -> Result<(Store, Stored), String> {
+    /// Opens the store of a data directory, made if there is none, and reads all facts that are in it and so many
+    /// of the latest messages.
+    pub fn open(directory: &Path, now: Timestamp, recent_max: usize) -> Result<(Store, Stored), String> {
         let path = directory.join(FILE);
         let fault = |why: &dyn std::fmt::Display| format!("cannot use the store {}: {why}", path.display());
         // Readable by its owner only, from its first byte; SQLite gives what it puts beside it the same rights.
         let made = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
         made.map_err(|why| fault(&why))?;
         let connection = Connection::open(&path).map_err(|why| fault(&why))?;
-        let mut store = Store { connection, path: path.clone() };
+        let mut store = Store { connection, path: path.clone(), messages: None };
         store.prepare()?;
-        let stored = store.begin(now).map_err(|why| store.unreadable(&why))?;
+        let stored = store.begin(now, recent_max).map_err(|why| store.unreadable(&why))?;
         Ok((store, stored))
     }
 
@@ -118,7 +115,7 @@ impl Store {
     /// was never closed: what its last run wrote at the end may be lost, and the numbers of that must never
     /// be given to anything else. As the time makes it a higher one than any before, a store that was put
     /// back from a copy, or lost, seldom meets its own past.
-    fn begin(&mut self, now: Timestamp) -> rusqlite::Result<Stored> {
+    fn begin(&mut self, now: Timestamp, recent_max: usize) -> rusqlite::Result<Stored> {
         let change = self.connection.transaction()?;
         let mut rows = Vec::new();
         for table in Table::ALL {
@@ -144,24 +141,49 @@ impl Store {
         for (key, value) in [(GENERATION, generation.to_string()), (OPEN, "1".to_string())] {
             put(&change, &Row { table: Table::State, key: key.to_string(), value: Some(value) })?;
         }
+        let messages = Messages::load(&change)?;
+        let talk = messages.stored(&change, recent_max)?;
         change.commit()?;
-        Ok(Stored { generation, rows })
+        self.messages = Some(messages);
+        Ok(Stored { generation, rows, talk })
     }
 
-    /// Writes all of it, or nothing; on disk when this returns.
-    pub fn write<'r>(&mut self, rows: impl IntoIterator<Item = &'r Row>) -> Result<(), String> {
-        self.try_write(rows).map_err(|why| format!("cannot write {}: {why}", self.path.display()))
+    /// Writes all of it, or nothing. Where it is safe, it is on disk when this returns, whatever happens to the machine;
+    /// else whatever happens to this process.
+    pub fn write<'w>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'w Row>,
+        entries: impl IntoIterator<Item = &'w Entry>,
+        is_safe: bool,
+    ) -> Result<(), String> {
+        self.try_write(rows, entries, is_safe)
+            .map_err(|why| format!("cannot write {}: {why}", self.path.display()))
     }
 
-    fn try_write<'r>(&mut self, rows: impl IntoIterator<Item = &'r Row>) -> rusqlite::Result<()> {
+    fn try_write<'w>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'w Row>,
+        entries: impl IntoIterator<Item = &'w Entry>,
+        is_safe: bool,
+    ) -> rusqlite::Result<()> {
+        self.connection.pragma_update(None, "synchronous", if is_safe { "FULL" } else { "NORMAL" })?;
         let change = self.connection.transaction()?;
         rows.into_iter().try_for_each(|row| put(&change, row))?;
-        change.commit()
+        // Only what was written is known by heart.
+        let mut messages = match self.messages.take() {
+            Some(messages) => messages,
+            None => Messages::load(&change)?,
+        };
+        entries.into_iter().try_for_each(|entry| messages.put(&change, entry))?;
+        messages.settle(&change)?;
+        change.commit()?;
+        self.messages = Some(messages);
+        Ok(())
     }
 
     /// Nothing more will be written: the next start goes on in the same generation.
     pub fn close(mut self) -> Result<(), String> {
-        self.write([&Row { table: Table::State, key: OPEN.to_string(), value: None }])
+        self.write([&Row { table: Table::State, key: OPEN.to_string(), value: None }], [], true)
     }
 
     fn unreadable(&self, why: &dyn std::fmt::Display) -> String {
@@ -184,72 +206,23 @@ fn put(change: &Transaction, row: &Row) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Writes what comes until nothing more can come, and closes the store. While the disk is at fault, nothing
-/// is lost, and the server goes on: what cannot be kept is merely told to nobody else.
-pub fn run(mut store: Store, shared: &Shared, batches: &Receiver<Batch>) {
-    let mut waiting: Vec<Batch> = Vec::new();
-    let mut is_failing = false;
-    loop {
-        let next = match is_failing {
-            true => batches.recv_timeout(RETRY_AFTER),
-            false => batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        let is_last = matches!(next, Err(RecvTimeoutError::Disconnected));
-        waiting.extend(next);
-        waiting.extend(batches.try_iter());
-        if let Some(number) = waiting.last().map(|batch| batch.number) {
-            match store.write(waiting.iter().flat_map(|batch| &batch.rows)) {
-                Ok(()) => {
-                    if is_failing {
-                        log::info!(target: "folkmoot::server", "the store can be written again");
-                    }
-                    is_failing = false;
-                    waiting.clear();
-                    shared.tell(Event::Kept { number });
-                }
-                Err(why) if !is_failing => {
-                    log::error!(
-                        target: "folkmoot::server",
-                        "{why}; what is to be kept is told to no other server, and tried again"
-                    );
-                    is_failing = true;
-                }
-                Err(_) => {}
-            }
-        }
-        if is_last {
-            break;
-        }
-    }
-    let closed = match waiting.is_empty() {
-        true => store.close(),
-        false => Err(format!("{} changes could not be kept", waiting.len())),
-    };
-    if let Err(why) = closed {
-        log::error!(target: "folkmoot::server", "the store was not closed: {why}");
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::config::Limits;
     use crate::edge::data::tests::Scratch;
-    use crate::edge::shared::tests::shared;
-    use crate::edge::threads::STACK_BYTES;
 
-    fn open(scratch: &Scratch) -> Result<(Store, Stored), String> {
-        Store::open(&scratch.0, Timestamp(5_000))
+    pub fn open(scratch: &Scratch) -> Result<(Store, Stored), String> {
+        Store::open(&scratch.0, Timestamp(5_000), 100)
     }
 
-    fn row(key: &str, value: Option<&str>) -> Row {
+    pub fn row(key: &str, value: Option<&str>) -> Row {
         Row { table: Table::Fact, key: key.to_string(), value: value.map(str::to_string) }
     }
 
-    fn facts(stored: &Stored) -> Vec<(&str, &str)> {
+    pub fn facts(stored: &Stored) -> Vec<(&str, &str)> {
         let facts = stored.rows.iter().filter(|row| row.table == Table::Fact);
         facts.map(|row| (row.key.as_str(), row.value.as_deref().unwrap())).collect()
     }
@@ -259,8 +232,8 @@ mod tests {
         let scratch = Scratch::new("store-kept");
         let (mut store, stored) = open(&scratch).unwrap();
         assert_eq!(facts(&stored), []);
-        store.write(&[row("a", Some("1")), row("b", Some("2"))]).unwrap();
-        store.write(&[row("a", None), row("b", Some("3")), row("c", Some("4"))]).unwrap();
+        store.write(&[row("a", Some("1")), row("b", Some("2"))], [], true).unwrap();
+        store.write(&[row("a", None), row("b", Some("3")), row("c", Some("4"))], [], true).unwrap();
         store.close().unwrap();
         assert_eq!(facts(&open(&scratch).unwrap().1), [("b", "3"), ("c", "4")]);
     }
@@ -269,7 +242,7 @@ mod tests {
     fn only_a_store_that_was_closed_goes_on_in_its_generation() {
         let scratch = Scratch::new("store-generation");
         let generation = |at_s: u64, closes: bool| {
-            let (store, stored) = Store::open(&scratch.0, Timestamp(at_s * 1000)).unwrap();
+            let (store, stored) = Store::open(&scratch.0, Timestamp(at_s * 1000), 100).unwrap();
             if closes {
                 store.close().unwrap();
             }
@@ -290,11 +263,11 @@ mod tests {
     #[test]
     fn what_was_said_to_be_on_disk_is_there_after_a_kill_and_nothing_is_there_by_half() {
         if let Some(directory) = std::env::var_os(WRITES_AT) {
-            let (mut store, _) = Store::open(Path::new(&directory), Timestamp(1)).unwrap();
+            let (mut store, _) = Store::open(Path::new(&directory), Timestamp(1), 100).unwrap();
             for number in 1.. {
                 let keys =
                     ["a", "b", "c"].map(|key| row(&format!("{key}{number}"), Some(&"x".repeat(2_000))));
-                store.write(&keys).unwrap();
+                store.write(&keys, [], true).unwrap();
                 let mut out = std::io::stdout();
                 writeln!(out, "kept {number}").and_then(|()| out.flush()).unwrap();
             }
@@ -313,7 +286,7 @@ mod tests {
             let last = last.take(kept).last().unwrap();
             writer.kill().unwrap();
             writer.wait().unwrap();
-            let (_, stored) = Store::open(&scratch.0, Timestamp(9_000)).unwrap();
+            let (_, stored) = Store::open(&scratch.0, Timestamp(9_000), 100).unwrap();
             assert_eq!(stored.generation, 9, "it was never closed");
             let facts = facts(&stored);
             assert_eq!(facts.len() % 3, 0, "batches are whole");
@@ -329,7 +302,7 @@ mod tests {
         let scratch = Scratch::new("store-faults");
         let (mut store, _) = open(&scratch).unwrap();
         let rows: Vec<Row> = (0..200).map(|key| row(&key.to_string(), Some(&"y".repeat(500)))).collect();
-        store.write(&rows).unwrap();
+        store.write(&rows, [], true).unwrap();
         store.connection.pragma_update(None, "user_version", 99).unwrap();
         store.close().unwrap();
         let fault = open(&scratch).unwrap_err();
@@ -351,32 +324,5 @@ mod tests {
         other.execute_batch("PRAGMA application_id = 7; CREATE TABLE t (x)").unwrap();
         drop(other);
         assert!(open(&scratch).unwrap_err().contains("another program"));
-    }
-
-    #[test]
-    fn while_the_disk_is_at_fault_nothing_is_said_to_be_kept_and_nothing_is_lost() {
-        let scratch = Scratch::new("store-fault");
-        let (store, _) = open(&scratch).unwrap();
-        let other = Connection::open(scratch.0.join(FILE)).unwrap();
-        let (shared, events) = shared(Limits::default());
-        let (sender, waiting) = batches();
-        shared.serve("store", STACK_BYTES, move |shared| run(store, shared, &waiting)).unwrap();
-        let send = |number, key| sender.send(Batch { number, rows: vec![row(key, Some("1"))] }).unwrap();
-        let kept = |within: Duration| match events.recv_timeout(within) {
-            Ok(Event::Kept { number }) => Some(number),
-            Err(_) => None,
-            Ok(event) => panic!("{event:?}"),
-        };
-        send(1, "a");
-        assert_eq!(kept(Duration::from_secs(10)), Some(1));
-        other.execute_batch("ALTER TABLE fact RENAME TO away").unwrap();
-        send(2, "b");
-        send(3, "c");
-        assert_eq!(kept(RETRY_AFTER * 2), None);
-        other.execute_batch("ALTER TABLE away RENAME TO fact").unwrap();
-        assert_eq!(kept(Duration::from_secs(10)), Some(3));
-        drop(sender);
-        assert_eq!(shared.services.wait(std::time::Instant::now() + Duration::from_secs(10)), [""; 0]);
-        assert_eq!(facts(&open(&scratch).unwrap().1).len(), 3);
     }
 }

@@ -1,0 +1,251 @@
+//! What the store is asked: a few threads look into it on connections of their own, and answer with events.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, params_from_iter};
+
+use super::messages::whole;
+use super::writer::InTray;
+use super::{BUSY_WITHIN, FILE};
+use crate::edge::shared::Shared;
+use crate::engine::{AskId, Dot, Event, Kind, Place, Point, Query, Record};
+
+/// How many threads look things up. Most of what they wait for is the disk.
+pub const READERS: usize = 2;
+
+/// How many questions may wait. Who asks then is told to ask again.
+const WAITING_MAX: usize = 256;
+
+/// How long a question waits at most for what was to be recorded before it; where the disk is at fault, what is
+/// there has to do.
+const RECORDED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Before all that was ever said, and after it.
+const FIRST: (i64, &str) = (0, "");
+const LAST: (i64, &str) = (i64::MAX, "~");
+
+/// One `Effect::Recall`.
+#[derive(Debug)]
+pub struct Question {
+    pub ask: AskId,
+    pub query: Query,
+    /// What has to be there first: everything that was recorded up to this number.
+    pub after: u64,
+}
+
+/// The router's way to the readers.
+pub struct Questions(Sender<Question>);
+
+impl Questions {
+    pub fn new() -> (Questions, Receiver<Question>) {
+        let (sender, waiting) = crossbeam_channel::bounded(WAITING_MAX);
+        (Questions(sender), waiting)
+    }
+
+    /// Never blocks; false where too much waits already.
+    pub fn ask(&self, question: Question) -> bool {
+        !matches!(self.0.try_send(question), Err(TrySendError::Full(_)))
+    }
+}
+
+/// How far the writer has come, for those who wait for it.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<(Mutex<u64>, Condvar)>);
+
+impl Progress {
+    pub fn reach(&self, number: u64) {
+        *self.0.0.lock() = number;
+        self.0.1.notify_all();
+    }
+
+    pub fn has_reached(&self, number: u64) -> bool {
+        *self.0.0.lock() >= number
+    }
+
+    fn wait(&self, number: u64, deadline: Instant) {
+        let mut reached = self.0.0.lock();
+        while *reached < number {
+            if self.0.1.wait_until(&mut reached, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+}
+
+/// Answers until the router is gone.
+pub fn run(directory: &Path, shared: &Shared, tray: &InTray) {
+    let mut reader = Reader { path: directory.join(FILE), connection: None };
+    for Question { ask, query, after } in &tray.questions {
+        tray.progress.wait(after, Instant::now() + RECORDED_WITHIN);
+        let outcome = reader.answer(&query);
+        if let Err(why) = &outcome {
+            log::error!(target: "folkmoot::server", "{why}");
+        }
+        shared.tell(Event::Recalled { ask, outcome });
+    }
+}
+
+/// One connection that only reads, opened when it is first needed.
+pub struct Reader {
+    path: PathBuf,
+    connection: Option<Connection>,
+}
+
+impl Reader {
+    pub fn answer(&mut self, query: &Query) -> Result<Vec<Record>, String> {
+        let found = self.open().and_then(|connection| look(connection, query));
+        found.map_err(|why| {
+            // What is broken may be the connection.
+            self.connection = None;
+            format!("cannot read {}: {why}", self.path.display())
+        })
+    }
+
+    fn open(&mut self) -> rusqlite::Result<&Connection> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let connection = Connection::open_with_flags(&self.path, flags)?;
+                connection.busy_timeout(BUSY_WITHIN)?;
+                connection
+            }
+        };
+        Ok(self.connection.insert(connection))
+    }
+}
+
+fn look(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>> {
+    match query {
+        Query::Between { target, after, before, newest_first, most, events } => {
+            let Some(place) = place_called(connection, &target.key())? else { return Ok(Vec::new()) };
+            let Some((after, before)) = bounds(connection, Some(place), after, before)? else {
+                return Ok(Vec::new());
+            };
+            // Each order has a text of its own, so that both can be read off the index.
+            let order = if *newest_first { "DESC" } else { "ASC" };
+            let kinds = if *events { "kind < ?6" } else { "kind = ?6" };
+            let sql = format!(
+                "SELECT arrival, line FROM message
+                 WHERE place = ?1 AND (time, server) > (?2, ?3) AND (time, server) < (?4, ?5) AND {kinds}
+                 ORDER BY time {order}, server {order} LIMIT ?7"
+            );
+            let kind = if *events { Kind::Other } else { Kind::Text }.number();
+            let most = i64::try_from(*most).unwrap_or(i64::MAX);
+            let values: [&dyn ToSql; 7] = [&place, &after.0, &after.1, &before.0, &before.1, &kind, &most];
+            let mut records = records(connection, &sql, &values)?;
+            if *newest_first {
+                records.reverse();
+            }
+            Ok(records)
+        }
+        Query::Targets { channels, parties, after, before, most } => {
+            let Some((after, before)) = bounds(connection, None, after, before)? else {
+                return Ok(Vec::new());
+            };
+            let mut places = Vec::new();
+            for channel in channels {
+                places.extend(place_called(connection, channel.as_str())?);
+            }
+            let mut of_party = connection.prepare_cached("SELECT place FROM party WHERE name = ?1")?;
+            for party in parties {
+                let found = of_party.query_map([party.key()], |row| row.get(0))?;
+                places.extend(found.collect::<rusqlite::Result<Vec<i64>>>()?);
+            }
+            places.sort_unstable();
+            places.dedup();
+            let mut latest = connection.prepare_cached(
+                "SELECT time, server, arrival FROM message
+                 WHERE place = ?1 AND kind = ?2 ORDER BY time DESC, server DESC LIMIT 1",
+            )?;
+            let mut found: Vec<(i64, String, i64)> = Vec::new();
+            for place in places {
+                let last = latest
+                    .query_row((place, Kind::Text.number()), |row| {
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                    })
+                    .optional()?;
+                found.extend(last.filter(|(time, server, _): &(i64, String, i64)| {
+                    (*time, server.as_str()) > (after.0, after.1.as_str())
+                        && (*time, server.as_str()) < (before.0, before.1.as_str())
+                }));
+            }
+            found.sort_unstable();
+            let mut all = Vec::new();
+            for (_, _, arrival) in found.into_iter().take(*most) {
+                all.extend(records(
+                    connection,
+                    "SELECT arrival, line FROM message WHERE arrival = ?1",
+                    &[&arrival],
+                )?);
+            }
+            Ok(all)
+        }
+        Query::Message { dot } => {
+            let sql = "SELECT arrival, line FROM message
+                 WHERE origin = (SELECT id FROM origin WHERE name = ?1) AND seq = ?2";
+            records(connection, sql, &[&dot.origin.to_string(), &whole(dot.seq)])
+        }
+        Query::Range { origin, first, last, most } => {
+            let sql = "SELECT arrival, line FROM message
+                 WHERE origin = (SELECT id FROM origin WHERE name = ?1) AND seq BETWEEN ?2 AND ?3
+                 ORDER BY seq LIMIT ?4";
+            let most = i64::try_from(*most).unwrap_or(i64::MAX);
+            records(connection, sql, &[&origin.to_string(), &whole(*first), &whole(*last), &most])
+        }
+    }
+}
+
+fn records(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<Vec<Record>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement
+        .query_map(params_from_iter(values), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    let mut records = Vec::new();
+    for row in rows {
+        let (arrival, line) = row?;
+        // What makes no sense any more is as good as lost; the rest is not.
+        records.extend(Record::read(arrival as u64, line));
+    }
+    Ok(records)
+}
+
+fn place_called(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
+    let mut find = connection.prepare_cached("SELECT id FROM place WHERE name = ?1")?;
+    find.query_row([key], |row| row.get(0)).optional()
+}
+
+/// Between which two stamps two points lie; `None` where nothing does, as nobody knows the message that one of them
+/// names.
+#[expect(clippy::type_complexity, reason = "two places in the order of things")]
+fn bounds(
+    connection: &Connection,
+    place: Option<i64>,
+    after: &Option<Point>,
+    before: &Option<Point>,
+) -> rusqlite::Result<Option<((i64, String), (i64, String))>> {
+    let resolve = |found: Result<Place, Dot>| match found {
+        Ok((time, server)) => Ok(Some((whole(time), server))),
+        Err(dot) => stamp_of(connection, place, dot),
+    };
+    let of = |(time, server): (i64, &str)| Some((time, server.to_string()));
+    let after = after.as_ref().map_or(Ok(of(FIRST)), |point| resolve(point.end()))?;
+    let before = before.as_ref().map_or(Ok(of(LAST)), |point| resolve(point.start()))?;
+    Ok(after.zip(before))
+}
+
+fn stamp_of(
+    connection: &Connection,
+    place: Option<i64>,
+    dot: Dot,
+) -> rusqlite::Result<Option<(i64, String)>> {
+    let mut find = connection.prepare_cached(
+        "SELECT time, server FROM message
+         WHERE origin = (SELECT id FROM origin WHERE name = ?1) AND seq = ?2 AND (?3 IS NULL OR place = ?3)",
+    )?;
+    find.query_row((dot.origin.to_string(), whole(dot.seq), place), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
