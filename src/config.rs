@@ -4,6 +4,8 @@ mod accounts;
 pub use accounts::{Accounts, Registration};
 mod fit;
 pub use fit::duration_text;
+mod metadata;
+pub use metadata::{METADATA_KEY_BYTES_MAX, Metadata};
 mod history;
 pub use history::History;
 mod origin;
@@ -37,6 +39,7 @@ pub struct Config {
     pub gateway: Vec<Gateway>,
     pub limits: Limits,
     pub talk: Talk,
+    pub metadata: Metadata,
     pub history: History,
     pub accounts: Accounts,
 }
@@ -59,6 +62,7 @@ impl Default for Config {
             gateway: Vec::new(),
             limits: Limits::default(),
             talk: Talk::default(),
+            metadata: Metadata::default(),
             history: History::default(),
             accounts: Accounts::default(),
         }

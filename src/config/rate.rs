@@ -47,6 +47,7 @@ pub struct Rates {
     pub away_changes: Option<Rate>,
     pub new_targets: Option<Rate>,
     pub searches: Option<Rate>,
+    pub metadata_changes: Option<Rate>,
 }
 
 impl Default for Rates {
@@ -59,6 +60,7 @@ impl Default for Rates {
             away_changes: Some(Rate::new(10, 60)),
             new_targets: Some(Rate::new(20, 300)),
             searches: Some(Rate::new(20, 60)),
+            metadata_changes: Some(Rate::new(20, 60)),
         }
     }
 }
@@ -104,6 +106,7 @@ impl Section<'_, '_, '_> {
         self.rate("away_rate", &mut rates.away_changes);
         self.rate("target_rate", &mut rates.new_targets);
         self.rate("search_rate", &mut rates.searches);
+        self.rate("metadata_rate", &mut rates.metadata_changes);
     }
 
     pub(super) fn arrivals(&mut self, arrivals: &mut Arrivals) {

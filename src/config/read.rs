@@ -85,6 +85,7 @@ impl Reader<'_> {
         root.tables("gateway", |section| section.gateway());
         root.table("limits", |section| section.limits());
         root.table("talk", |section| section.talk());
+        root.table("metadata", |section| section.metadata());
         root.table("history", |section| section.history());
         root.table("accounts", |section| section.accounts());
         root.table("metrics", |section| section.without_effect(&["listen"]));

@@ -112,7 +112,11 @@ impl Engine {
             match sight {
                 Sight::Same => {}
                 // Clients add those whom they did not know of.
-                Sight::Wider => Turn::new(self, conn).names_of(name),
+                Sight::Wider => {
+                    let mut turn = Turn::new(self, conn);
+                    turn.names_of(name);
+                    turn.sync_channel_joined(name);
+                }
                 Sight::Narrower => self.have_come_anew(conn, name),
             }
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::sasl::Mechanism;
-use crate::config::Config;
+use crate::config::{Config, METADATA_KEY_BYTES_MAX};
 
 macro_rules! caps {
     ($($cap:ident $name:literal $tags:literal $help:literal)*) => {
@@ -42,6 +42,8 @@ caps! {
     ExtendedJoin     "extended-join"     ""        "Shows account and real name with every JOIN."
     DraftAccountRegistration "draft/account-registration" "" "Lets clients make accounts: REGISTER."
     DraftMessageRedaction "draft/message-redaction" "" "Tells of messages that were taken back: REDACT."
+    DraftMetadata2 "draft/metadata-2" "" "The same as draft/metadata-3, by the name that it had before."
+    DraftMetadata3 "draft/metadata-3" "" "Tells what people say of themselves and of channels for programs to read: METADATA."
     DraftMultiline   "draft/multiline"   "draft/multiline-concat" "Messages of several lines, and longer ones than one line takes."
     DraftOperTag "draft/oper-tag" "draft/oper" "Marks what operators of the network say and do."
     DraftWhoami "draft/whoami" "" "Tells clients at once as whom others see them."
@@ -69,6 +71,13 @@ impl Cap {
             Cap::DraftMultiline => {
                 let talk = &config.talk;
                 Some(format!("max-bytes={},max-lines={}", talk.multiline_bytes, talk.multiline_lines))
+            }
+            Cap::DraftMetadata2 | Cap::DraftMetadata3 => {
+                let metadata = &config.metadata;
+                Some(format!(
+                    "before-connect,max-subs={},max-keys={},max-key-bytes={METADATA_KEY_BYTES_MAX},max-value-bytes={}",
+                    metadata.subscriptions, metadata.keys, metadata.value_bytes
+                ))
             }
             Cap::Sasl => Some(Mechanism::names(config)),
             Cap::DraftAccountRegistration => {

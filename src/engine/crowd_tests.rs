@@ -133,3 +133,32 @@ fn whoever_is_logged_in_is_known_by_their_account() {
     crowd.say(1, "JOIN #green");
     assert!(crowd.heard(1)[0].contains(" JOIN #green"), "{:?}", crowd.heard(1));
 }
+
+/// Proves: draft/metadata-3, RPL_METADATASYNCLATER, METADATA
+#[test]
+fn who_comes_to_people_of_whom_much_is_said_is_to_ask_for_it_later() {
+    let people = 30;
+    let mut crowd = Crowd::new(people);
+    let keys: Vec<String> = (0..18).map(|number| format!("key{number}")).collect();
+    for number in 0..people {
+        for key in &keys {
+            crowd.say(number, &format!("METADATA * SET {key} :value"));
+        }
+        crowd.say(number, "JOIN #green");
+    }
+    let newcomer = people - 1;
+    crowd.say(newcomer, "PART #green");
+    crowd.say(newcomer, "CAP REQ :draft/metadata-3 batch");
+    crowd.say(newcomer, &format!("METADATA * SUB {}", keys[..12].join(" ")));
+    crowd.say(newcomer, "JOIN #green");
+    let told = crowd.heard(newcomer);
+    assert_eq!(told.iter().filter(|line| line.contains(" 761 ")).count(), 30 * 12);
+    crowd.say(newcomer, "PART #green");
+    crowd.say(newcomer, &format!("METADATA * SUB {}", keys[12..].join(" ")));
+    crowd.say(newcomer, "JOIN #green");
+    let told = crowd.heard(newcomer);
+    assert_eq!(told.last().unwrap(), ":hall.lan 774 p29 #green 2 :Try again later", "{told:?}");
+    crowd.say(newcomer, "METADATA #green SYNC");
+    let told = crowd.heard(newcomer);
+    assert_eq!(told.iter().filter(|line| line.contains(" 761 ")).count(), 30 * 18);
+}

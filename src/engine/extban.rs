@@ -270,6 +270,7 @@ mod tests {
             account: account.map(str::to_string),
             standing: Standing::Present,
             channels: Default::default(),
+            metadata: Default::default(),
         }
     }
 

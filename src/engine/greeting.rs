@@ -26,6 +26,7 @@ impl Turn<'_> {
         self.engine.count_users();
         let counts = lusers(self.engine);
         self.reply_all(counts);
+        self.welcome_with_metadata();
         self.motd();
     }
 

@@ -123,7 +123,7 @@ impl Engine {
     /// writes a membership anew is there already.
     fn is_new_act(&self, edit: &Edit) -> bool {
         match edit {
-            Edit::Setting { .. } | Edit::Status { .. } | Edit::Mask { .. } => true,
+            Edit::Setting { .. } | Edit::Status { .. } | Edit::Mask { .. } | Edit::Metadata { .. } => true,
             Edit::Join { user, channel, .. } => {
                 !self.network.channel(channel).is_some_and(|known| known.has(*user))
             }
@@ -176,7 +176,7 @@ impl Engine {
                 difference.status(user, *before, member.status);
             }
         }
-        let Difference { mut deltas, topic, .. } = difference;
+        let Difference { mut deltas, topic, metadata, .. } = difference;
         deltas.sort_by_key(|delta| delta.on);
         let by = match told.by.len() {
             1 => told.by.into_iter().next().expect("there is one"),
@@ -190,6 +190,8 @@ impl Engine {
             let by = topic.as_ref().map_or(by, |topic| topic.by.clone());
             news.push(News::Topic { channel: name.clone(), by, topic });
         }
+        let said = |(key, value)| News::SaidOfChannel { channel: name.clone(), by: None, key, value };
+        news.extend(metadata.into_iter().map(said));
         self.tell(news);
     }
 }

@@ -29,6 +29,7 @@ mod load;
 mod logins;
 mod mend;
 mod merge;
+mod metadata;
 mod meter;
 mod mode;
 mod monitor;

@@ -101,6 +101,7 @@ impl Monitors {
 struct Told {
     gone: Vec<String>,
     here: Vec<String>,
+    users: Vec<UserId>,
     away: Vec<UserId>,
 }
 
@@ -123,6 +124,7 @@ impl Engine {
                 }
                 if let Some(user) = now {
                     told.here.push(user.prefix());
+                    told.users.push(user.id);
                     told.away.extend(user.fact.away.is_some().then_some(user.id));
                 }
             }
@@ -143,6 +145,9 @@ impl Engine {
             // Never a reply, whatever its hearer was just doing.
             let spoken = Spoken::new(self.now.wall, numeric.line(server, nick)).delivered();
             self.outgoing.push(Outgoing { to: vec![conn], spoken });
+        }
+        for user in told.users {
+            self.say_metadata_of_watched(conn, user);
         }
         for user in told.away.into_iter().filter(|_| is_told_of_away) {
             self.say_away(user, vec![conn], None);

@@ -17,6 +17,7 @@ impl Turn<'_> {
         if !self.wants(Cap::NoImplicitNames) && !self.wants(Cap::DraftNoImplicitNames) {
             self.names_of(channel);
         }
+        self.sync_channel_joined(channel);
     }
 
     /// 353 as often as it takes, and 366. Strangers see nobody who is invisible.

@@ -1,13 +1,13 @@
 //! What the engine knows of a client's connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::batch::Batches;
 use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use super::merge::Stamp;
-use super::network::{AccountId, Channel};
+use super::network::{AccountId, Channel, Metadata};
 use super::sasl::Exchange;
 use super::shield::Shield;
 use super::speaking::Pace;
@@ -15,7 +15,7 @@ use super::throttle::Throttle;
 use super::typing::Typing;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
-use crate::wire::names::{Nick, UserId};
+use crate::wire::names::{MetadataKey, Nick, UserId};
 use crate::wire::pin::Pin;
 use crate::wire::time::Now;
 
@@ -52,6 +52,8 @@ pub struct Session {
     pub typing: Typing,
     /// Channels that the person was invited to, each by its birth: who makes one anew has invited nobody.
     pub invited: BTreeMap<Folded, Stamp>,
+    /// The keys of metadata that the client is told of.
+    pub subscriptions: BTreeSet<MetadataKey>,
     pub throttle: Throttle,
     pub shield: Shield,
     /// When the person last knocked on each channel.
@@ -79,6 +81,8 @@ pub struct Registration {
     pub password: Option<String>,
     /// Why they are not at hand, said before they are anybody.
     pub away: Option<String>,
+    /// What they say of themselves for programs to read, likewise.
+    pub metadata: Metadata,
     /// Between CAP LS or REQ, and CAP END.
     pub negotiating: bool,
     pub password_state: PasswordState,
@@ -131,6 +135,7 @@ impl Session {
             batches: Batches::default(),
             typing: Typing::default(),
             invited: BTreeMap::new(),
+            subscriptions: BTreeSet::new(),
             throttle: Throttle::default(),
             shield: Shield::default(),
             knocked_ms: BTreeMap::new(),

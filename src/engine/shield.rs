@@ -252,7 +252,8 @@ mod tests {
         };
         let id = UserId::numbered(server, number);
         let account = account.map(str::to_string);
-        User { id, nick, fact, account, standing: Standing::Present, channels: BTreeSet::new() }
+        let (channels, metadata) = Default::default();
+        User { id, nick, fact, account, standing: Standing::Present, channels, metadata }
     }
 
     #[test]

@@ -103,6 +103,11 @@ impl Engine {
                 }
                 // Of no interest but to those who watch for it.
                 News::Arrived { .. } => {}
+                News::SaidOfUser { who, key, value } => self.tell_said_of_user(&who, &key, value.as_deref()),
+                News::SaidOfChannel { channel, .. } if self.mending.contains_key(&channel) => {}
+                News::SaidOfChannel { channel, by, key, value } => {
+                    self.tell_said_of_channel(&channel, by.as_deref(), &key, value.as_deref());
+                }
                 News::ModesChanged { user, before } => self.tell_user_modes(user, before),
                 News::Left { how: Leaving::Kicked { .. }, user, .. }
                     if is_planted(Defect::KickUntold) && user.server() != self.identity.sid => {}
@@ -368,6 +373,7 @@ impl Engine {
             session.is_some_and(|session| session.wants(Cap::AwayNotify))
         });
         let told_of_away: Vec<ConnId> = told_of_away.collect();
+        let told_of_metadata = hears.clone();
         let (to_extended, to_plain): (Vec<ConnId>, Vec<ConnId>) = hears.into_iter().partition(|conn| {
             self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::ExtendedJoin))
         });
@@ -376,6 +382,7 @@ impl Engine {
         if is_away {
             self.say_away(user, told_of_away, batch);
         }
+        self.say_metadata_of(user, &told_of_metadata);
     }
 
     pub(super) fn say_away(&mut self, user: UserId, hears: Vec<ConnId>, batch: Option<&str>) {

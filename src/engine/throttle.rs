@@ -24,6 +24,8 @@ pub enum Deed {
     Invite,
     GoAway,
     Search,
+    /// Say something of oneself or of a channel for programs to read.
+    SetMetadata,
     /// Write to somebody for the first time in a while.
     Address,
 }
@@ -111,6 +113,7 @@ impl Turn<'_> {
             Deed::Invite => rates.invitations,
             Deed::GoAway => rates.away_changes,
             Deed::Search => rates.searches,
+            Deed::SetMetadata => rates.metadata_changes,
             Deed::Address => rates.new_targets,
         };
         rate.filter(|_| limits.flood && !self.has_right("flood-exempt"))

@@ -237,6 +237,8 @@ impl Turn<'_> {
             Cap::StandardReplies,
             Cap::DraftMultiline,
             Cap::DraftMessageRedaction,
+            Cap::DraftMetadata2,
+            Cap::DraftMetadata3,
             Cap::DraftAccountRegistration,
         ]
         .into_iter()

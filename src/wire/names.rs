@@ -205,6 +205,30 @@ impl ServerName {
 /// The longest name of a server.
 pub const SERVER_NAME_BYTES_MAX: usize = 63;
 
+/// What metadata are said under: an `avatar`, a `status`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MetadataKey(Arc<str>);
+
+/// The longest key that any server of a network may allow.
+const METADATA_KEY_BYTES_MAX: usize = 64;
+
+impl MetadataKey {
+    pub fn parse(text: &str) -> Option<MetadataKey> {
+        let is_fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_./-".contains(c);
+        let fit = (1..=METADATA_KEY_BYTES_MAX).contains(&text.len()) && text.chars().all(is_fit);
+        fit.then(|| MetadataKey(text.into()))
+    }
+
+    /// Below and above every key there can be.
+    pub fn range() -> (MetadataKey, MetadataKey) {
+        (MetadataKey("".into()), MetadataKey("~".into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A piece of a line that stands between spaces: never empty, no space, no leading colon.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Word(String);
@@ -254,8 +278,8 @@ macro_rules! is_a_word {
     )* };
 }
 
-reads_as_its_text!(ServerId, UserId, Nick, ChannelName, ServerName, Word);
-is_a_word!(ServerId, UserId, Nick, ChannelName, ServerName);
+reads_as_its_text!(ServerId, UserId, Nick, ChannelName, ServerName, MetadataKey, Word);
+is_a_word!(ServerId, UserId, Nick, ChannelName, ServerName, MetadataKey);
 
 #[cfg(test)]
 mod tests {
@@ -278,6 +302,23 @@ mod tests {
         }
         assert!(Nick::parse("abcdef", 5).is_none());
         assert!(Nick::from_peer("7FAAAAAAB").is_some());
+    }
+
+    #[test]
+    fn keys_of_metadata_are_small_and_plain() {
+        for (text, fit) in [
+            ("avatar", true),
+            ("example.com/x_1-y", true),
+            ("", false),
+            ("Avatar", false),
+            (":a", false),
+            ("$url$", false),
+            (&"a".repeat(65), false),
+        ] {
+            assert_eq!(MetadataKey::parse(text).is_some(), fit, "{text}");
+        }
+        let (lowest, highest) = MetadataKey::range();
+        assert!(lowest < MetadataKey::parse("-").unwrap() && MetadataKey::parse("z").unwrap() < highest);
     }
 
     #[test]

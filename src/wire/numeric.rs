@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 
 use super::mask::Mask;
 use super::message::{BODY_BYTES_MAX, cut_line, without_line_ends};
-use super::names::{ChannelName, Nick, ServerId, ServerName, UserId, Word};
+use super::names::{ChannelName, MetadataKey, Nick, ServerId, ServerName, UserId, Word};
 
 /// One reply, without whom it comes from and goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ macro_rules! is_one_word {
     ($($name:ty),*) => { $( impl OneWord for $name {} )* };
 }
 
-is_one_word!(Word, Nick, ChannelName, ServerName, ServerId, UserId, Mask, u16, u32, u64, usize);
+is_one_word!(Word, Nick, ChannelName, MetadataKey, ServerName, ServerId, UserId, Mask, u16, u32, u64, usize);
 
 impl<T: OneWord + ?Sized> OneWord for &T {}
 
@@ -396,6 +396,20 @@ numerics! {
     732 monitor_list(nicks: &str)                             ":{nicks}"
     733 end_of_monitor_list()                                 ":End of MONITOR list"
     734 monitor_list_full(most: usize, nicks: impl OneWord)   "{most} {nicks} :Monitor list is full."
+}
+
+// METADATA.
+numerics! {
+    760 whois_key_value(target: impl OneWord, key: &MetadataKey, seen_by: impl OneWord, value: &str)
+        "{target} {key} {seen_by} :{value}"
+    761 key_value(target: impl OneWord, key: &MetadataKey, seen_by: impl OneWord, value: &str)
+        "{target} {key} {seen_by} :{value}"
+    766 key_not_set(target: impl OneWord, key: &MetadataKey)  "{target} {key} :Key not set"
+    770 metadata_subscribed(keys: &Words)                     "{keys}"
+    771 metadata_unsubscribed(keys: &Words)                   "{keys}"
+    772 metadata_subscriptions(keys: &Words)                  "{keys}"
+    774 metadata_sync_later(target: impl OneWord, seconds: u64)
+        "{target} {seconds} :Try again later"
 }
 
 // KNOCK.

@@ -14,6 +14,7 @@ mod help;
 mod knock;
 mod look;
 mod map;
+mod metadata;
 mod mode;
 mod monitor;
 mod presence;
@@ -81,6 +82,7 @@ pub const COMMANDS: &[&[Command]] = &[
     presence::COMMANDS,
     silence::COMMANDS,
     monitor::COMMANDS,
+    metadata::COMMANDS,
     look::COMMANDS,
     who::COMMANDS,
     whois::COMMANDS,

@@ -69,15 +69,21 @@ fn add(turn: &mut Turn, targets: &str) {
 }
 
 fn tell_presence(turn: &mut Turn, nicks: Vec<Nick>) {
-    let (mut here, mut gone) = (Vec::new(), Vec::new());
+    let (mut here, mut gone, mut users) = (Vec::new(), Vec::new(), Vec::new());
     for nick in nicks {
         match turn.network().user_called(nick.as_str()) {
-            Some(user) => here.push(user.prefix()),
+            Some(user) => {
+                here.push(user.prefix());
+                users.push(user.id);
+            }
             None => gone.push(nick.to_string()),
         }
     }
     reply(turn, here, numeric::monitored_online);
     reply(turn, gone, numeric::monitored_offline);
+    if turn.session().wants_metadata() {
+        users.into_iter().for_each(|user| turn.sync_user(user));
+    }
 }
 
 fn reply(turn: &mut Turn, names: Vec<String>, numeric: impl Fn(&str) -> Numeric) {

@@ -6,12 +6,12 @@ use crate::engine::cap::{Cap, Caps};
 use crate::engine::effect::{Effect, Topic};
 use crate::engine::elsewhere::ANSWER_WITHIN_MS;
 use crate::engine::merge::Stamp;
-use crate::engine::network::{Edit, UserFact};
+use crate::engine::network::{Edit, Subject, UserFact};
 use crate::engine::offer::{self, Offer};
 use crate::engine::peer::Request;
 use crate::engine::pending::{Pending, Then};
 use crate::engine::policy;
-use crate::engine::session::{Gated, PasswordState};
+use crate::engine::session::{Gated, PasswordState, Registration};
 use crate::engine::throttle::Deed;
 use crate::engine::turn::{Deferred, Outcome, Refusal, Turn};
 use crate::engine::{Engine, turn};
@@ -174,7 +174,11 @@ fn request(turn: &mut Turn, names: &str) {
     // What does not fit on the answer could not be agreed on.
     let is_fit = is_fit && start.len() + " ACK :".len() + names.len() <= BODY_BYTES_MAX;
     if is_fit {
-        turn.session_mut().caps = caps;
+        let session = turn.session_mut();
+        session.caps = caps;
+        if !session.wants_metadata() {
+            session.subscriptions.clear();
+        }
     }
     let verdict = if is_fit { "ACK" } else { "NAK" };
     turn.say(format!("{start} {verdict} :{names}"));
@@ -297,8 +301,7 @@ pub fn complete(turn: &mut Turn) -> Outcome {
     if turn.engine.turn_away_user(turn.conn, &username, &realname) {
         return Ok(());
     }
-    let away = turn.registration().and_then(|registration| registration.away.take());
-    register(turn, nick, claimed, username, realname, away);
+    register(turn, nick, claimed, username, realname);
     Ok(())
 }
 
@@ -318,15 +321,9 @@ fn claim(turn: &mut Turn, nick: &Nick, username: &str, address: &str) -> Result<
     }
 }
 
-fn register(
-    turn: &mut Turn,
-    nick: Nick,
-    claimed: Stamp,
-    username: String,
-    realname: String,
-    away: Option<String>,
-) {
-    let gated = turn.registration().map(|registration| registration.gated.clone()).unwrap_or_default();
+fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realname: String) {
+    let Registration { away, metadata, gated, .. } =
+        turn.registration().map(std::mem::take).unwrap_or_default();
     let engine = &mut *turn.engine;
     engine.users_made += 1;
     if is_planted(Defect::UserIdReused) {
@@ -370,6 +367,11 @@ fn register(
     );
     turn.note(log::Level::Info, Topic::Client, text);
     turn.change(Edit::User { user, fact });
+    let by = turn.prefix();
+    for (key, value) in metadata {
+        let (of, by) = (Subject::User(user), by.clone());
+        turn.change(Edit::Metadata { of, key, value: Some(value), by });
+    }
     turn.welcome();
     turn.engine.tell_first_modes(user);
 }

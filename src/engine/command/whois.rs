@@ -100,6 +100,7 @@ fn describe(turn: &Turn, user: &User) -> Vec<Numeric> {
         lines.push(numeric::whois_host(nick, username, host, Word::echo(&fact.address)));
         lines.push(numeric::whois_modes(nick, &format!("+{}", fact.modes)));
     }
+    lines.extend(turn.metadata_in_whois(user));
     if fact.secure {
         lines.push(numeric::whois_secure(nick, "TLS"));
     }

@@ -3,13 +3,14 @@
 use super::account::{AccountFact, AccountId, Field};
 use super::ban::{BanFact, BanKind};
 use super::channel::{Item, MaskFact, MemberFact, Setting, StatusFact};
+use super::metadata::Subject;
 use super::redaction::Redaction;
 use super::server::ServerFact;
 use super::talk::Message;
 use super::user::UserFact;
 use crate::engine::merge::{Dot, Stamp, Stream};
 use crate::wire::fold::Folded;
-use crate::wire::names::{ServerId, UserId};
+use crate::wire::names::{MetadataKey, ServerId, UserId};
 
 /// One event: what it says, who said it and when, and what it replaces.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +83,13 @@ pub enum Edit {
         fact: Option<MaskFact>,
         by: String,
     },
+    /// What is said of somebody or of a channel under a key, or that it is said no more.
+    Metadata {
+        of: Subject,
+        key: MetadataKey,
+        value: Option<String>,
+        by: String,
+    },
     /// A ban from the network, or its end.
     Ban {
         kind: BanKind,
@@ -120,6 +128,7 @@ pub enum Key {
     Setting(Folded, Stamp, Item),
     Status(Folded, Stamp, UserId, char),
     Mask(Folded, Stamp, char, String),
+    Metadata(Subject, MetadataKey),
     /// What this version does not know.
     Foreign(String),
     Ban(BanKind, String),
@@ -135,6 +144,7 @@ pub enum Value {
     Setting(Setting),
     Status(StatusFact),
     Mask(MaskFact),
+    Metadata(String),
     /// The line that said it.
     Foreign(String),
     Ban(BanFact),
@@ -144,7 +154,7 @@ pub enum Value {
 impl Key {
     /// Whether only one server ever writes this: that of the user, or the one that it is about.
     pub fn is_owned(&self) -> bool {
-        matches!(self, Key::Server(_) | Key::User(_) | Key::Member(..))
+        matches!(self, Key::Server(_) | Key::User(_) | Key::Member(..) | Key::Metadata(Subject::User(_), _))
     }
 
     /// The channel that this is about.
@@ -153,8 +163,14 @@ impl Key {
             Key::Member(channel, _)
             | Key::Setting(channel, ..)
             | Key::Status(channel, ..)
-            | Key::Mask(channel, ..) => Some(channel),
-            Key::Server(_) | Key::User(_) | Key::Foreign(_) | Key::Ban(..) | Key::Account(..) => None,
+            | Key::Mask(channel, ..)
+            | Key::Metadata(Subject::Channel(channel, _), _) => Some(channel),
+            Key::Server(_)
+            | Key::User(_)
+            | Key::Metadata(Subject::User(_), _)
+            | Key::Foreign(_)
+            | Key::Ban(..)
+            | Key::Account(..) => None,
         }
     }
 }
@@ -190,6 +206,9 @@ impl Edit {
             Edit::Mask { channel, birth, list, mask, fact, .. } => {
                 (Key::Mask(channel.clone(), *birth, *list, mask.clone()), fact.clone().map(Value::Mask))
             }
+            Edit::Metadata { of, key, value, .. } => {
+                (Key::Metadata(of.clone(), key.clone()), value.clone().map(Value::Metadata))
+            }
             Edit::Foreign { key, is_gone, line } => {
                 (Key::Foreign(key.clone()), (!is_gone).then(|| Value::Foreign(line.clone())))
             }
@@ -211,11 +230,13 @@ impl Edit {
             | Edit::Kick { channel, .. }
             | Edit::Setting { channel, .. }
             | Edit::Status { channel, .. }
-            | Edit::Mask { channel, .. } => Some(channel),
+            | Edit::Mask { channel, .. }
+            | Edit::Metadata { of: Subject::Channel(channel, _), .. } => Some(channel),
             Edit::Server(_)
             | Edit::Goodbye { .. }
             | Edit::User { .. }
             | Edit::Quit { .. }
+            | Edit::Metadata { of: Subject::User(_), .. }
             | Edit::Ban { .. }
             | Edit::Account { .. }
             | Edit::Message(_)
@@ -240,7 +261,8 @@ impl Edit {
             | Edit::Quit { user, .. }
             | Edit::Join { user, .. }
             | Edit::Part { user, .. }
-            | Edit::Kick { user, .. } => Some(*user),
+            | Edit::Kick { user, .. }
+            | Edit::Metadata { of: Subject::User(user), .. } => Some(*user),
             Edit::Message(message) => Some(message.sender),
             Edit::Redact(redaction) => Some(redaction.sender),
             Edit::Server(_)
@@ -248,6 +270,7 @@ impl Edit {
             | Edit::Setting { .. }
             | Edit::Status { .. }
             | Edit::Mask { .. }
+            | Edit::Metadata { of: Subject::Channel(..), .. }
             | Edit::Foreign { .. }
             | Edit::Ban { .. }
             | Edit::Account { .. }
@@ -283,6 +306,9 @@ pub fn edit_of(key: &Key, value: &Value) -> Option<Edit> {
         }
         (Key::Mask(channel, birth, list, mask), Value::Mask(fact)) => {
             Edit::Mask { channel, birth, list, mask, fact: Some(fact), by: by() }
+        }
+        (Key::Metadata(of, key), Value::Metadata(value)) => {
+            Edit::Metadata { of, key, value: Some(value), by: by() }
         }
         (Key::Foreign(key), Value::Foreign(line)) => Edit::Foreign { key, is_gone: false, line },
         (Key::Ban(kind, mask), Value::Ban(fact)) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::metadata::Metadata;
 use crate::engine::merge::Stamp;
 use crate::wire::letters::Letters;
 use crate::wire::names::{ChannelName, ServerId, UserId};
@@ -99,6 +100,7 @@ pub struct Channel {
     pub modes: BTreeMap<char, Option<String>>,
     pub topic: Option<Topic>,
     pub lists: BTreeMap<char, BTreeMap<String, MaskFact>>,
+    pub metadata: Metadata,
     pub(super) members: BTreeMap<UserId, Member>,
     /// How many members joined under each birth.
     pub(super) births: BTreeMap<Stamp, usize>,
@@ -111,6 +113,7 @@ pub struct Settings {
     pub modes: BTreeMap<char, Option<String>>,
     pub topic: Option<Topic>,
     pub lists: BTreeMap<char, BTreeMap<String, MaskFact>>,
+    pub metadata: Metadata,
 }
 
 impl Channel {
@@ -121,6 +124,7 @@ impl Channel {
             modes: BTreeMap::new(),
             topic: None,
             lists: BTreeMap::new(),
+            metadata: Metadata::new(),
             members: BTreeMap::new(),
             births: BTreeMap::new(),
             visible: 0,
@@ -128,7 +132,12 @@ impl Channel {
     }
 
     pub fn settings(&self) -> Settings {
-        Settings { modes: self.modes.clone(), topic: self.topic.clone(), lists: self.lists.clone() }
+        Settings {
+            modes: self.modes.clone(),
+            topic: self.topic.clone(),
+            lists: self.lists.clone(),
+            metadata: self.metadata.clone(),
+        }
     }
 
     /// Everyone who can be seen here, in the order of their ids.

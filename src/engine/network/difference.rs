@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::channel::{Channel, Role, Settings, Topic};
+use super::metadata::changes;
 use super::news::{ModeDelta, ModeValue};
 use crate::wire::letters::Letters;
-use crate::wire::names::UserId;
+use crate::wire::names::{MetadataKey, UserId};
 
 /// How one channel's view came to differ.
 #[derive(Default)]
@@ -17,6 +18,8 @@ pub struct Difference {
     pub deltas: Vec<ModeDelta>,
     /// The new topic, where it changed.
     pub topic: Option<Option<Topic>>,
+    /// What is said of it now, of what was said otherwise.
+    pub metadata: Vec<(MetadataKey, Option<String>)>,
 }
 
 impl Difference {
@@ -50,6 +53,7 @@ impl Difference {
         if before.topic != now.topic {
             self.topic = Some(now.topic.clone());
         }
+        self.metadata.extend(changes(&before.metadata, &now.metadata));
     }
 
     pub fn status(&mut self, user: UserId, before: Letters, after: Letters) {

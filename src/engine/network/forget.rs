@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::change::{Edit, Key, Value};
 use super::channel::Item;
+use super::metadata::Subject;
 use super::{Network, UserId};
 use crate::defect::{Defect, is_planted};
 use crate::engine::merge::{Fact, Stamp};
@@ -53,7 +54,7 @@ impl Network {
     pub fn may_show(&self, key: &Key, fact: &Fact<Value>) -> bool {
         match (key, &fact.value) {
             // What a server says of itself and its users ends with its run.
-            (Key::Server(_) | Key::User(_) | Key::Member(..), _) => {
+            (key, _) if key.is_owned() => {
                 self.facts.seen().epoch(fact.dot.origin.server) == Some(fact.dot.origin.epoch)
             }
             (Key::Status(channel, _, user, _), Value::Status(status)) => {
@@ -132,7 +133,8 @@ impl Network {
         );
         let own = |key: &Key| self.facts.siblings(key).iter().any(|fact| fact.dot.origin.server == self.me);
         let by = self.server_name(self.me).to_string();
-        let under = [settings, masks].into_iter().flat_map(|(first, last)| {
+        let said = Subject::Channel(channel.clone(), birth).keys();
+        let under = [settings, masks, said].into_iter().flat_map(|(first, last)| {
             let keys = self.facts.range(&first, &last).map(|(key, _)| key.clone());
             keys.collect::<Vec<_>>()
         });
@@ -143,6 +145,7 @@ impl Network {
             Key::Mask(channel, birth, list, mask) => {
                 Some(Edit::Mask { channel, birth, list, mask, fact: None, by: by.clone() })
             }
+            Key::Metadata(of, key) => Some(Edit::Metadata { of, key, value: None, by: by.clone() }),
             _ => None,
         };
         under.filter(|key| own(key)).filter_map(removal).collect()

@@ -9,6 +9,7 @@ mod difference;
 mod durable;
 mod forget;
 mod log;
+mod metadata;
 mod multiline;
 mod news;
 mod redaction;
@@ -30,6 +31,7 @@ pub use change::{Change, Edit, Key, Value, edit_of};
 pub use channel::{Channel, Item, MaskFact, MemberFact, Role, Setting, Settings, StatusFact, Topic};
 pub use difference::Difference;
 pub use durable::{Durable, Kept, Writing};
+pub use metadata::{Metadata, Subject};
 pub use multiline::{LINES_MAX, Text};
 pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};
 pub use redaction::{REDACTED_MAX, Redaction};
@@ -291,13 +293,19 @@ impl Network {
             let channels = self.memberships.get(&user).into_iter().flatten();
             channels.map(move |channel| Key::Member(channel.clone(), user))
         };
+        let metadata = |user: UserId| {
+            let (first, last) = Subject::User(user).keys();
+            self.facts.range(&first, &last).map(|(key, _)| key.clone()).collect::<Vec<Key>>()
+        };
         match &change.edit {
-            Edit::Quit { user, .. } => memberships(*user).collect(),
+            Edit::Quit { user, .. } => memberships(*user).chain(metadata(*user)).collect(),
             Edit::Goodbye { .. } => {
                 let users = self.user_keys(change.dot.origin.server);
                 users
                     .into_iter()
-                    .flat_map(|user| std::iter::once(Key::User(user)).chain(memberships(user)))
+                    .flat_map(|user| {
+                        std::iter::once(Key::User(user)).chain(memberships(user)).chain(metadata(user))
+                    })
                     .collect()
             }
             _ => Vec::new(),
@@ -306,9 +314,7 @@ impl Network {
 
     /// What an origin says of itself and of those who are its own, which nobody else can supersede.
     pub fn own_dots(&self, origin: Origin) -> impl Iterator<Item = Dot> {
-        let is_own = move |(key, fact): &(&Key, &Fact<Value>)| {
-            fact.dot.origin == origin && matches!(key, Key::Server(_) | Key::User(_) | Key::Member(..))
-        };
+        let is_own = move |(key, fact): &(&Key, &Fact<Value>)| fact.dot.origin == origin && key.is_owned();
         self.facts.iter().filter(is_own).map(|(_, fact)| fact.dot)
     }
 
@@ -516,6 +522,7 @@ impl Network {
         }
         for (name, channel) in self.channels() {
             digest.add(&(name, &channel.name, channel.birth, &channel.modes, &channel.topic, &channel.lists));
+            digest.add(&channel.metadata);
             for (user, member) in channel.members() {
                 digest.add(&(user, member.fact.joined, member.status));
             }

@@ -8,7 +8,7 @@ use super::change::Change;
 use super::channel::{Role, Topic};
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
-use crate::wire::names::{ChannelName, Nick, ServerId, UserId};
+use crate::wire::names::{ChannelName, MetadataKey, Nick, ServerId, UserId};
 
 /// One difference, in the order in which users have to hear of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,12 @@ pub enum News {
     AccountChanged {
         who: Neighbour,
         before: Option<String>,
+    },
+    /// Something else is said of somebody, or nothing any more.
+    SaidOfUser {
+        who: Neighbour,
+        key: MetadataKey,
+        value: Option<String>,
     },
     ModesChanged {
         user: UserId,
@@ -77,6 +83,13 @@ pub enum News {
         channel: Folded,
         by: String,
         topic: Option<Topic>,
+    },
+    /// Something else is said of a channel, or nothing any more; by whom, where that is one person.
+    SaidOfChannel {
+        channel: Folded,
+        by: Option<String>,
+        key: MetadataKey,
+        value: Option<String>,
     },
     Said(Arc<Change>),
     /// A message was taken back.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::account::AccountId;
+use super::metadata::Metadata;
 use super::server::Standing;
 use crate::engine::merge::Stamp;
 use crate::wire::fold::Folded;
@@ -76,6 +77,7 @@ pub struct User {
     pub standing: Standing,
     /// Where they can be seen.
     pub channels: BTreeSet<Folded>,
+    pub metadata: Metadata,
 }
 
 impl UserFact {

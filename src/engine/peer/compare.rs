@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EVENT_MESSAGES, Fault, PeerMessage, When, digest_of, digest_of_vector, line_of, read_stream};
+use super::{
+    EVENT_MESSAGES, Fault, PeerMessage, When, digest_of, digest_of_vector, line_of, name_of_metadata,
+    read_stream,
+};
 use crate::engine::Engine;
 use crate::engine::event::ConnId;
 use crate::engine::merge::{Digested, Dot, Fact, Stamp, Stream};
@@ -61,7 +64,7 @@ pub const MESSAGES: &[PeerMessage] = &[
 ];
 
 /// Which facts there are, and how they are written: only servers of the same rules compare them.
-pub(super) const RULES: &str = "1";
+pub(super) const RULES: &str = "2";
 
 /// Facts are compared by groups, so that few have to be told one by one.
 const BUCKETS: usize = 256;
@@ -236,6 +239,7 @@ fn name_of(key: &Key) -> String {
         Key::Setting(channel, birth, item) => format!("setting {channel} {birth} {}", item.letter()),
         Key::Status(channel, birth, user, letter) => format!("status {channel} {birth} {user} {letter}"),
         Key::Mask(channel, birth, list, mask) => format!("mask {channel} {birth} {list} {mask}"),
+        Key::Metadata(of, key) => name_of_metadata(of, key),
         Key::Ban(kind, mask) => format!("ban {} {mask}", kind.letter()),
         Key::Foreign(key) => format!("unknown {key}"),
         Key::Account(account, field) => format!("account {account} {field}"),

@@ -9,8 +9,8 @@ use crate::engine::effect::Effect;
 use crate::engine::event::{ConnId, Event, Origin, Pin};
 use crate::engine::links::LinkStage;
 use crate::engine::merge::{Origin as Run, Stream};
-use crate::engine::peer::Fault;
 use crate::engine::peer::next_hash;
+use crate::engine::peer::{Fault, RULES};
 use crate::engine::{Engine, Identity};
 use crate::wire::base36;
 use crate::wire::line::Lines;
@@ -501,7 +501,7 @@ fn whoever_changes_events_on_their_way_is_named_and_believed_no_more_but_in_its_
     // Somebody else has heard otherwise: no more than that is sure.
     let right = next_hash(next_hash(0, &first), &user("carol"));
     let mill = hall.linked("4DD", "mill.lan");
-    hall.hear(mill, &format!("CHAIN S 1 :3CC.1=2/{}", base36::encode(right)));
+    hall.hear(mill, &format!("CHAIN S {RULES} :3CC.1=2/{}", base36::encode(right)));
     assert_eq!(hall.faults(Fault::Forged), 1);
     assert_eq!(hall.engine.chains.false_relays().count(), 0);
     // Then the shed calls by itself.
@@ -511,7 +511,7 @@ fn whoever_changes_events_on_their_way_is_named_and_believed_no_more_but_in_its_
     hall.prove(shed, &nonce, "0");
     hall.hear(shed, "CONNECTED ok\nHAVE M :\nHAVE D :\nHAVE S :3CC.1=2");
     hall.wait(60_000);
-    hall.hear(shed, &format!("CHAIN S 1 :3CC.1=2/{}", base36::encode(right)));
+    hall.hear(shed, &format!("CHAIN S {RULES} :3CC.1=2/{}", base36::encode(right)));
     assert_eq!(hall.noted("events of shed.lan came here changed, by way of barn.lan"), 1, "{:?}", hall.notes);
     // What the barn says of others from now on counts for nothing; what it says of itself does.
     hall.event(barn, "3CC.1.S3", 0, "QUIT 3CCAAAAAA :begone");
@@ -519,7 +519,7 @@ fn whoever_changes_events_on_their_way_is_named_and_believed_no_more_but_in_its_
     assert!(hall.sees("mallory") && hall.sees("bob"));
     // What is false is put right by whoever wrote it, as any fact that differs.
     let seen = hall.engine.seen_digest(Stream::Session);
-    hall.hear(shed, &format!("STATE S 1 {} 5", base36::encode(seen)));
+    hall.hear(shed, &format!("STATE S {RULES} {} 5", base36::encode(seen)));
     let asked = hall.told(shed);
     assert!(asked.iter().any(|line| line.starts_with("BUCKETS S ")), "{asked:?}");
     hall.wait(601_000);

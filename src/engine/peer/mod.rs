@@ -13,6 +13,7 @@ mod digest;
 mod greet;
 mod guise;
 mod intake;
+mod metadata;
 mod passing;
 mod pull;
 mod quarantine;
@@ -39,6 +40,7 @@ use digest::{digest_of, digest_of_vector, line_of};
 pub use guise::Guise;
 pub use intake::Intake;
 use intake::{Gap, WAITING_MAX, Wanted};
+use metadata::name_of as name_of_metadata;
 pub use passing::Passing;
 pub use quarantine::Quarantine;
 use repair::{read_stream, stage};
@@ -101,6 +103,7 @@ const EVENT_MESSAGES: &[&[EventMessage]] = &[
     servers::MESSAGES,
     users::MESSAGES,
     channels::MESSAGES,
+    metadata::MESSAGES,
     bans::MESSAGES,
     accounts::MESSAGES,
     talk::MESSAGES,
@@ -253,6 +256,7 @@ pub(super) fn write_change_after(change: &Change, after: u64) -> String {
         Edit::Mask { channel, birth, list, mask, fact, by } => {
             channels::write_mask(channel, *birth, *list, mask, fact.as_ref(), by)
         }
+        Edit::Metadata { of, key, value, by } => metadata::write_metadata(of, key, value.as_deref(), by),
         Edit::Ban { kind, mask, fact, by } => bans::write_ban(*kind, mask, fact.as_ref(), by),
         Edit::Account { account, field, fact, by } => {
             accounts::write_account(*account, field, fact.as_ref(), by)

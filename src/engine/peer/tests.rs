@@ -4,12 +4,12 @@ use super::*;
 use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
     AccountFact, AccountId, BanFact, BanKind, ClientDoor, Credential, Device, Durable, Field, Item, MaskFact,
-    MemberFact, Message as Said, Network, Redaction, ScramKeys, ServerFact, Setting, StatusFact, Suspension,
-    Talk, Target, Topic, UserFact, Verb, edit_of,
+    MemberFact, Message as Said, Network, Redaction, ScramKeys, ServerFact, Setting, StatusFact, Subject,
+    Suspension, Talk, Target, Topic, UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
-use crate::wire::names::{ChannelName, Nick, ServerId, UserId};
+use crate::wire::names::{ChannelName, MetadataKey, Nick, ServerId, UserId};
 use crate::wire::pin::Pin;
 use crate::wire::time::Timestamp;
 
@@ -51,6 +51,8 @@ fn edits() -> Vec<Edit> {
             reason: reason.map(str::to_string),
         })
     };
+    let key = |text| MetadataKey::parse(text).unwrap();
+    let green = Subject::Channel(channel.clone(), birth);
     let account = |field, fact| {
         let account = AccountId::parse("2s1k0ftdg0.7FA").unwrap();
         Edit::Account { account, field, fact, by: by.clone() }
@@ -160,7 +162,23 @@ fn edits() -> Vec<Edit> {
             fact: Some(MaskFact { by: by.clone(), at: Timestamp(2), until: Some(Timestamp(9)) }),
             by: by.clone(),
         },
-        Edit::Mask { channel, birth, list: 'e', mask: "x!*@*".into(), fact: None, by: by.clone() },
+        Edit::Mask {
+            channel: channel.clone(),
+            birth,
+            list: 'e',
+            mask: "x!*@*".into(),
+            fact: None,
+            by: by.clone(),
+        },
+        Edit::Metadata {
+            of: Subject::User(user),
+            key: key("status"),
+            value: Some(": in the garden".into()),
+            by: by.clone(),
+        },
+        Edit::Metadata { of: Subject::User(user), key: key("a/b"), value: None, by: by.clone() },
+        Edit::Metadata { of: green.clone(), key: key("url"), value: Some("x".into()), by: by.clone() },
+        Edit::Metadata { of: green, key: key("url"), value: None, by: by.clone() },
         Edit::Ban {
             kind: BanKind::UserHost,
             mask: "*bad*@10.0.0.0/8".into(),

@@ -95,10 +95,13 @@ impl Storm {
         let caps = [
             "",
             "message-tags multi-prefix",
-            "multi-prefix extended-join batch chghost message-tags server-time draft/multiline draft/message-redaction",
+            "multi-prefix extended-join batch chghost message-tags server-time draft/multiline draft/message-redaction draft/metadata-3",
         ];
         let caps = self.world.dice.pick(&caps).expect("there are some");
         let client = self.world.arrive(server, &nick, caps);
+        if caps.contains("draft/metadata-3") {
+            self.world.speak(client, "METADATA * SUB status");
+        }
         if self.world.dice.one_in(3) {
             let nicks: Vec<String> = (0..NICKS).map(|number| format!("n{number}")).collect();
             self.world.speak(client, &format!("MONITOR + {}", nicks.join(",")));
@@ -137,10 +140,10 @@ impl Storm {
 
     fn someone_does(&mut self, client: Client) {
         let channel = self.channel();
-        let act = self.world.dice.below(27);
+        let act = self.world.dice.below(29);
         // What takes a right is mostly done by those who have it.
         let client = match act {
-            8..17 | 22..26 if !self.world.dice.one_in(4) => self.operator(channel).unwrap_or(client),
+            8..17 | 22..26 | 28 if !self.world.dice.one_in(4) => self.operator(channel).unwrap_or(client),
             _ => client,
         };
         let author = format!("{}:{}", client.0, client.1.0);
@@ -199,6 +202,13 @@ impl Storm {
                 Some(msgid) => format!("REDACT {channel} {msgid} :no"),
                 None => return,
             },
+            27 | 28 => {
+                let target = if act == 27 { "*" } else { channel };
+                match self.world.dice.one_in(3) {
+                    true => format!("METADATA {target} SET status"),
+                    false => format!("METADATA {target} SET status :{}", self.said),
+                }
+            }
             25 => format!("INVITE {} {channel}", self.nick()),
             22..24 => format!("TOPIC {channel} :{}", self.world.dice.number() % 1000),
             15 => format!("KICK {channel} {} :out", self.member(client, channel)),

@@ -137,6 +137,7 @@ impl Storm {
         let clients: Vec<Client> = self.world.clients.keys().copied().collect();
         for client in clients {
             self.knows_who_is_here(client)?;
+            self.knows_what_is_said_of_whom(client)?;
             let rooms: Vec<String> = self.world.clients[&client].channels.keys().cloned().collect();
             for room in rooms {
                 let answer = self.world.ask(client, &format!("NAMES {room}"));
@@ -199,6 +200,33 @@ impl Storm {
                         client.0
                     ));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever is subscribed to a key knows what is said under it of their channels and of those who are there.
+    fn knows_what_is_said_of_whom(&mut self, client: Client) -> Result<(), String> {
+        let shadow = &self.world.clients[&client];
+        if !shadow.knows_metadata {
+            return Ok(());
+        }
+        let rooms = shadow.channels.iter().map(|(name, room)| (name.clone(), room.status.clone()));
+        let others = shadow.channels.values().flat_map(|room| room.members.keys());
+        let others = others.filter(|nick| **nick != shadow.nick);
+        let people = others.map(|nick| (nick.clone(), shadow.statuses.get(nick).cloned()));
+        let believed: BTreeMap<String, Option<String>> = rooms.chain(people).collect();
+        for (target, status) in believed {
+            let answer = self.world.ask(client, &format!("METADATA {target} GET status"));
+            let is_so = answer.iter().any(|line| match &status {
+                Some(status) => line.contains(" 761 ") && line.ends_with(&format!(" :{status}")),
+                None => line.contains(" 766 "),
+            });
+            if !is_so {
+                return Err(format!(
+                    "client on s{} believes that {status:?} is said of {target}: {answer:?}",
+                    client.0
+                ));
             }
         }
         Ok(())

@@ -17,6 +17,9 @@ pub struct Shadow {
     pub strangers: Vec<(String, String)>,
     /// Channels that this client has left at least once.
     pub left: BTreeSet<String>,
+    /// Whether the client is told of metadata, and what it knows of people under the key that it is subscribed to.
+    pub knows_metadata: bool,
+    pub statuses: BTreeMap<String, String>,
     /// Nicks on the MONITOR list, and whether somebody has them.
     pub watched: BTreeMap<String, bool>,
     msgids: BTreeSet<String>,
@@ -39,6 +42,8 @@ pub struct Room {
     /// Whether it was asked for them once; from then on it is told.
     pub knows_modes: bool,
     pub topic: String,
+    /// What is said of it under the key that clients are subscribed to.
+    pub status: Option<String>,
     /// Those who were members: what they said before they left may come after the news that they did.
     gone: BTreeSet<String>,
     /// NAMES has not ended yet.
@@ -56,6 +61,7 @@ impl Shadow {
         Shadow {
             sees_all_statuses: has("multi-prefix"),
             sends_multiline: has("draft/multiline"),
+            knows_metadata: has("draft/metadata-3"),
             ..Shadow::default()
         }
     }
@@ -109,6 +115,8 @@ impl Shadow {
             "JOIN" => self.joined(&source, words[2])?,
             "353" => self.named(words[4], words.last().expect("there are words"))?,
             "366" => self.room(words[3])?.filling = false,
+            "761" => self.has_status(words[3], Some(words[6])),
+            "766" => self.has_status(words[3], None),
             "332" => self.room(words[3])?.topic = words[4].to_string(),
             // Some ask about channels that they were not let into.
             "324" => {
@@ -135,6 +143,17 @@ impl Shadow {
             _ => {}
         }
         Ok(())
+    }
+
+    fn has_status(&mut self, target: &str, status: Option<&str>) {
+        let status = status.map(str::to_string);
+        if let Some(room) = self.channels.get_mut(target) {
+            room.status = status;
+        } else if let Some(status) = status {
+            self.statuses.insert(target.to_string(), status);
+        } else {
+            self.statuses.remove(target);
+        }
     }
 
     /// Once it is known of somebody whether they are here, only the contrary is news.
@@ -164,6 +183,8 @@ impl Shadow {
                 Some(_) => Err("I am on it already".into()),
             };
         }
+        // What is said of whoever comes is told anew.
+        self.statuses.remove(nick);
         let room = self.room(channel)?;
         if room.filling {
             return Err("somebody joins in the midst of my NAMES".into());
@@ -210,6 +231,7 @@ impl Shadow {
                 room.gone.insert(nick.to_string());
             }
         }
+        self.statuses.remove(nick);
         if was_somewhere { Ok(()) } else { Err(format!("{nick} was nowhere")) }
     }
 
@@ -219,6 +241,9 @@ impl Shadow {
         }
         if !old.eq_ignore_ascii_case(new) && self.knows(new) {
             return Err(format!("{new} is somebody else"));
+        }
+        if let Some(status) = self.statuses.remove(old) {
+            self.statuses.insert(new.to_string(), status);
         }
         if old == self.nick {
             self.nick = new.to_string();

@@ -9,6 +9,7 @@ use crate::engine::network::change::{Key, Value};
 use crate::engine::network::channel::{Channel, Item, Member, MemberFact, Setting};
 use crate::engine::network::difference::Difference;
 use crate::engine::network::forget::status_keys;
+use crate::engine::network::metadata::Subject;
 use crate::engine::network::news::News;
 use crate::engine::network::server::Standing;
 use crate::engine::network::user::User;
@@ -70,6 +71,10 @@ impl Network {
             if let Some(topic) = difference.topic {
                 settings.push(News::Topic { channel: name.clone(), by, topic });
             }
+            let by = cause.said_by();
+            let said =
+                |(key, value)| News::SaidOfChannel { channel: name.clone(), by: by.clone(), key, value };
+            settings.extend(difference.metadata.into_iter().map(said));
         }
         (leaving, left, joining, settings)
     }
@@ -132,7 +137,9 @@ impl Network {
         }
         let shown = channel.as_ref().map(|channel| channel.birth);
         for key in items {
-            if let Key::Setting(_, birth, _) | Key::Mask(_, birth, ..) = key
+            if let Key::Setting(_, birth, _)
+            | Key::Mask(_, birth, ..)
+            | Key::Metadata(Subject::Channel(_, birth), _) = key
                 && shown != Some(*birth)
             {
                 self.barren.suspect(name, *birth);
@@ -226,6 +233,7 @@ impl Network {
                 channel.lists.entry(*list).or_default().insert(mask.clone(), entry.clone());
             }
         }
+        channel.metadata = Subject::Channel(name.clone(), birth).read(&self.facts, |_| true);
         difference.settings(&before, channel);
     }
 
@@ -268,6 +276,16 @@ impl Network {
                 difference.mask(*list, mask, before, entries.contains_key(mask));
                 if entries.is_empty() {
                     channel.lists.remove(list);
+                }
+            }
+            Key::Metadata(Subject::Channel(_, birth), key) if *birth == channel.birth => {
+                let before = channel.metadata.remove(key);
+                if let Some(Value::Metadata(value)) = value {
+                    channel.metadata.insert(key.clone(), value.clone());
+                }
+                let now = channel.metadata.get(key);
+                if before.as_ref() != now {
+                    difference.metadata.push((key.clone(), now.cloned()));
                 }
             }
             Key::Status(_, birth, user, _) if *birth == channel.birth => {

@@ -13,6 +13,7 @@ use super::account::AccountId;
 use super::ban::BanKind;
 use super::change::{Change, Edit, Key};
 use super::channel::Role;
+use super::metadata::Subject;
 use super::news::{Leaving, News, Split};
 use super::server::Standing;
 use super::user::User;
@@ -48,7 +49,11 @@ impl Touched {
                 Key::Server(server) => drop(touched.servers.insert(*server)),
                 Key::User(user) => drop(touched.users.insert(*user)),
                 Key::Member(channel, user) => drop(touched.members.insert((channel.clone(), *user))),
-                Key::Setting(channel, ..) | Key::Status(channel, ..) | Key::Mask(channel, ..) => {
+                Key::Metadata(Subject::User(user), _) => drop(touched.users.insert(*user)),
+                Key::Setting(channel, ..)
+                | Key::Status(channel, ..)
+                | Key::Mask(channel, ..)
+                | Key::Metadata(Subject::Channel(channel, _), _) => {
                     touched.items.entry(channel.clone()).or_default().push(key);
                 }
                 Key::Foreign(_) => {}
@@ -138,6 +143,14 @@ impl Cause<'_> {
     fn by(&self) -> Option<String> {
         match self {
             Cause::Change(change) => change.edit.set_by().map(str::to_string),
+            _ => None,
+        }
+    }
+
+    /// Who says something of a channel.
+    fn said_by(&self) -> Option<String> {
+        match self {
+            Cause::Change(Change { edit: Edit::Metadata { by, .. }, .. }) => Some(by.clone()),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use crate::defect::{Defect, is_planted};
 use crate::engine::merge::Fact;
 use crate::engine::network::account::AccountId;
 use crate::engine::network::change::{Change, Edit, Key, Value};
+use crate::engine::network::metadata::{Metadata, Subject, changes};
 use crate::engine::network::news::{Neighbour, News, Quit};
 use crate::engine::network::server::{Server, Standing};
 use crate::engine::network::user::{User, UserFact};
@@ -44,6 +45,11 @@ impl Network {
         self.facts.forget(&Key::Server(id), earlier);
         for user in self.user_keys(id) {
             self.facts.forget(&Key::User(user), earlier);
+            let (first, last) = Subject::User(user).keys();
+            let said: Vec<Key> = self.facts.range(&first, &last).map(|(key, _)| key.clone()).collect();
+            for key in said {
+                self.facts.forget(&key, earlier);
+            }
         }
         let (first, last) = UserId::range_of(id);
         let memberships: Vec<_> = self
@@ -62,12 +68,13 @@ impl Network {
     }
 
     /// What is said of a user who is still there.
-    fn living(&self, id: UserId) -> Option<(UserFact, Standing)> {
+    fn living(&self, id: UserId) -> Option<(UserFact, Standing, Metadata)> {
         let server = self.servers.get(&id.server())?;
         let facts = self.facts.siblings(&Key::User(id)).iter();
         let fact = facts.rev().find(|fact| fact.dot.origin.epoch == server.epoch)?;
         let Value::User(user) = &fact.value else { return None };
-        Some((user.clone(), self.standing(id.server())))
+        let metadata = Subject::User(id).read(&self.facts, |fact| fact.dot.origin.epoch == server.epoch);
+        Some((user.clone(), self.standing(id.server()), metadata))
     }
 
     /// What an account is called, where being logged in to it counts.
@@ -96,7 +103,7 @@ impl Network {
             }
             let standing = |user: &Option<User>| user.as_ref().map(|user| user.standing);
             let mut standing_now = None;
-            if let Some((fact, standing)) = new {
+            if let Some((fact, standing, metadata)) = new {
                 standing_now = Some(standing);
                 if standing != Standing::Forgotten {
                     self.claims.entry(fact.nick.folded()).or_default().insert(id);
@@ -107,7 +114,7 @@ impl Network {
                     None => (fact.nick.clone(), BTreeSet::new()),
                 };
                 let account = self.account_shown(fact.account);
-                self.users.insert(id, User { id, nick, fact, account, standing, channels });
+                self.users.insert(id, User { id, nick, fact, account, standing, channels, metadata });
             }
             if standing(&old) != standing_now {
                 let channels = self.memberships.get(&id).into_iter().flatten();
@@ -254,6 +261,9 @@ impl Network {
             }
             if old.fact.away != new.fact.away {
                 news.push(News::AwayChanged { who: self.neighbour(user, before) });
+            }
+            for (key, value) in changes(&old.metadata, &new.metadata) {
+                news.push(News::SaidOfUser { who: self.neighbour(user, before), key, value });
             }
             if old.fact.modes != new.fact.modes {
                 news.push(News::ModesChanged { user, before: old.fact.modes });
