@@ -8,6 +8,10 @@ use crate::engine::{EFFORT_NAME_BYTES_MAX, Meter, effort};
 /// Text without a line end costs too: one line for each of these.
 const LINE_BYTES: usize = 1024;
 
+/// Whoever has used more than this part of what may come at once is served after the others. Few people do, and where
+/// nobody else wants anything they do not feel it.
+const DEMANDING_PART: u32 = 3;
+
 pub struct Allowance {
     rate: Rate,
     meter: Meter,
@@ -52,6 +56,11 @@ impl Allowance {
             }
         }
         Ok(taken)
+    }
+
+    /// Whether others should go first.
+    pub fn is_demanding(&self, now: Instant) -> bool {
+        self.meter.used(now.saturating_duration_since(self.since)) > self.rate.within / DEMANDING_PART
     }
 
     /// How long the next piece is: a line, or as much as costs like one. The beginning of a line is paid for by its end.
@@ -146,6 +155,19 @@ mod tests {
         assert_eq!(allowance.spend(&flood[taken..], start + Duration::from_secs(2)), Ok(15 * 6));
         // Quiet for an hour is no more than a burst.
         assert_eq!(allowance.spend(&flood, start + Duration::from_secs(3600)), Ok(15 * 30));
+    }
+
+    #[test]
+    fn who_has_used_a_third_of_it_is_demanding_until_that_is_earned() {
+        let start = Instant::now();
+        let mut allowance = allowance(start);
+        for (lines, after_s, expected) in
+            [(10, 0, false), (1, 0, true), (0, 1, false), (1, 1, false), (30, 1, true)]
+        {
+            let now = start + Duration::from_secs(after_s);
+            let _ = allowance.spend(&b"\n".repeat(lines), now);
+            assert_eq!(allowance.is_demanding(now), expected, "{lines} more after {after_s} s");
+        }
     }
 
     #[test]

@@ -99,18 +99,17 @@ mod tests {
     use std::net::{Shutdown, TcpStream};
     use std::time::Duration;
 
-    use crossbeam_channel::Receiver;
-
     use super::*;
     use crate::config;
     use crate::edge::conn::Kind;
+    use crate::edge::inbox::InboxReader;
     use crate::edge::shared::tests::{conn, shared};
     use crate::edge::threads::STACK_BYTES;
     use crate::edge::tls::tests::{listener, trusting_client};
     use crate::engine::Event;
 
     /// A client's thread as it runs in a server; what it tells the router, and the client's end.
-    fn client(door: Option<Arc<ServerConfig>>) -> (Arc<Shared>, Receiver<Event>, TcpStream) {
+    fn client(door: Option<Arc<ServerConfig>>) -> (Arc<Shared>, InboxReader, TcpStream) {
         let (shared, events) = shared(config::Limits::default());
         let (conn, theirs) = conn(&shared, Kind::Client);
         shared.admit(&conn).unwrap();
@@ -123,7 +122,7 @@ mod tests {
     }
 
     /// The next event, in few words.
-    fn next(events: &Receiver<Event>) -> String {
+    fn next(events: &InboxReader) -> String {
         match events.recv_timeout(Duration::from_secs(10)).expect("an event comes") {
             Event::Opened { from: Origin::Client { secure, .. }, .. } => {
                 format!("opened {}", secure.as_deref().unwrap_or("plain"))

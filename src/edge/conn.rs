@@ -1,11 +1,12 @@
 //! One connection: its socket, and what threads may do to it.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::outbox::{Appended, Flushed, Io, Stage};
+use super::inbox::Lane;
+use super::outbox::{Appended, Due, Flushed, Io, Stage};
 use super::shared::{Counters, Shared};
 use crate::engine::{ConnId, Traffic};
 
@@ -36,6 +37,12 @@ pub struct Conn {
     proven: AtomicBool,
     /// No limit on speed is for whoever is here.
     unhurried: AtomicBool,
+    /// It uses so much of its allowance that others go first.
+    demanding: AtomicBool,
+    /// Its events are in the patient lane, as long as any of them waits there.
+    patient: AtomicBool,
+    /// How many of its events the router has yet to take.
+    events_waiting: AtomicU32,
     received_lines: AtomicU64,
     received_bytes: AtomicU64,
     received_wire_bytes: AtomicU64,
@@ -59,6 +66,9 @@ impl Conn {
             over: AtomicBool::new(false),
             proven: AtomicBool::new(false),
             unhurried: AtomicBool::new(false),
+            demanding: AtomicBool::new(false),
+            patient: AtomicBool::new(false),
+            events_waiting: AtomicU32::new(0),
             received_lines: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             received_wire_bytes: AtomicU64::new(0),
@@ -105,18 +115,36 @@ impl Conn {
         self.unhurried.store(on, Ordering::Relaxed);
     }
 
-    /// Queues a line. True where the caller has to see to a flush.
-    pub fn append(&self, line: &str, shared: &Shared) -> bool {
+    pub fn set_demanding(&self, on: bool) {
+        self.demanding.store(on, Ordering::Relaxed);
+    }
+
+    /// The lane for the next of its events; for the connection's own thread. While one of them waits, the others
+    /// follow it, so that none overtakes another.
+    pub fn enter_lane(&self) -> Lane {
+        if self.events_waiting.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.patient.store(self.demanding.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        if self.patient.load(Ordering::Relaxed) { Lane::Patient } else { Lane::Prompt }
+    }
+
+    /// The router has taken one of its events, and looks at no other before it is done with that.
+    pub fn leave_lane(&self) {
+        self.events_waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Queues a line. True where the caller has to see to a flush, that soon.
+    pub fn append(&self, line: &str, due: Due, shared: &Shared) -> bool {
         let mut io = self.io.lock();
         let appended = io.append(line);
-        self.appended(io, appended, shared)
+        self.appended(io, appended, due, shared)
     }
 
     /// The same for a line that holds a secret.
-    pub fn append_apart(&self, line: &str, shared: &Shared) -> bool {
+    pub fn append_apart(&self, line: &str, due: Due, shared: &Shared) -> bool {
         let mut io = self.io.lock();
         let appended = io.append_apart(line);
-        self.appended(io, appended, shared)
+        self.appended(io, appended, due, shared)
     }
 
     /// What is queued from now on is compressed.
@@ -124,10 +152,13 @@ impl Conn {
         self.io.lock().compress();
     }
 
-    fn appended(&self, mut io: MutexGuard<'_, Io>, appended: Appended, shared: &Shared) -> bool {
+    fn appended(&self, mut io: MutexGuard<'_, Io>, appended: Appended, due: Due, shared: &Shared) -> bool {
         match appended {
-            Appended::First => true,
-            Appended::More | Appended::Ignored => false,
+            Appended::Queued if io.due < Some(due) => {
+                io.due = Some(due);
+                true
+            }
+            Appended::Queued | Appended::Ignored => false,
             Appended::Overflow => {
                 Counters::count(&shared.counters.slow_readers, 1);
                 log::warn!(
@@ -167,13 +198,17 @@ impl Conn {
         }
     }
 
-    /// Sends what waits, without blocking; where the socket will not take it, the flusher goes on.
-    pub fn flush(&self, shared: &Shared) {
+    /// Sends what waits, without blocking; where the socket will not take it, the flusher goes on. False where
+    /// nothing has been queued since the last time.
+    pub fn flush(&self, shared: &Shared) -> bool {
         let mut io = self.io.lock();
-        io.dirty = false;
+        if io.due.take().is_none() {
+            return false;
+        }
         if !io.pending {
             self.push(&mut io, shared);
         }
+        true
     }
 
     /// The flusher's part: the socket has room again.
@@ -289,7 +324,7 @@ mod tests {
         let lines: Vec<String> =
             (0..count).map(|number| format!("line {number} {}", "x".repeat(100))).collect();
         for line in &lines {
-            if conn.append(line, shared) {
+            if conn.append(line, Due::AtOnce, shared) {
                 conn.flush(shared);
             }
         }
@@ -360,9 +395,9 @@ mod tests {
     #[test]
     fn nothing_is_sent_after_the_end() {
         let (shared, conn, mut theirs) = narrow(1 << 20);
-        assert!(conn.append("ERROR :go", &shared));
+        assert!(conn.append("ERROR :go", Due::AtOnce, &shared));
         conn.end("go", &shared);
-        assert!(!conn.append("PRIVMSG alice :and?", &shared));
+        assert!(!conn.append("PRIVMSG alice :and?", Due::AtOnce, &shared));
         conn.flush(&shared);
         let mut heard = String::new();
         theirs.read_to_string(&mut heard).unwrap();
@@ -381,8 +416,11 @@ mod tests {
             }
             // Secrets stand among the rest, also first and twice in a row.
             let is_secret = matches!(number, 100 | 1000 | 1001) || number % 3000 == 0;
-            let is_due =
-                if is_secret { conn.append_apart(line, &shared) } else { conn.append(line, &shared) };
+            let is_due = if is_secret {
+                conn.append_apart(line, Due::AtOnce, &shared)
+            } else {
+                conn.append(line, Due::AtOnce, &shared)
+            };
             // Flushed now after one line, now after many.
             if is_due && number % 7 == 0 || number % 50 == 0 {
                 conn.flush(&shared);
@@ -409,10 +447,10 @@ mod tests {
         let sizes = ["PRIVMSG #green :no horse at all", secret].map(|guess| {
             let (shared, conn, _theirs) = narrow(1 << 20);
             conn.compress();
-            conn.append(guess, &shared);
+            conn.append(guess, Due::AtOnce, &shared);
             conn.flush(&shared);
             let before = conn.traffic().sent_wire_bytes;
-            conn.append_apart(secret, &shared);
+            conn.append_apart(secret, Due::AtOnce, &shared);
             conn.flush(&shared);
             shared.flusher.stop();
             conn.traffic().sent_wire_bytes - before

@@ -160,18 +160,18 @@ fn read(shared: &Shared, conn: &Conn) -> String {
 mod tests {
     use std::net::TcpListener;
 
-    use crossbeam_channel::Receiver;
-
     use super::*;
     use crate::config;
     use crate::edge::identity::Certificate;
+    use crate::edge::inbox::InboxReader;
+    use crate::edge::outbox::Due;
     use crate::edge::secrets::SecretBook;
     use crate::edge::shared::tests::shared;
     use crate::edge::threads::STACK_BYTES;
     use crate::edge::tls::tests::certificate;
 
     /// A server that answers one call, and what it hears.
-    fn answering(own: &Certificate) -> (Arc<Shared>, Receiver<Event>, String) {
+    fn answering(own: &Certificate) -> (Arc<Shared>, InboxReader, String) {
         let (shared, events) = shared(config::Limits::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -194,7 +194,7 @@ mod tests {
         (shared, events, address)
     }
 
-    fn call(own: &Certificate, address: String, pin: Option<Pin>) -> (Arc<Shared>, Receiver<Event>) {
+    fn call(own: &Certificate, address: String, pin: Option<Pin>) -> (Arc<Shared>, InboxReader) {
         let (shared, events) = shared(config::Limits::default());
         let config = Arc::new(tls::mesh_client(own, LINK_PROTOCOL).unwrap());
         let call = Call { ask: AskId(7), name: "hall".into(), address, pin };
@@ -202,7 +202,7 @@ mod tests {
         (shared, events)
     }
 
-    fn next(events: &Receiver<Event>) -> Event {
+    fn next(events: &InboxReader) -> Event {
         events.recv_timeout(Duration::from_secs(10)).expect("an event comes")
     }
 
@@ -224,7 +224,7 @@ mod tests {
 
         let line = format!("PING {}", "x".repeat(3000));
         let conn = calling.connections.read().get(conn).cloned().unwrap();
-        assert!(conn.append(&line, &calling));
+        assert!(conn.append(&line, Due::AtOnce, &calling));
         conn.flush(&calling);
         let Event::Lines { lines, .. } = next(&heard) else { panic!("a line arrives") };
         assert!(lines.iter().eq([Ok(line.as_str())]));

@@ -16,6 +16,7 @@ mod discovery;
 pub mod end;
 mod flusher;
 mod identity;
+mod inbox;
 mod invite;
 mod join;
 mod joincode;
@@ -223,11 +224,12 @@ impl Running {
         let counters = &shared.counters;
         log::info!(
             target: "folkmoot::server",
-            "stopped: {why} accepted={} refused={} slow_readers={} events={} batches={} blocked_sends={}",
+            "stopped: {why} accepted={} refused={} slow_readers={} events={} patient_events={} batches={} blocked_sends={}",
             counters.accepted.load(Ordering::Relaxed),
             counters.refused.load(Ordering::Relaxed),
             counters.slow_readers.load(Ordering::Relaxed),
             counters.events.load(Ordering::Relaxed),
+            counters.patient_events.load(Ordering::Relaxed),
             counters.batches.load(Ordering::Relaxed),
             counters.blocked.load(Ordering::Relaxed)
         );

@@ -35,8 +35,8 @@ pub struct Io {
     pub queued_bytes: u64,
     /// What became of them: bytes that have gone out, before encryption.
     pub wire_bytes: u64,
-    /// Appended to since the last flush: the router has it on its list.
-    pub dirty: bool,
+    /// Appended to since the last flush: the router has it on that list.
+    pub due: Option<Due>,
     /// The socket would take no more: the flusher goes on as soon as it does.
     pub pending: bool,
     /// The flusher's epoll set knows the socket.
@@ -82,13 +82,18 @@ impl Stage {
     }
 }
 
+/// How soon what was queued has to go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// As one of many: after those who have waited for longer, and with whatever else comes meanwhile.
+    InTurn,
+    AtOnce,
+}
+
 /// What became of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// The first since the last flush.
-    First,
-    /// One more.
-    More,
+    Queued,
     /// The connection takes no more lines.
     Ignored,
     /// It did not fit: whoever is behind this connection does not read.
@@ -135,14 +140,14 @@ impl Io {
         self.out.reserve(needed);
         self.out.extend_from_slice(line.as_bytes());
         self.out.extend_from_slice(b"\r\n");
-        if std::mem::replace(&mut self.dirty, true) { Appended::More } else { Appended::First }
+        Appended::Queued
     }
 
     /// Queues a line that shares no window with any other, where what is said is compressed.
     pub fn append_apart(&mut self, line: &str) -> Appended {
         let start = self.queued_bytes;
         let outcome = self.append(line);
-        if matches!(outcome, Appended::First | Appended::More) {
+        if outcome == Appended::Queued {
             let ends = [start, self.queued_bytes];
             self.marks.extend(ends.map(|at| Mark { at, turn: Turn::Apart }));
         }

@@ -38,7 +38,7 @@ pub fn attend(
     let outcome = catch_unwind(AssertUnwindSafe(|| match greet() {
         Ok(Greeting::Opened(from)) => {
             opened = true;
-            shared.tell(Event::Opened { conn: conn.id, from });
+            shared.tell_of(conn, Event::Opened { conn: conn.id, from });
             Ok(Some(read()))
         }
         Ok(Greeting::Served) => Ok(None),
@@ -55,7 +55,7 @@ pub fn attend(
         Ok(Some(why)) if opened => {
             log::debug!(target: conn.log_target(), "{} closed: {why} conn={}", conn.address, conn.id.0);
             // The router forgets the connection, after it has answered what was said before the end.
-            shared.tell(Event::Closed { conn: conn.id, why });
+            shared.tell_of(conn, Event::Closed { conn: conn.id, why });
             Ok(())
         }
         Ok(why) => {
@@ -180,7 +180,12 @@ impl Reader<'_> {
     fn deliver_plain(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.conn.is_over() {
             let may = match (&mut self.allowance, &mut self.pace) {
-                (Some(allowance), _) if !self.conn.is_unhurried() => allowance.spend(bytes, Instant::now()),
+                (Some(allowance), _) if !self.conn.is_unhurried() => {
+                    let now = Instant::now();
+                    let may = allowance.spend(bytes, now);
+                    self.conn.set_demanding(allowance.is_demanding(now));
+                    may
+                }
                 (_, Some(pace)) => pace.spend(bytes, Instant::now()),
                 (_, None) => Ok(bytes.len()),
             };
@@ -210,7 +215,7 @@ impl Reader<'_> {
     fn hand_on(&mut self, lines: Lines, bytes: usize) {
         self.conn.count_received(lines.iter().count() as u64, bytes as u64);
         if !lines.is_empty() {
-            self.shared.tell(Event::Lines { conn: self.conn.id, lines });
+            self.shared.tell_of(self.conn, Event::Lines { conn: self.conn.id, lines });
         }
     }
 }

@@ -6,14 +6,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use rustls::ClientConfig;
 
 use super::conn::Conn;
 use super::end::End;
 use super::identity::wall_clock;
+use super::inbox::InboxReader;
 use super::keeper::Task;
 use super::link::{self, Call};
+use super::outbox::Due;
 use super::shared::{Connections, Counters, Shared};
 use super::store::{Batch, Desk};
 use super::suspect::Suspect;
@@ -29,6 +31,12 @@ const STEP_MAX: Duration = Duration::from_secs(1);
 const STILL_MAX: Duration = Duration::from_secs(2);
 /// How many lines one batch takes in: enough for sends to be shared, few enough for the first of them to go out soon.
 const LINES_PER_BATCH: usize = 256;
+/// A line that more than so many hear goes out to them in slices, and between two of those everyone else is served.
+const AUDIENCE_AT_ONCE_MAX: usize = 64;
+/// How many sends a slice is: a twentieth of a millisecond or so ...
+const SLICE_SENDS: usize = 8;
+/// ... and how many more for each line that came in since the last one, so that what goes out keeps up with it.
+const SLICE_SENDS_PER_LINE: usize = 8;
 /// How long the other side may take to close after our last words.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -42,7 +50,7 @@ pub struct Helpers {
 
 pub struct Router {
     shared: Arc<Shared>,
-    events: Receiver<Event>,
+    inbox: InboxReader,
     verifier: Verifier,
     keeper: Sender<Task>,
     store: Desk,
@@ -50,10 +58,13 @@ pub struct Router {
     ends: Sender<End>,
     clock: Clock,
     next_tick: Instant,
-    /// Events of our own making: the channel is bounded, and we are the one who empties it.
+    /// Events of our own making: the inbox is bounded, and we are the one who empties it.
     own: VecDeque<Event>,
-    /// Connections with something to send.
-    dirty: Vec<Arc<Conn>>,
+    /// Taken from the inbox, and next.
+    prompt: VecDeque<Event>,
+    /// Connections with something to send at once, and those whose turn comes.
+    at_once: Vec<Arc<Conn>>,
+    in_turn: VecDeque<Arc<Conn>>,
     /// Effects that must wait until no lock is held.
     chores: Vec<Effect>,
     /// Connections whose own threads are done.
@@ -65,7 +76,7 @@ pub struct Router {
 impl Router {
     pub fn new(
         shared: Arc<Shared>,
-        events: Receiver<Event>,
+        inbox: InboxReader,
         helpers: Helpers,
         mesh: Arc<ClientConfig>,
         clock: Clock,
@@ -73,7 +84,7 @@ impl Router {
         let Helpers { verifier, keeper, store, ends } = helpers;
         Router {
             shared,
-            events,
+            inbox,
             verifier,
             keeper,
             store,
@@ -82,7 +93,9 @@ impl Router {
             next_tick: clock.looked + TICK,
             clock,
             own: VecDeque::new(),
-            dirty: Vec::new(),
+            prompt: VecDeque::new(),
+            at_once: Vec::new(),
+            in_turn: VecDeque::new(),
             chores: Vec::new(),
             closed: Vec::new(),
             ending: VecDeque::new(),
@@ -92,29 +105,49 @@ impl Router {
     /// Works until all connections are gone and the server has said that it is finished.
     pub fn run(mut self) {
         loop {
-            let first = self.next_event();
-            self.batch(first);
-            self.carry_out();
+            self.wait();
+            self.round();
             self.end_the_late(Instant::now());
-            if self.shared.finished.load(Ordering::Acquire) && self.events.is_empty() {
+            let is_idle = self.in_turn.is_empty() && self.prompt.is_empty() && self.inbox.is_empty();
+            if self.shared.finished.load(Ordering::Acquire) && is_idle {
                 return;
             }
         }
     }
 
-    fn next_event(&mut self) -> Event {
-        // However much there is to do, time passes.
-        if Instant::now() >= self.next_tick {
-            return Event::Tick;
-        }
-        match self.own.pop_front() {
-            Some(event) => event,
-            None => self.events.recv_deadline(self.next_tick).unwrap_or(Event::Tick),
+    /// Sleeps until there is something to do.
+    fn wait(&mut self) {
+        if self.own.is_empty() && self.prompt.is_empty() && self.in_turn.is_empty() {
+            self.inbox.wait(self.next_tick);
         }
     }
 
-    /// Steps the engine through what waits, and queues what it says.
-    fn batch(&mut self, first: Event) {
+    /// All who keep within their bounds; one event of somebody who does not; one slice of what goes to many. Each of
+    /// the three goes on in every round, whatever there is of the others.
+    fn round(&mut self) {
+        let lines = self.batch();
+        self.carry_out();
+        if let Some(event) = self.inbox.take_patient() {
+            self.step_patient(event);
+            self.carry_out();
+        }
+        self.flush_slice(SLICE_SENDS + lines * SLICE_SENDS_PER_LINE);
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        // However much there is to do, time passes.
+        if Instant::now() >= self.next_tick {
+            return Some(Event::Tick);
+        }
+        self.own.pop_front().or_else(|| {
+            self.inbox.take_prompt(&mut self.prompt);
+            self.prompt.pop_front()
+        })
+    }
+
+    /// Steps the engine through what waits, and queues what it says. Returns how many lines that were.
+    fn batch(&mut self) -> usize {
+        let Some(first) = self.next_event() else { return 0 };
         let shared = self.shared.clone();
         let mut engine = shared.engine.write();
         let connections = shared.connections.read();
@@ -124,19 +157,38 @@ impl Router {
         while let Some(event) = next {
             events += 1;
             lines += weight(&event);
-            self.note(&event);
-            for effect in step(&mut engine, now, event) {
-                self.queue(effect, &connections);
+            self.step(&mut engine, now, event, &connections, Due::AtOnce);
+            if lines >= LINES_PER_BATCH {
+                break;
             }
-            next = if lines < LINES_PER_BATCH { self.events.try_recv().ok() } else { None };
+            self.inbox.take_prompt(&mut self.prompt);
+            next = self.prompt.pop_front();
         }
         Counters::count(&shared.counters.batches, 1);
         Counters::count(&shared.counters.events, events);
+        lines
     }
 
-    /// Does what the batch asked for, now that no lock is held.
+    fn step_patient(&mut self, event: Event) {
+        let shared = self.shared.clone();
+        let mut engine = shared.engine.write();
+        let connections = shared.connections.read();
+        let now = self.clock.now(Instant::now());
+        self.step(&mut engine, now, event, &connections, Due::InTurn);
+        Counters::count(&shared.counters.events, 1);
+        Counters::count(&shared.counters.patient_events, 1);
+    }
+
+    fn step(&mut self, engine: &mut Engine, now: Now, event: Event, connections: &Connections, due: Due) {
+        self.note(&event, connections);
+        for effect in step(engine, now, event) {
+            self.queue(effect, connections, due);
+        }
+    }
+
+    /// Does what was asked for, now that no lock is held.
     fn carry_out(&mut self) {
-        for conn in self.dirty.drain(..) {
+        for conn in self.at_once.drain(..) {
             conn.flush(&self.shared);
         }
         for effect in std::mem::take(&mut self.chores) {
@@ -147,8 +199,24 @@ impl Router {
         }
     }
 
+    /// Lets out what goes to many, for so many of them.
+    fn flush_slice(&mut self, sends_max: usize) {
+        let mut sends = 0;
+        while sends < sends_max
+            && let Some(conn) = self.in_turn.pop_front()
+        {
+            // Some were in a hurry meanwhile, and had all of it.
+            sends += usize::from(conn.flush(&self.shared));
+        }
+    }
+
     /// What an event means to the edge itself.
-    fn note(&mut self, event: &Event) {
+    fn note(&mut self, event: &Event, connections: &Connections) {
+        if let Event::Opened { conn, .. } | Event::Lines { conn, .. } | Event::Closed { conn, .. } = event
+            && let Some(conn) = connections.get(*conn)
+        {
+            conn.leave_lane();
+        }
         match event {
             Event::Tick => self.next_tick = Instant::now() + TICK,
             Event::Closed { conn, .. } => self.closed.push(*conn),
@@ -161,18 +229,19 @@ impl Router {
         }
     }
 
-    fn queue(&mut self, effect: Effect, connections: &Connections) {
+    fn queue(&mut self, effect: Effect, connections: &Connections, due: Due) {
         match effect {
             Effect::Send { to, line } => {
-                self.append(to, connections, |conn, shared| conn.append(&line, shared))
+                self.append(to, connections, due, |conn, shared| conn.append(&line, due, shared))
             }
             Effect::SendAll { to, line } => {
+                let due = if to.len() > AUDIENCE_AT_ONCE_MAX { Due::InTurn } else { due };
                 for to in to {
-                    self.append(to, connections, |conn, shared| conn.append(&line, shared));
+                    self.append(to, connections, due, |conn, shared| conn.append(&line, due, shared));
                 }
             }
             Effect::SendApart { to, line } => {
-                self.append(to, connections, |conn, shared| conn.append_apart(&line, shared));
+                self.append(to, connections, due, |conn, shared| conn.append_apart(&line, due, shared));
             }
             Effect::Compress { conn } => {
                 if let Some(conn) = connections.get(conn) {
@@ -195,12 +264,21 @@ impl Router {
         }
     }
 
-    fn append(&mut self, to: ConnId, connections: &Connections, append: impl Fn(&Conn, &Shared) -> bool) {
+    fn append(
+        &mut self,
+        to: ConnId,
+        connections: &Connections,
+        due: Due,
+        append: impl Fn(&Conn, &Shared) -> bool,
+    ) {
         // Who is not in the table any more has a `Closed` on its way.
         if let Some(conn) = connections.get(to)
             && append(conn, &self.shared)
         {
-            self.dirty.push(conn.clone());
+            match due {
+                Due::AtOnce => self.at_once.push(conn.clone()),
+                Due::InTurn => self.in_turn.push_back(conn.clone()),
+            }
         }
     }
 
@@ -339,6 +417,8 @@ mod tests {
     use std::io::{BufRead, BufReader, Read};
     use std::net::TcpStream;
 
+    use crossbeam_channel::Receiver;
+
     use super::*;
     use crate::config::Limits;
     use crate::edge::conn::Kind;
@@ -351,7 +431,7 @@ mod tests {
     use crate::engine::{AskId, Secret};
 
     fn router() -> (Router, Receiver<Check>, Receiver<Task>) {
-        let (shared, events) = tests::shared(Limits::default());
+        let (shared, events) = tests::shared(Limits { connections_per_address: 0, ..Limits::default() });
         let (verifier, checks) = Verifier::new();
         let (keeper, tasks) = keeper::tasks();
         let mesh = Arc::new(mesh_client(&certificate(), LINK_PROTOCOL).unwrap());
@@ -370,7 +450,7 @@ mod tests {
     fn carry_out(router: &mut Router, effects: impl IntoIterator<Item = Effect>) {
         let shared = router.shared.clone();
         let connections = shared.connections.read();
-        effects.into_iter().for_each(|effect| router.queue(effect, &connections));
+        effects.into_iter().for_each(|effect| router.queue(effect, &connections, Due::AtOnce));
         drop(connections);
         router.carry_out();
     }
@@ -415,12 +495,85 @@ mod tests {
     fn a_connection_is_forgotten_after_its_last_batch() {
         let (mut router, _checks, _tasks) = router();
         let (alice, mut hears) = guest(&router);
-        router.batch(Event::Closed { conn: alice, why: "gone".into() });
+        router.shared.tell(Event::Closed { conn: alice, why: "gone".into() });
+        router.batch();
         carry_out(&mut router, [Effect::Send { to: alice, line: "what you asked before you went".into() }]);
         assert!(router.shared.connections.read().get(alice).is_none());
         let mut heard = String::new();
         hears.read_to_string(&mut heard).unwrap();
         assert_eq!(heard, "what you asked before you went\r\n");
+    }
+
+    #[test]
+    fn what_goes_to_many_lets_others_by_and_keeps_its_order() {
+        let (mut router, _checks, _tasks) = router();
+        let crowd: Vec<(ConnId, TcpStream)> = (0..AUDIENCE_AT_ONCE_MAX + 1).map(|_| guest(&router)).collect();
+        let to: Vec<ConnId> = crowd.iter().map(|(conn, _)| *conn).collect();
+        let (last, mut last_hears) = (to[to.len() - 1], &crowd[to.len() - 1].1);
+        carry_out(&mut router, [Effect::SendAll { to: to.clone(), line: "to all".into() }]);
+        router.flush_slice(SLICE_SENDS);
+        assert_eq!(router.in_turn.len(), to.len() - SLICE_SENDS);
+        // A word to one of those who wait goes out now, behind what that one has waited for.
+        carry_out(&mut router, [Effect::Send { to: last, line: "to one".into() }]);
+        last_hears.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut heard = [0; 16];
+        last_hears.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"to all\r\nto one\r\n");
+        // Whoever had all of it is no send any more.
+        router.flush_slice(to.len() - SLICE_SENDS - 1);
+        router.flush_slice(1);
+        assert!(router.in_turn.is_empty());
+        drop(router);
+        for (_, mut hears) in crowd.into_iter().filter(|(conn, _)| *conn != last) {
+            let mut line = [0; 8];
+            hears.read_exact(&mut line).unwrap();
+            assert_eq!(&line, b"to all\r\n");
+        }
+    }
+
+    #[test]
+    fn who_is_demanding_goes_after_the_others_one_event_a_round() {
+        let (mut router, _checks, _tasks) = router();
+        let ((loud, _), (calm, calm_hears)) = (guest(&router), guest(&router));
+        let conn = |id: ConnId| router.shared.connections.read().get(id).cloned().unwrap();
+        let (loud, calm) = (conn(loud), conn(calm));
+        let said = |conn: &Conn, text: &str| Event::Lines { conn: conn.id, lines: text.into() };
+        let opened = |conn: &Conn| Event::Opened {
+            conn: conn.id,
+            from: crate::engine::Origin::Client {
+                address: conn.address,
+                name: None,
+                secure: None,
+                certificate: None,
+            },
+        };
+        for conn in [&loud, &calm] {
+            router.shared.tell_of(conn, opened(conn));
+        }
+        router.round();
+        loud.set_demanding(true);
+        for number in 0..3 {
+            router.shared.tell_of(&loud, said(&loud, &format!("PING {number}")));
+            // Even where it is calm again, its own order is kept.
+            loud.set_demanding(false);
+        }
+        router.shared.tell_of(&calm, said(&calm, "NICK calm\r\nCAP LS"));
+        router.round();
+        let mut line = String::new();
+        BufReader::new(calm_hears).read_line(&mut line).unwrap();
+        assert!(line.contains(" CAP * LS "), "{line}");
+        let taken = |router: &Router| router.shared.counters.patient_events.load(Ordering::Relaxed);
+        assert_eq!(taken(&router), 1);
+        router.round();
+        router.round();
+        assert_eq!(taken(&router), 3);
+        router.shared.tell_of(&loud, said(&loud, "PING 3"));
+        router.round();
+        assert_eq!(
+            (taken(&router), router.inbox.is_empty()),
+            (3, true),
+            "nothing waits: it is as everybody else"
+        );
     }
 
     #[test]
@@ -434,7 +587,7 @@ mod tests {
         };
         carry_out(&mut router, [verify(1, "hay"), verify(2, "straw"), Effect::KeepClock { ms: 7 }]);
         for (expected, is_right) in [(1, true), (2, false)] {
-            match router.events.recv_timeout(Duration::from_secs(10)) {
+            match router.inbox.recv_timeout(Duration::from_secs(10)) {
                 Ok(Event::Verified { ask, right }) => assert_eq!((ask.0, right), (expected, is_right)),
                 other => panic!("{other:?}"),
             }
@@ -459,8 +612,8 @@ mod tests {
         let (mut router, _checks, _tasks) = router();
         router.shared.tell(Event::Closed { conn: ConnId(1), why: String::new() });
         router.next_tick = Instant::now();
-        assert!(matches!(router.next_event(), Event::Tick));
+        assert!(matches!(router.next_event(), Some(Event::Tick)));
         router.next_tick = Instant::now() + Duration::from_secs(3600);
-        assert!(matches!(router.next_event(), Event::Closed { .. }));
+        assert!(matches!(router.next_event(), Some(Event::Closed { .. })));
     }
 }

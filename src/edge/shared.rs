@@ -9,18 +9,19 @@
 //! | `Shared::limits`, `Shared::gateways`, `Shared::dns` | the router, when the settings were read anew | acceptors, diallers, client threads |
 //! | `tls::Shown` | whoever reads the settings anew | client threads, at their handshake |
 //! | `Threads::roster`, three | each thread, as it starts and ends | stop |
+//! | `inbox` | all who tell the router | the router |
 //!
-//! Order: engine, then connections, then one connection's `io`. `arrivals` and the last three of the table are held for a look only, and
-//! no other lock is taken meanwhile. Never two `io` locks, and never a send on the event channel while holding any lock:
-//! the channel is bounded, and only the router makes room in it.
+//! Order: engine, then connections, then one connection's `io`. `arrivals` and the last four of the table are held for a look only, and
+//! no other lock is taken meanwhile. Never two `io` locks, and never tell the router anything while holding any lock:
+//! the inbox is bounded, and only the router makes room in it.
 //!
 //! | thread | how many | blocks in |
 //! |---|---|---|
-//! | `router` | one | the event channel, until the next tick |
+//! | `router` | one | the inbox, until the next tick |
 //! | `flusher` | one | epoll, on sockets that would take no more |
 //! | `accept irc 127.0.0.1:6667` | one per listening socket | accept |
 //! | `gateway 10.0.0.1:4711` | one per connection that has yet to say for whom it is | recv |
-//! | `client 41`, `full 41`, `link 42`, `link barn` | one per connection | connect, recv, the event channel |
+//! | `client 41`, `full 41`, `link 42`, `link barn` | one per connection | connect, recv, the inbox, its own pace |
 //! | `verify`, `keeper` | one each | their own channels |
 //! | `store` | one | its own channel, and the disk |
 //! | `discovery`, `mDNS_daemon` | one each, or none | poll, until the next question or answer is due |
@@ -34,19 +35,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Mutex, RwLock};
 
 use super::arrivals::Arrivals;
 use super::conn::{Conn, Kind};
 use super::flusher::Flusher;
+use super::inbox::{Inbox, InboxReader, Lane, inbox};
 use super::threads::{STACK_BYTES, Threads};
 use crate::config::{Dns, Gateway, GatewayProtocol, Limits};
 use crate::engine::{ConnId, Engine, Event};
 use crate::wire::cidr::neighbourhood;
-
-/// How many events may wait for the router before those who send them have to wait too.
-const EVENTS_WAITING_MAX: usize = 4096;
 
 /// How many may be at the link listener who have not proved yet that they are of our network; each has seconds to do
 /// so. A few addresses together may not use up all of these.
@@ -70,7 +68,7 @@ pub struct Shared {
     /// How many connections are yet to say for whom they are.
     pub unproxied: AtomicUsize,
     /// To the router. Bounded: a client that is read faster than the router works waits, and TCP slows it.
-    pub events: Sender<Event>,
+    inbox: Inbox,
     pub flusher: Flusher,
     pub counters: Counters,
     /// Threads that let people and peers in.
@@ -90,14 +88,14 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The other end of the event channel is the router's.
+    /// What is told is read by the router.
     pub fn new(
         engine: Engine,
         limits: Limits,
         clients_possible: usize,
         client_send_buffer_bytes: usize,
-    ) -> Result<(Shared, Receiver<Event>), String> {
-        let (events, receiver) = crossbeam_channel::bounded(EVENTS_WAITING_MAX);
+    ) -> Result<(Shared, InboxReader), String> {
+        let (inbox, reader) = inbox();
         let shared = Shared {
             engine: RwLock::new(engine),
             arrivals: Mutex::new(Arrivals::new(Instant::now())),
@@ -106,7 +104,7 @@ impl Shared {
             gateways: RwLock::new(Arc::new([])),
             dns: RwLock::default(),
             unproxied: AtomicUsize::new(0),
-            events,
+            inbox,
             flusher: Flusher::new().map_err(|why| format!("cannot watch sockets: {why}"))?,
             counters: Counters::default(),
             doors: Threads::default(),
@@ -118,7 +116,7 @@ impl Shared {
             finished: AtomicBool::new(false),
             last_conn: AtomicU64::new(0),
         };
-        Ok((shared, receiver))
+        Ok((shared, reader))
     }
 
     /// Starts a thread that lets people or peers in.
@@ -162,8 +160,12 @@ impl Shared {
 
     /// Tells the router. Blocks while too much waits for it: hold no lock.
     pub fn tell(&self, event: Event) {
-        // The router outlives all who talk to it; after it, nobody is left whom an event could concern.
-        let _ = self.events.send(event);
+        self.inbox.put(Lane::Prompt, event);
+    }
+
+    /// Tells the router what comes of a connection, in the lane that is its own; for the connection's own thread.
+    pub fn tell_of(&self, conn: &Conn, event: Event) {
+        self.inbox.put(conn.enter_lane(), event);
     }
 
     /// Enters a connection into the table, if there is room for it.
@@ -215,6 +217,8 @@ pub struct Counters {
     pub accepted: AtomicU64,
     pub refused: AtomicU64,
     pub events: AtomicU64,
+    /// Of those, how many came from connections that others went before.
+    pub patient_events: AtomicU64,
     pub batches: AtomicU64,
     /// Sends that a socket would not take at once.
     pub blocked: AtomicU64,
@@ -372,8 +376,8 @@ pub mod tests {
         }
     }
 
-    /// What threads share, and the router's end of the channel for the test to hold.
-    pub fn shared(limits: Limits) -> (Arc<Shared>, Receiver<Event>) {
+    /// What threads share, and what the router would read, for the test to hold.
+    pub fn shared(limits: Limits) -> (Arc<Shared>, InboxReader) {
         let config = crate::config::Config { limits: limits.clone(), ..Default::default() };
         let engine = Engine::new(config, identity(), Now::default());
         let (shared, events) = Shared::new(engine, limits, usize::MAX, 8 << 10).unwrap();

@@ -8,6 +8,7 @@ use rustls::ServerConfig;
 
 use super::client::let_in;
 use super::conn::Conn;
+use super::outbox::Due;
 use super::reader::{Greeting, attend};
 use super::shared::Shared;
 use super::tls::Timely;
@@ -22,7 +23,7 @@ pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>)
         door.map(|config| let_in(conn, config)).transpose()?;
         let words = shared.engine.read().send_elsewhere(conn.address.ip(), secure);
         for line in &words {
-            conn.append(line, shared);
+            conn.append(line, Due::AtOnce, shared);
         }
         conn.end("no room", shared);
         // What it says meanwhile is read and forgotten: to close with something unread would have the system cut off

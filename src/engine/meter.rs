@@ -31,6 +31,11 @@ impl Meter {
         self.earned_until = self.earned_until.max(now) + rate.each() * count;
     }
 
+    /// How long it takes to earn all that was used.
+    pub fn used(&self, now: Duration) -> Duration {
+        self.earned_until.saturating_sub(now)
+    }
+
     /// Whether all has been earned again: as good as new.
     pub fn is_full(&self, now: Duration) -> bool {
         self.earned_until <= now
