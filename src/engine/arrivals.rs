@@ -54,7 +54,7 @@ impl Engine {
     /// Whether so many have just come to a channel that nobody else may, for a while.
     pub(super) fn is_overrun(&self, channel: &Channel) -> bool {
         joins_of(channel).is_some_and(|(most, seconds)| {
-            self.arrivals.are_many(&channel.name.folded(), most, seconds * 1000, self.now.steady_ms)
+            self.arrivals.are_many(&channel.id(), most, seconds * 1000, self.now.steady_ms)
         })
     }
 }

@@ -46,6 +46,7 @@ caps! {
     DraftMetadata3 "draft/metadata-3" "" "Tells what people say of themselves and of channels for programs to read: METADATA."
     DraftMultiline   "draft/multiline"   "draft/multiline-concat" "Messages of several lines, and longer ones than one line takes."
     DraftOperTag "draft/oper-tag" "draft/oper" "Marks what operators of the network say and do."
+    ChannelRename    "draft/channel-rename" "" "Tells of a channel's new name as such, and not as of another channel."
     DraftWhoami "draft/whoami" "" "Tells clients at once as whom others see them."
     ExtendedMonitor  "extended-monitor"  ""        "Tells of people on the MONITOR list all that is told of those on shared channels."
     ExtendedIsupport "draft/extended-isupport" "" "Sends what the server can do in a batch, also before registration."

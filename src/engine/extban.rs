@@ -5,7 +5,6 @@
 
 use super::mode;
 use super::network::{Network, User};
-use crate::wire::fold::fold;
 use crate::wire::mask::{Mask, glob_matches};
 use crate::wire::names::ChannelName;
 
@@ -226,7 +225,7 @@ fn channel_pattern(value: &str) -> Option<String> {
 fn is_on_channel(network: &Network, user: &User, pattern: &str) -> bool {
     let sign = pattern.chars().next().and_then(mode::status_of_sign);
     let name = if sign.is_some() { &pattern[1..] } else { pattern };
-    let member = network.channel(&fold(name)).and_then(|channel| channel.member(user.id));
+    let member = network.channel_called(name).and_then(|channel| channel.member(user.id));
     member.is_some_and(|member| sign.is_none_or(|letter| mode::is_at_least(member.status, letter)))
 }
 

@@ -166,7 +166,7 @@ impl Engine {
         self.mending.insert(name.clone(), told);
     }
 
-    fn end_mending(&mut self, name: &Folded) {
+    pub(super) fn end_mending(&mut self, name: &Folded) {
         let Some(told) = self.mending.remove(name) else { return };
         let Some(channel) = self.network.channel(name) else { return };
         let mut difference = Difference::default();

@@ -47,6 +47,7 @@ mod query;
 mod reach;
 mod redact;
 mod relay;
+mod rename;
 mod report;
 mod roster;
 mod sasl;

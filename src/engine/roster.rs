@@ -7,7 +7,7 @@ use super::turn::Turn;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::message::fill;
-use crate::wire::names::{ChannelName, Word};
+use crate::wire::names::Word;
 use crate::wire::numeric::{self, Numeric};
 
 impl Turn<'_> {
@@ -71,10 +71,10 @@ impl Turn<'_> {
     }
 
     /// What TOPIC answers: the topic, or that there is none.
-    pub fn show_topic(&mut self, name: &ChannelName) {
-        match self.network().channel(&name.folded()).is_some_and(|known| known.topic.is_some()) {
-            true => self.tell_topic(&name.folded()),
-            false => self.reply(numeric::no_topic(name)),
+    pub fn show_topic(&mut self, channel: &Folded) {
+        match self.network().channel(channel).filter(|known| known.topic.is_none()) {
+            Some(known) => self.reply(numeric::no_topic(&known.name)),
+            None => self.tell_topic(channel),
         }
     }
 

@@ -171,7 +171,7 @@ impl Session {
 
     /// Whether the person was invited to a channel, or to one that it has since turned out to be a part of.
     pub fn is_invited(&self, channel: &Channel) -> bool {
-        self.invited.get(&channel.name.folded()).is_some_and(|birth| channel.birth <= *birth)
+        self.invited.get(&channel.id()).is_some_and(|birth| channel.birth <= *birth)
     }
 
     /// For how long the person has said nothing.

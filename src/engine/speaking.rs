@@ -81,13 +81,14 @@ impl Turn<'_> {
         if least.is_some() && !known.has(self.me()) {
             return Err(numeric::cannot_send_to_channel(&known.name).into());
         }
-        let (name, is_stripped) = (known.name.clone(), known.has_mode('S'));
+        let (shown, made_as) = (known.name.clone(), known.made_as.clone());
+        let is_stripped = known.has_mode('S');
         // What is only shown for a moment, or added to what was said, is no line of its own.
         if verb != Verb::Tagmsg
             && let Some(limits) = self.limits_of(known)
         {
             let said = 1 + text.matches('\n').count();
-            self.keep_pace(&name, said, &limits)?;
+            self.keep_pace(&shown, made_as.folded(), said, &limits)?;
         }
         let text = match is_stripped {
             true => Cow::Owned(mode::without_colours(text)),
@@ -97,10 +98,10 @@ impl Turn<'_> {
             return Err(numeric::no_text_to_send().into());
         }
         if least.is_none() && only_to.is_none() {
-            self.break_silence(&name.folded());
+            self.break_silence(&made_as.folded());
         }
         let rank = |letter: &char| mode::rank(Letters::NONE.with(*letter));
-        Ok(Heard { channel: name, text, least: least.into_iter().chain(only_to).max_by_key(rank) })
+        Ok(Heard { channel: made_as, text, least: least.into_iter().chain(only_to).max_by_key(rank) })
     }
 
     /// Where nobody hears of the speaker before they speak, everyone does now.
@@ -122,11 +123,17 @@ impl Turn<'_> {
     }
 
     /// Slow mode and flood protection.
-    fn keep_pace(&mut self, channel: &ChannelName, said: usize, limits: &Limits) -> Result<(), Refusal> {
-        let (id, now_ms) = (channel.folded(), self.now.steady_ms);
+    fn keep_pace(
+        &mut self,
+        name: &ChannelName,
+        id: Folded,
+        said: usize,
+        limits: &Limits,
+    ) -> Result<(), Refusal> {
+        let now_ms = self.now.steady_ms;
         let pace = &mut self.session_mut().pace;
         if let Some(wait_s) = limits.apart_s.and_then(|apart_s| pace.wait_s(&id, apart_s, now_ms)) {
-            return Err(numeric::cannot_send_yet(channel, wait_s).into());
+            return Err(numeric::cannot_send_yet(name, wait_s).into());
         }
         let most = limits.flood.as_ref().map(|flood| (flood.lines, flood.seconds));
         if !pace.is_flood(&id, said, most, now_ms) {
@@ -136,7 +143,7 @@ impl Turn<'_> {
         if let Some(flood) = &limits.flood {
             self.end_flood(id, flood);
         }
-        Err(numeric::cannot_send_because(channel, "flood, +f").into())
+        Err(numeric::cannot_send_because(name, "flood, +f").into())
     }
 
     /// Takes the speaker off a channel for what they said there, in the name of their own server.

@@ -137,6 +137,9 @@ impl Engine {
                         self.tell_turnover(&channel, &by, &deltas);
                     }
                 }
+                News::ChannelRenamed { channel, from, by, reason } => {
+                    self.tell_channel_renamed(&channel, &from, &by, &reason)
+                }
                 News::Topic { channel, by, topic } => {
                     let Some(known) = self.network.channel(&channel) else { continue };
                     let text = topic.map_or(String::new(), |topic| topic.text);
@@ -188,6 +191,7 @@ impl Engine {
             }
         }
         self.settle_monitors();
+        self.rename_channels();
     }
 
     /// Who changes hands is noted; watchers are told before the first thing that presumes they know.

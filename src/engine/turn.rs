@@ -135,7 +135,7 @@ impl Turn<'_> {
 
     /// A channel that can be seen, by any spelling of its name.
     pub fn channel(&self, name: &str) -> Result<&Channel, Refusal> {
-        let found = self.engine.network.channel(&fold(name));
+        let found = self.engine.network.channel_called(name);
         found.ok_or_else(|| numeric::no_such_channel(Word::echo(name)).into())
     }
 
@@ -237,6 +237,7 @@ impl Turn<'_> {
             Cap::StandardReplies,
             Cap::DraftMultiline,
             Cap::DraftMessageRedaction,
+            Cap::ChannelRename,
             Cap::DraftMetadata2,
             Cap::DraftMetadata3,
             Cap::DraftAccountRegistration,

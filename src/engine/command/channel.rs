@@ -1,6 +1,7 @@
 //! JOIN, PART, TOPIC, SATOPIC, KICK, INVITE and NAMES: coming together, and keeping order there.
 
 use super::{Command, Who, at_least_one};
+use crate::engine::cap::Cap;
 use crate::engine::mode::{Attempt, CHANNEL_MODES_AT_BIRTH};
 use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic};
 use crate::engine::peer::Act;
@@ -8,11 +9,11 @@ use crate::engine::pending::Reply;
 use crate::engine::throttle::Deed;
 use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::engine::{policy, sight};
-use crate::wire::fold::{Folded, fold};
 use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut};
 use crate::wire::names::{ChannelName, SERVER_NAME_BYTES_MAX, Word};
 use crate::wire::numeric;
+use crate::wire::standard::Standard;
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -93,7 +94,16 @@ fn join(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
     let name = turn.parse_channel_name(name)?;
-    let id = name.folded();
+    let id = turn.network().channel_id(&name.folded());
+    if let Some(renamed) = turn.network().channel_called_before(&id).filter(|_| id == name.folded()) {
+        let is_hidden = renamed.has_mode('s') || renamed.has_mode('p');
+        if is_hidden && !turn.session().is_invited(renamed) {
+            // Nobody learns by the old name what it is called by now.
+            return Err(numeric::unavailable_for_now(&name).into());
+        }
+        let to = renamed.name.clone();
+        return redirect(turn, &name, to, key);
+    }
     if turn.user().channels.contains(&id) {
         return Ok(());
     }
@@ -103,12 +113,26 @@ fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
     if let Some(channel) = turn.network().channel_or_shadow(&id)
         && let Err(refusal) = may_join(turn, channel, key)
     {
-        return forward(turn, channel.name.clone(), channel.mode_value('L').map(fold), refusal);
+        let (from, to) = (channel.name.clone(), channel.mode_value('L').map(str::to_string));
+        return forward(turn, from, to, refusal);
     }
     turn.may(Deed::Join).map_err(|_| numeric::unavailable_for_now(&name))?;
     enter(turn, name);
     turn.did(Deed::Join);
     Ok(())
+}
+
+/// Whoever comes by a name that a channel had before is told its new one, and brought there if their client would not
+/// know what to do with that.
+fn redirect(turn: &mut Turn, from: &ChannelName, to: ChannelName, key: Option<&str>) -> Outcome {
+    if turn.wants(Cap::ChannelRename) {
+        let text = "The channel has been renamed";
+        let fail = Standard::fail("JOIN", "CHANNEL_RENAMED", text).about(Word::echo(from.as_str()));
+        turn.fail(fail.about(Word::echo(to.as_str())));
+        return Ok(());
+    }
+    turn.reply(numeric::forwarded(from, &to));
+    join_one(turn, to.as_str(), key)
 }
 
 fn may_join(turn: &Turn, channel: &Channel, key: Option<&str>) -> Outcome {
@@ -122,10 +146,10 @@ fn may_join(turn: &Turn, channel: &Channel, key: Option<&str>) -> Outcome {
 
 /// Brings somebody who may not join to where a channel sends such people. Nobody is sent any further from there, so
 /// that there are no circles; nor to where nobody is, since who comes first runs the channel.
-fn forward(turn: &mut Turn, from: ChannelName, to: Option<Folded>, refusal: Refusal) -> Outcome {
+fn forward(turn: &mut Turn, from: ChannelName, to: Option<String>, refusal: Refusal) -> Outcome {
     let lacks_key = numeric::bad_channel_key(&from);
     let has_key = !matches!(&refusal, Refusal::Numeric(numeric) if *numeric == lacks_key);
-    let other = to.filter(|_| has_key).and_then(|to| turn.network().channel(&to));
+    let other = to.filter(|_| has_key).and_then(|to| turn.network().channel_called(&to));
     let other = other.filter(|other| !other.has(turn.me()) && may_join(turn, other, None).is_ok());
     let Some(to) = other.map(|other| other.name.clone()) else { return Err(refusal) };
     turn.reply(numeric::forwarded(&from, &to));
@@ -136,7 +160,7 @@ fn forward(turn: &mut Turn, from: ChannelName, to: Option<Folded>, refusal: Refu
 /// Brings the speaker to a channel, by an operator's wish and whatever bars them from it.
 pub fn bring(turn: &mut Turn, channel: &str) -> Outcome {
     let name = turn.parse_channel_name(channel)?;
-    if turn.user().channels.contains(&name.folded()) {
+    if turn.user().channels.contains(&turn.network().channel_id(&name.folded())) {
         return Err(numeric::user_on_channel(&turn.user().nick, &name).into());
     }
     enter(turn, name);
@@ -145,11 +169,11 @@ pub fn bring(turn: &mut Turn, channel: &str) -> Outcome {
 
 /// Takes the speaker in on a channel that nothing bars them from.
 fn enter(turn: &mut Turn, name: ChannelName) {
-    let (id, user, joined) = (name.folded(), turn.me(), turn.stamp());
+    let (id, user, joined) = (turn.network().channel_id(&name.folded()), turn.me(), turn.stamp());
     // A channel of people who are out of reach is still theirs: nobody gains it by a split.
     match turn.network().channel_or_shadow(&id) {
         Some(channel) => {
-            let (name, birth, is_silent) = (channel.name.clone(), channel.birth, channel.has_mode('D'));
+            let (name, birth, is_silent) = (channel.made_as.clone(), channel.birth, channel.has_mode('D'));
             let fact = MemberFact { name, birth, joined, status: Letters::NONE, is_silent };
             turn.change(Edit::Join { user, channel: id.clone(), fact });
         }
@@ -176,7 +200,7 @@ fn part(turn: &mut Turn, params: &[&str]) -> Outcome {
     let reason = params.get(1).filter(|reason| !reason.is_empty());
     let reason = reason.map(|reason| cut(reason, turn.config().limits.kick_length).to_string());
     for name in at_least_one("PART", params[0])? {
-        match turn.own_channel(name).map(|channel| channel.name.folded()) {
+        match turn.own_channel(name).map(Channel::id) {
             Ok(channel) => turn.change(Edit::Part { user: turn.me(), channel, reason: reason.clone() }),
             Err(refusal) => turn.refuse(refusal),
         }
@@ -190,13 +214,13 @@ fn topic(turn: &mut Turn, params: &[&str]) -> Outcome {
         if !sight::sees_channel(turn, channel) {
             return Err(numeric::not_on_channel(&channel.name).into());
         }
-        let name = channel.name.clone();
-        turn.show_topic(&name);
+        let id = channel.id();
+        turn.show_topic(&id);
         return Ok(());
     };
     let channel = turn.own_channel(params[0])?;
     policy::allows(turn.network(), channel, Attempt::SetTopic { user: turn.user() })?;
-    let channel = channel.name.folded();
+    let channel = channel.id();
     turn.break_silence(&channel);
     set_topic(turn, params[0], text)
 }
@@ -211,7 +235,7 @@ fn set_topic(turn: &mut Turn, channel: &str, text: &str) -> Outcome {
     let room = BODY_BYTES_MAX.saturating_sub(as_set.max(as_shown));
     let text = cut(text, limits.topic_length.min(room)).to_string();
     let topic = Topic { text, by: by.clone(), at: turn.now.wall };
-    let (birth, channel) = (channel.birth, channel.name.folded());
+    let (birth, channel) = (channel.birth, channel.id());
     let value = (!topic.text.is_empty()).then_some(Setting::Topic(topic));
     turn.change(Edit::Setting { channel, birth, item: Item::Topic, value, by });
     Ok(())
@@ -223,8 +247,10 @@ fn satopic(turn: &mut Turn, params: &[&str]) -> Outcome {
     turn.record('v', &format!("{} sets the topic of {name} by SATOPIC", turn.prefix()), why);
     set_topic(turn, params[0], params[1])?;
     // Whoever is on the channel hears what was set as everyone there does.
-    if !turn.channel(params[0])?.has(turn.me()) {
-        turn.show_topic(&name);
+    let channel = turn.channel(params[0])?;
+    if !channel.has(turn.me()) {
+        let id = channel.id();
+        turn.show_topic(&id);
     }
     Ok(())
 }
@@ -279,7 +305,7 @@ fn kick_one(turn: &mut Turn, name: &ChannelName, nick: &str, reason: &str) -> Ou
     policy::may_kick(channel, turn.user(), user)?;
     // Only their own server takes people off channels, and only from the join that was meant.
     let (user, joined) = (user.id, member.fact.joined);
-    let (channel, by, reason) = (name.folded(), turn.prefix(), reason.to_string());
+    let (channel, by, reason) = (channel.id(), turn.prefix(), reason.to_string());
     let act = Act::Kick { channel, user, joined, by, reason };
     turn.have_done(user.server(), act, "KICK", Word::echo(nick), Vec::new())
 }
@@ -302,8 +328,8 @@ fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Err(numeric::user_on_channel(&user.nick, &channel.name).into());
     }
     policy::allows(turn.network(), channel, Attempt::Invite { user: turn.user() })?;
-    let (channel, birth) = (channel.name.clone(), channel.birth);
-    let mut done = vec![Reply::Numeric(numeric::inviting(&user.nick, &channel))];
+    let (name, channel, birth) = (channel.name.clone(), channel.made_as.clone(), channel.birth);
+    let mut done = vec![Reply::Numeric(numeric::inviting(&user.nick, &name))];
     if let Some(away) = &user.fact.away {
         done.push(Reply::Numeric(numeric::away(&user.nick, away)));
     }
@@ -322,9 +348,9 @@ fn names(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Ok(());
     };
     for name in channels.split(',').filter(|name| !name.is_empty()) {
-        let id = fold(name);
-        match turn.network().channel(&id).map(|channel| (channel.has(turn.me()), channel)) {
+        match turn.network().channel_called(name).map(|channel| (channel.has(turn.me()), channel)) {
             Some((is_member, channel)) if sight::sees_channel(turn, channel) => {
+                let id = channel.id();
                 if !is_member {
                     turn.search("NAMES")?;
                 }

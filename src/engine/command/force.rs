@@ -77,10 +77,9 @@ fn sapart(turn: &mut Turn, params: &[&str]) -> Outcome {
             return Err(numeric::user_not_in_channel(nick, &channel.name).into());
         };
         let done = vec![Reply::Notice(format!("{nick} is off {} now", channel.name))];
-        let (joined, name) = (member.fact.joined, channel.name.clone());
+        let (joined, name, id) = (member.fact.joined, channel.name.clone(), channel.id());
         note(turn, "SAPART", user, name.as_str());
-        let act =
-            Act::Part { user, channel: name.folded(), joined, by: turn.prefix(), reason: reason.clone() };
+        let act = Act::Part { user, channel: id, joined, by: turn.prefix(), reason: reason.clone() };
         turn.have_done(user.server(), act, "SAPART", Word::echo(params[0]), done)
     })
 }

@@ -34,21 +34,21 @@ fn knock(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Err(numeric::channel_is_open(&channel.name).into());
     }
     policy::allows(turn.network(), channel, Attempt::Knock { user: turn.user() })?;
-    let (name, now_ms) = (channel.name.clone(), turn.now.steady_ms);
+    let (name, made_as, now_ms) = (channel.name.clone(), channel.made_as.clone(), turn.now.steady_ms);
     let knocked = &mut turn.session_mut().knocked_ms;
     // Only what still counts is remembered.
     knocked.retain(|_, at_ms| now_ms < *at_ms + AGAIN_AFTER_MS);
-    if let Some(at_ms) = knocked.get(&name.folded()) {
+    if let Some(at_ms) = knocked.get(&made_as.folded()) {
         let wait_s = (at_ms + AGAIN_AFTER_MS - now_ms).div_ceil(1000);
         return Err(numeric::too_many_knocks(&name, wait_s).into());
     }
-    knocked.insert(name.folded(), now_ms);
+    knocked.insert(made_as.folded(), now_ms);
     let reason = params.get(1).copied().unwrap_or_default();
     let why = match cut(reason, turn.config().limits.kick_length) {
         "" => "has asked for an invite".to_string(),
         reason => format!("has asked for an invite: {reason}"),
     };
-    turn.pass(Passing::Knock { by: turn.prefix(), channel: name.clone(), why });
+    turn.pass(Passing::Knock { by: turn.prefix(), channel: made_as, why });
     turn.reply(numeric::knock_delivered(&name));
     Ok(())
 }

@@ -104,7 +104,7 @@ fn find(turn: &Turn, target: &str) -> Result<Target, Refusal> {
     if ChannelName::looks_like(target) {
         let channel = turn.channel(target).ok().filter(|channel| sight::sees_channel(turn, channel));
         let channel = channel.ok_or_else(|| invalid_target(target))?;
-        return Ok(Target::Channel(channel.name.folded()));
+        return Ok(Target::Channel(channel.id()));
     }
     let user = turn.network().user_called(target).ok_or_else(|| invalid_target(target))?;
     Ok(if user.id == turn.me() { Target::Oneself } else { Target::User(user.id) })

@@ -20,6 +20,7 @@ mod monitor;
 mod presence;
 mod redact;
 mod register;
+mod rename;
 mod servers;
 mod silence;
 mod stats;
@@ -75,6 +76,7 @@ pub const COMMANDS: &[&[Command]] = &[
     account::COMMANDS,
     talk::COMMANDS,
     redact::COMMANDS,
+    rename::COMMANDS,
     channel::COMMANDS,
     knock::COMMANDS,
     tban::COMMANDS,

@@ -190,7 +190,7 @@ struct Act<'c> {
 
 impl Act<'_> {
     fn new(channel: &Channel, right: Right) -> Act<'_> {
-        let id = channel.name.folded();
+        let id = channel.id();
         let (edits, refused) = (Vec::new(), Vec::new());
         Act { channel, right, id, edits, with_value: 0, refused, shown: Letters::NONE }
     }
@@ -279,7 +279,7 @@ impl Act<'_> {
     /// Nobody sends people to a channel that they do not run.
     fn may_forward_to(&self, turn: &Turn, to: &str) -> Outcome {
         let other = turn.channel(to)?;
-        if other.name.folded() == self.id {
+        if other.id() == self.id {
             return Err(self.bad_value('L', to, "That is this channel itself"));
         }
         self.permit(|| policy::may_run(other, turn.user()))

@@ -9,6 +9,7 @@ use crate::engine::mode;
 use crate::engine::network::{Change, Edit, Message, Redaction, Target, Verb};
 use crate::engine::turn::{Outcome, Turn};
 use crate::engine::{policy, turn};
+use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut};
 use crate::wire::names::{ChannelName, UserId, Word};
@@ -25,7 +26,8 @@ pub const COMMANDS: &[Command] = &[Command {
 
 /// Where a message was said, as whoever wants it back names the place.
 enum Place {
-    Channel(ChannelName),
+    /// By its id.
+    Channel(Folded),
     Person(UserId),
 }
 
@@ -101,7 +103,7 @@ fn take_back(turn: &mut Turn, params: &[&str], found: Option<Arc<Change>>) -> Re
     }
     let source = turn.prefix();
     let shown = match &message.target {
-        Target::Channel { name, least } => mode::shown_target(name.as_str(), *least),
+        Target::Channel { least, .. } => mode::shown_target(name, *least),
         Target::User { nick, .. } => nick.to_string(),
     };
     let fixed = format!(":{source} REDACT {shown} {dot} :");
@@ -120,7 +122,7 @@ fn take_back(turn: &mut Turn, params: &[&str], found: Option<Arc<Change>>) -> Re
 
 fn may_say(turn: &Turn, message: &Message, text: &str) -> bool {
     let Target::Channel { name, .. } = &message.target else { return true };
-    let Ok(channel) = turn.channel(name.as_str()) else { return false };
+    let Some(channel) = turn.network().channel(&name.folded()) else { return false };
     let heard_by = policy::may_speak(turn.network(), channel, turn.user(), Verb::Privmsg, text);
     matches!(heard_by, Ok(None))
 }
@@ -132,7 +134,7 @@ fn place_called(turn: &turn::Turn, name: &str) -> Option<Place> {
     if ChannelName::looks_like(channel_name) {
         let channel = turn.channel(channel_name).ok()?;
         let can = channel.has(turn.me()) || turn.has_right("redact");
-        return can.then(|| Place::Channel(channel.name.clone()));
+        return can.then(|| Place::Channel(channel.id()));
     }
     turn.user_called(name).ok().map(|user| Place::Person(user.id))
 }
@@ -140,7 +142,7 @@ fn place_called(turn: &turn::Turn, name: &str) -> Option<Place> {
 /// Whether a message was said in that place; to the speaker, that of a person is what the two have said to each other.
 fn is_there(turn: &Turn, message: &Message, place: &Place) -> bool {
     match (&message.target, place) {
-        (Target::Channel { name, .. }, Place::Channel(channel)) => name.folded() == channel.folded(),
+        (Target::Channel { name, .. }, Place::Channel(channel)) => name.folded() == *channel,
         (Target::User { user, .. }, Place::Person(person)) => {
             user == person || (*user == turn.me() && message.sender == *person)
         }
@@ -166,7 +168,7 @@ fn rights(turn: &Turn, change: &Change, message: &Message) -> Standing {
         Target::User { .. } => return Standing::Stranger,
         Target::Channel { name, least } => (name, least),
     };
-    let Ok(channel) = turn.channel(name.as_str()) else { return Standing::Stranger };
+    let Some(channel) = turn.network().channel(&name.folded()) else { return Standing::Stranger };
     let Some(own) = channel.member(turn.me()) else { return Standing::Stranger };
     if least.is_some_and(|letter| !mode::is_at_least(own.status, letter)) {
         return Standing::Stranger;

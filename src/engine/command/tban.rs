@@ -41,7 +41,7 @@ fn tban(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Err(numeric::ban_list_full(&channel.name, Word::echo(&entry)).into());
     }
     let mask = known.cloned().unwrap_or(entry);
-    let (id, name, birth, by) = (channel.name.folded(), channel.name.clone(), channel.birth, turn.prefix());
+    let (id, name, birth, by) = (channel.id(), channel.name.clone(), channel.birth, turn.prefix());
     let until = Timestamp(turn.now.wall.0 + 1000 * seconds);
     let fact = Some(MaskFact { by: by.clone(), at: turn.now.wall, until: Some(until) });
     let text = format!("{mask} is banned from {name} until {until}");

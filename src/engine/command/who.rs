@@ -4,7 +4,6 @@ use super::{Command, Who};
 use crate::engine::network::{Channel, User};
 use crate::engine::sight;
 use crate::engine::turn::{Outcome, Turn};
-use crate::wire::fold::fold;
 use crate::wire::mask::glob_matches;
 use crate::wire::names::{ChannelName, Word};
 use crate::wire::numeric::{self, Numeric};
@@ -39,7 +38,7 @@ fn who(turn: &mut Turn, params: &[&str]) -> Outcome {
     let is_token = (1..=3).contains(&token.len()) && token.chars().all(|c| c.is_ascii_digit());
     let token = if is_token { token } else { "0" };
     let asked = Asked { operators_only: flags.contains('o'), fields, token };
-    let channel = turn.network().channel(&fold(mask));
+    let channel = turn.network().channel_called(mask);
     if !channel.is_some_and(|channel| channel.has(turn.me())) && turn.network().user_called(mask).is_none() {
         turn.search("WHO")?;
     }
@@ -55,7 +54,7 @@ fn who(turn: &mut Turn, params: &[&str]) -> Outcome {
 }
 
 fn of_channel(turn: &Turn, name: &str, asked: &Asked) -> Vec<Numeric> {
-    let channel = turn.network().channel(&fold(name)).filter(|channel| sight::sees_channel(turn, channel));
+    let channel = turn.network().channel_called(name).filter(|channel| sight::sees_channel(turn, channel));
     let Some(channel) = channel else { return Vec::new() };
     let people = channel.members().filter_map(|(id, _)| turn.network().user(id));
     let people = people.filter(|user| sight::sees_member(turn, channel, user));

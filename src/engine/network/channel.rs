@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::metadata::Metadata;
 use crate::engine::merge::Stamp;
+use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::names::{ChannelName, ServerId, UserId};
 use crate::wire::time::Timestamp;
@@ -48,14 +49,17 @@ pub struct MaskFact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Item {
     Mode(char),
+    /// What it is called, where that is not what it was called when it was made.
+    Name,
     Topic,
 }
 
 impl Item {
-    /// The letter of a mode; one that is no mode's for the topic.
+    /// The letter of a mode; one that is no mode's for everything else.
     pub fn letter(self) -> char {
         match self {
             Item::Mode(letter) => letter,
+            Item::Name => '#',
             Item::Topic => '*',
         }
     }
@@ -66,7 +70,15 @@ impl Item {
 pub enum Setting {
     On,
     Value(String),
+    Name(Renaming),
     Topic(Topic),
+}
+
+/// A name that a channel was given, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renaming {
+    pub name: ChannelName,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +106,12 @@ impl Member {
 /// A channel as everyone sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
+    /// What it is called now.
     pub name: ChannelName,
+    /// What it was called when it was made. All that is known of it is kept under this, folded: its id.
+    pub made_as: ChannelName,
+    /// The last name that it was given, when, and by whom; it counts as far as `refresh/names.rs` says.
+    pub renaming: Option<(Stamp, Renaming)>,
     /// The earliest birth that anyone present joined under; only what belongs to it counts.
     pub birth: Stamp,
     pub modes: BTreeMap<char, Option<String>>,
@@ -119,7 +136,9 @@ pub struct Settings {
 impl Channel {
     pub(super) fn new(name: ChannelName, birth: Stamp) -> Channel {
         Channel {
+            made_as: name.clone(),
             name,
+            renaming: None,
             birth,
             modes: BTreeMap::new(),
             topic: None,
@@ -129,6 +148,11 @@ impl Channel {
             births: BTreeMap::new(),
             visible: 0,
         }
+    }
+
+    /// Under which all that is known of it is kept, whatever it is called by now.
+    pub fn id(&self) -> Folded {
+        self.made_as.folded()
     }
 
     pub fn settings(&self) -> Settings {

@@ -11,6 +11,7 @@ mod forget;
 mod log;
 mod metadata;
 mod multiline;
+mod names;
 mod news;
 mod redaction;
 mod refresh;
@@ -28,7 +29,9 @@ pub use account::{
 };
 pub use ban::{Ban, BanFact, BanKind, Bans, Suspect};
 pub use change::{Change, Edit, Key, Value, edit_of};
-pub use channel::{Channel, Item, MaskFact, MemberFact, Role, Setting, Settings, StatusFact, Topic};
+pub use channel::{
+    Channel, Item, MaskFact, MemberFact, Renaming, Role, Setting, Settings, StatusFact, Topic,
+};
 pub use difference::Difference;
 pub use durable::{Durable, Kept, Writing};
 pub use metadata::{Metadata, Subject};
@@ -46,6 +49,7 @@ use crate::wire::fold::{Folded, fold};
 use crate::wire::names::{Nick, ServerId, UserId};
 use forget::Barren;
 use log::Log;
+use names::Names;
 use refresh::{Cause, Touched};
 
 /// The shared state, and the view of it that users have.
@@ -67,6 +71,9 @@ pub struct Network {
     /// Where each user has a member fact, whether or not it counts.
     memberships: BTreeMap<UserId, BTreeSet<Folded>>,
     channels: BTreeMap<Folded, Channel>,
+    names: Names,
+    /// Channels whose members have yet to hear of another name, and who gave it.
+    to_rename: BTreeMap<Folded, String>,
     accounts: Accounts,
     /// Accounts that have changed since anybody here was asked what becomes of those who are logged in.
     new_accounts: bool,
@@ -101,6 +108,8 @@ impl Network {
             claims: BTreeMap::new(),
             memberships: BTreeMap::new(),
             channels: BTreeMap::new(),
+            names: Names::default(),
+            to_rename: BTreeMap::new(),
             lost_nicks: BTreeSet::new(),
             late_births: BTreeSet::new(),
             heard: BTreeMap::new(),
@@ -267,7 +276,7 @@ impl Network {
                 // Status counts only under the birth it was given in, so that nobody gains a channel
                 // by making it anew on the far side of a split.
                 let fact = MemberFact {
-                    name: channel.name.clone(),
+                    name: channel.made_as.clone(),
                     birth: channel.birth,
                     joined: member.fact.joined,
                     status: Default::default(),

@@ -61,6 +61,13 @@ pub enum News {
         was: Role,
         how: Leaving,
     },
+    /// A channel is called something else.
+    ChannelRenamed {
+        channel: Folded,
+        from: ChannelName,
+        by: String,
+        reason: String,
+    },
     Joined {
         channel: Folded,
         user: UserId,

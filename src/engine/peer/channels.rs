@@ -1,8 +1,8 @@
-//! JOIN, PART, KICK, MODE, STATUS, MASK and TOPIC: what is so of channels, each under its birth.
+//! JOIN, PART, KICK, MODE, STATUS, MASK, RENAME and TOPIC: what is so of channels, each under its birth.
 
 use super::{EventMessage, or_star, unless_star};
 use crate::engine::merge::Stamp;
-use crate::engine::network::{Edit, Item, MaskFact, MemberFact, Setting, StatusFact, Topic};
+use crate::engine::network::{Edit, Item, MaskFact, MemberFact, Renaming, Setting, StatusFact, Topic};
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::message::{Draft, Message};
@@ -35,6 +35,12 @@ pub const MESSAGES: &[EventMessage] = &[
         params_min: 5,
         read: read_mask,
         shape: "<channel> <birth> <by> <+letter|-letter> <mask> [<set by> <set at, ms>]",
+    },
+    EventMessage {
+        name: "RENAME",
+        params_min: 3,
+        read: read_rename,
+        shape: "<channel> <birth> <by> [<name> :<reason>]",
     },
     EventMessage {
         name: "TOPIC",
@@ -98,6 +104,10 @@ pub fn write_setting(channel: &Folded, birth: Stamp, item: Item, value: Option<&
             about("MODE", channel, birth, by).param(format_args!("+{letter}")).param(value)
         }
         (Item::Mode(letter), Some(_)) => about("MODE", channel, birth, by).param(format_args!("+{letter}")),
+        (Item::Name, Some(Setting::Name(renaming))) => {
+            about("RENAME", channel, birth, by).param(&renaming.name).trailing(&renaming.reason)
+        }
+        (Item::Name, _) => about("RENAME", channel, birth, by),
         (Item::Topic, Some(Setting::Topic(topic))) => {
             about("TOPIC", channel, birth, by).param(&topic.by).param(topic.at.0).trailing(&topic.text)
         }
@@ -114,6 +124,19 @@ fn read_mode(message: &Message) -> Option<Edit> {
     };
     let (channel, birth, by) = scope(message)?;
     Some(Edit::Setting { channel, birth, item: Item::Mode(letter), value, by })
+}
+
+fn read_rename(message: &Message) -> Option<Edit> {
+    let value = match message.params[3..] {
+        [name, reason, ..] => {
+            let name = ChannelName::from_peer(name)?;
+            Some(Setting::Name(Renaming { name, reason: reason.to_string() }))
+        }
+        [] => None,
+        _ => return None,
+    };
+    let (channel, birth, by) = scope(message)?;
+    Some(Edit::Setting { channel, birth, item: Item::Name, value, by })
 }
 
 fn read_topic(message: &Message) -> Option<Edit> {

@@ -114,13 +114,15 @@ impl Engine {
 
     fn deliver_invite(&mut self, by: &str, user: UserId, channel: &ChannelName) {
         let Some(nick) = self.network.user(user).map(|user| user.nick.clone()) else { return };
-        let body = format!(":{by} INVITE {nick} {channel}");
+        let id = channel.folded();
+        let shown = self.network.channel(&id).map_or(channel, |known| &known.name);
+        let body = format!(":{by} INVITE {nick} {shown}");
         let mut hears = Vec::new();
         let invited = self.sessions.of_user(user).filter(|session| session.shield.lets_invite(by));
         hears.extend(invited.map(|session| session.conn));
         let inviter =
             by.split('!').next().and_then(|nick| self.network.user_called(nick)).map(|user| user.id);
-        if let Some(known) = self.network.channel(&channel.folded()) {
+        if let Some(known) = self.network.channel(&id) {
             let members = known.members_of(self.identity.sid).map(|(member, _)| member);
             let told = members.filter(|member| Some(*member) != inviter && *member != user);
             let told = told.filter_map(|member| self.sessions.of_user(member));

@@ -4,8 +4,8 @@ use super::*;
 use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
     AccountFact, AccountId, BanFact, BanKind, ClientDoor, Credential, Device, Durable, Field, Item, MaskFact,
-    MemberFact, Message as Said, Network, Redaction, ScramKeys, ServerFact, Setting, StatusFact, Subject,
-    Suspension, Talk, Target, Topic, UserFact, Verb, edit_of,
+    MemberFact, Message as Said, Network, Redaction, Renaming, ScramKeys, ServerFact, Setting, StatusFact,
+    Subject, Suspension, Talk, Target, Topic, UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -138,6 +138,14 @@ fn edits() -> Vec<Edit> {
             value: Some(Setting::Value("sesame".into())),
             by: String::new(),
         },
+        Edit::Setting {
+            channel: channel.clone(),
+            birth,
+            item: Item::Name,
+            value: Some(Setting::Name(Renaming { name: name.clone(), reason: "".into() })),
+            by: by.clone(),
+        },
+        Edit::Setting { channel: channel.clone(), birth, item: Item::Name, value: None, by: by.clone() },
         Edit::Setting {
             channel: channel.clone(),
             birth,

@@ -8,7 +8,8 @@ use super::{Client, Storm};
 /// Few enough that people meet.
 pub const NICKS: u64 = 14;
 
-const CHANNELS: &[&str] = &["#green", "#red", "#Blue"];
+/// Also what channels are renamed to, so that names are taken and come free.
+const CHANNELS: &[&str] = &["#green", "#red", "#Blue", "#lime"];
 
 impl Storm {
     fn someone(&mut self) -> Option<Client> {
@@ -95,7 +96,7 @@ impl Storm {
         let caps = [
             "",
             "message-tags multi-prefix",
-            "multi-prefix extended-join batch chghost message-tags server-time draft/multiline draft/message-redaction draft/metadata-3",
+            "multi-prefix extended-join batch chghost message-tags server-time draft/multiline draft/message-redaction draft/metadata-3 draft/channel-rename",
         ];
         let caps = self.world.dice.pick(&caps).expect("there are some");
         let client = self.world.arrive(server, &nick, caps);
@@ -202,6 +203,7 @@ impl Storm {
                 Some(msgid) => format!("REDACT {channel} {msgid} :no"),
                 None => return,
             },
+            25 if self.world.dice.one_in(2) => format!("RENAME {channel} {} :so", self.channel()),
             27 | 28 => {
                 let target = if act == 27 { "*" } else { channel };
                 match self.world.dice.one_in(3) {

@@ -133,6 +133,7 @@ impl Shadow {
             "MODE" if words[2].starts_with('#') => {
                 self.set_modes(words[2], words[3], &words[4..])?;
             }
+            "RENAME" => self.room_renamed(words[2], words[3])?,
             "TOPIC" => self.room(words[2])?.topic = words[3].to_string(),
             "REDACT" if !self.redacted.insert(words[3].to_string()) => {
                 return Err("it was taken back already".into());
@@ -169,6 +170,14 @@ impl Shadow {
 
     fn room(&mut self, channel: &str) -> Result<&mut Room, String> {
         self.channels.get_mut(channel).ok_or_else(|| format!("I am not on {channel}"))
+    }
+
+    fn room_renamed(&mut self, old: &str, new: &str) -> Result<(), String> {
+        let room = self.channels.remove(old).ok_or_else(|| format!("I am not on {old}"))?;
+        match self.channels.insert(new.to_string(), room) {
+            None => Ok(()),
+            Some(_) => Err(format!("I am on {new} already")),
+        }
     }
 
     fn knows(&self, nick: &str) -> bool {

@@ -32,9 +32,12 @@ impl Network {
             self.forget_if_over(key);
         }
         let names: BTreeSet<Folded> = members.keys().chain(touched.items.keys()).cloned().collect();
+        let is_new = |name: &&Folded| !self.channels.contains_key(*name);
+        let new: BTreeSet<Folded> = names.iter().filter(is_new).cloned().collect();
         let (mut leaving, mut joining, mut settings) = (Vec::new(), Vec::new(), Vec::new());
         let mut left = Left::new();
-        for name in names {
+        for name in &names {
+            let name = name.clone();
             let users = members.remove(&name).unwrap_or_default();
             let items = touched.items.get(&name).map_or(&[][..], Vec::as_slice);
             let shown = self.channels.get(&name).map(|channel| channel.name.clone());
@@ -76,6 +79,7 @@ impl Network {
                 |(key, value)| News::SaidOfChannel { channel: name.clone(), by: by.clone(), key, value };
             settings.extend(difference.metadata.into_iter().map(said));
         }
+        self.refresh_names(&names, &new, cause);
         (leaving, left, joining, settings)
     }
 
@@ -214,16 +218,16 @@ impl Network {
     /// Settings and lists from scratch: another birth counts now.
     fn reread(&self, name: &Folded, channel: &mut Channel, difference: &mut Difference) {
         let before = channel.settings();
-        (channel.modes, channel.lists, channel.topic) = Default::default();
+        (channel.modes, channel.lists, channel.topic, channel.renaming) = Default::default();
         let birth = channel.birth;
         if let Some(member) = channel.members.values().find(|member| member.fact.birth == birth) {
-            channel.name = member.fact.name.clone();
+            channel.made_as = member.fact.name.clone();
         }
         let settings_from = Key::Setting(name.clone(), birth, Item::Mode('\0'));
         let settings_to = Key::Setting(name.clone(), birth, Item::Topic);
         for (key, fact) in self.facts.range(&settings_from, &settings_to) {
             if let (Key::Setting(_, _, item), Value::Setting(setting)) = (key, &fact.value) {
-                channel.set(*item, Some(setting));
+                channel.set(*item, Some((fact.stamp, setting)));
             }
         }
         let masks_from = Key::Mask(name.clone(), birth, '\0', String::new());
@@ -245,19 +249,21 @@ impl Network {
         difference: &mut Difference,
         statuses: &mut BTreeMap<UserId, Letters>,
     ) {
-        let value = self.facts.get(key).map(|fact| &fact.value);
+        let fact = self.facts.get(key);
+        let value = fact.map(|fact| &fact.value);
         match key {
             Key::Setting(_, birth, item) if *birth == channel.birth => {
-                let setting = match value {
-                    Some(Value::Setting(setting)) => Some(setting),
+                let setting = fact.and_then(|fact| match &fact.value {
+                    Value::Setting(setting) => Some((fact.stamp, setting)),
                     _ => None,
-                };
+                });
                 match item {
                     Item::Mode(letter) => {
                         let before = channel.modes.get(letter).cloned();
                         channel.set(*item, setting);
                         difference.mode(*letter, before.as_ref(), channel.modes.get(letter));
                     }
+                    Item::Name => channel.set(*item, setting),
                     Item::Topic => {
                         let before = channel.topic.clone();
                         channel.set(*item, setting);
@@ -320,7 +326,8 @@ impl Channel {
         self.members.insert(id, member);
     }
 
-    fn set(&mut self, item: Item, setting: Option<&Setting>) {
+    fn set(&mut self, item: Item, setting: Option<(Stamp, &Setting)>) {
+        let (stamp, setting) = setting.unzip();
         match (item, setting) {
             (Item::Mode(letter), Some(Setting::On)) => drop(self.modes.insert(letter, None)),
             (Item::Mode(letter), Some(Setting::Value(value))) => {
@@ -329,6 +336,10 @@ impl Channel {
             (Item::Mode(letter), _) => drop(self.modes.remove(&letter)),
             (Item::Topic, Some(Setting::Topic(topic))) => self.topic = Some(topic.clone()),
             (Item::Topic, _) => self.topic = None,
+            (Item::Name, Some(Setting::Name(renaming))) => {
+                self.renaming = stamp.map(|stamp| (stamp, renaming.clone()));
+            }
+            (Item::Name, _) => self.renaming = None,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod channels;
+mod names;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};

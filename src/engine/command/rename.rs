@@ -1,0 +1,73 @@
+//! RENAME: another name for a channel.
+
+use super::{Command, Who};
+use crate::engine::mode;
+use crate::engine::network::{Edit, Item, Renaming, Setting};
+use crate::engine::turn::{Outcome, Turn};
+use crate::wire::message::{BODY_BYTES_MAX, cut};
+use crate::wire::names::{ChannelName, Word};
+use crate::wire::numeric;
+use crate::wire::standard::Standard;
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "RENAME",
+    params_min: 2,
+    who: Who::Registered,
+    run: rename,
+    usage: "<channel> <new name> [:<reason>]",
+    help: "Gives a channel another name; who is on it, what is set and what was said stay as they are.",
+}];
+
+/// How long a channel keeps a name at least: to most clients another one means coming to it anew.
+const AGAIN_AFTER_MS: u64 = 60_000;
+
+fn rename(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let channel = turn.own_channel(params[0])?;
+    if !mode::is_at_least(channel.status(turn.me()), 'o') {
+        return Err(numeric::channel_operator_needed(&channel.name).into());
+    }
+    let name = match name_for(turn, params[0], params[1]) {
+        Ok(name) => name,
+        Err(why) => {
+            turn.fail(why);
+            return Ok(());
+        }
+    };
+    let channel = turn.own_channel(params[0])?;
+    let (by, reason) = (turn.prefix(), params.get(2).copied().unwrap_or_default());
+    let fixed = format!(":{by} RENAME {} {name} :", channel.name);
+    let room = BODY_BYTES_MAX.saturating_sub(fixed.len());
+    let reason = cut(reason, turn.config().limits.kick_length.min(room)).to_string();
+    let (id, birth) = (channel.id(), channel.birth);
+    turn.break_silence(&id);
+    let value = Some(Setting::Name(Renaming { name, reason }));
+    turn.change(Edit::Setting { channel: id, birth, item: Item::Name, value, by });
+    Ok(())
+}
+
+/// The name that a channel can be given, or why it cannot.
+fn name_for(turn: &Turn, old: &str, new: &str) -> Result<ChannelName, Standard> {
+    let fail = |code: &'static str, text: &str| {
+        Standard::fail("RENAME", code, text).about(Word::echo(old)).about(Word::echo(new))
+    };
+    let cannot = |text: &str| fail("CANNOT_RENAME", text);
+    let limits = &turn.config().limits;
+    let name = ChannelName::parse(new, limits.channel_length)
+        .ok_or_else(|| cannot("That is no name for a channel"))?;
+    let channel = turn.network().channel_called(old).ok_or_else(|| cannot("There is no such channel"))?;
+    if name == channel.name {
+        return Err(cannot("It is called that already"));
+    }
+    if name.folded() == channel.name.folded() {
+        return Ok(name);
+    }
+    let holder = turn.network().channel_or_shadow(&turn.network().channel_id(&name.folded()));
+    if holder.is_some_and(|holder| holder.id() != channel.id()) {
+        return Err(fail("CHANNEL_NAME_IN_USE", "The channel name is already taken"));
+    }
+    let again_ms = channel.renaming.as_ref().map_or(0, |(stamp, _)| stamp.ms + AGAIN_AFTER_MS);
+    if again_ms > turn.now.wall.0 && limits.flood && !turn.has_right("flood-exempt") {
+        return Err(cannot("This channel has been renamed recently"));
+    }
+    Ok(name)
+}
