@@ -30,6 +30,14 @@ pub enum Defect {
     EarlyForgotten,
     /// What an event replaces is not replaced where the event itself has been superseded before it came.
     DeadReplacesNothing,
+    /// What is said to be superseded before it comes is dead when it comes, of whatever key it is.
+    EarlyOfAnyKey,
+    /// What belongs to a server's own users is written by any server.
+    OwnedByAnyone,
+    /// What was changed on its way stays as it came.
+    ForgeryStays,
+    /// What a link brought before its turn is taken in its turn, whatever became of the link.
+    LiesOutliveLinks,
     /// Events that are not kept any more are left out of an answer, instead of sending a snapshot.
     TrimmedLogSuffices,
     /// Who goes makes room for another user of the same id.
@@ -45,7 +53,7 @@ pub enum Defect {
 }
 
 impl Defect {
-    pub const ALL: [Defect; 19] = [
+    pub const ALL: [Defect; 23] = [
         Defect::LatestArrivalWins,
         Defect::OverIgnored,
         Defect::MergeKeepsTheDead,
@@ -59,6 +67,10 @@ impl Defect {
         Defect::ShownEarly,
         Defect::EarlyForgotten,
         Defect::DeadReplacesNothing,
+        Defect::EarlyOfAnyKey,
+        Defect::OwnedByAnyone,
+        Defect::ForgeryStays,
+        Defect::LiesOutliveLinks,
         Defect::TrimmedLogSuffices,
         Defect::UserIdReused,
         Defect::EpochReused,

@@ -26,6 +26,14 @@ const SHOWN_BY: &[(Defect, &str)] = &[
     (Defect::StatusForAnyJoin, "a status counts for the join that it was given to"),
     (Defect::ClockFallsBack, "a clock that was set back goes on from where it was"),
     (Defect::NickForBoth, "of two that trade nicks across a split nobody is called the same"),
+    (Defect::EarlyOfAnyKey, "nobody ends what is to come by guessing its number"),
+    (Defect::OwnedByAnyone, "nobody writes of another server's users"),
+    (Defect::ForgeryStays, "what was forged on its way is put right by its writer"),
+    (Defect::LiesOutliveLinks, "what a liar brought before its turn ends with its link"),
+    (
+        Defect::LiesOutliveLinks,
+        "one false time keeps nobody from hearing an origin for longer than its link lasts",
+    ),
 ];
 
 fn outcome(play: impl FnOnce() -> Result<(), String>) -> Result<(), String> {

@@ -12,8 +12,10 @@ use crate::wire::names::ServerId;
 pub struct Audit {
     /// A digest of how far each origin's facts have been heard.
     pub heard_hash: u64,
-    /// A digest of the facts that count and of those known to be superseded before they came.
+    /// A digest of the facts that count.
     pub facts_hash: u64,
+    /// A digest of what is known to be superseded though it has not come.
+    pub early_hash: u64,
     /// How much each server's users count here: what is seen is decided by this and by what was heard.
     pub standings_hash: u64,
 }
@@ -30,14 +32,17 @@ impl Engine {
     /// Cheap enough to be asked for after every step of a test.
     pub fn audit(&self) -> Audit {
         let (mut heard_digest, mut facts_digest) = (Digest::default(), Digest::default());
-        let mut standings = Digest::default();
+        let (mut early_digest, mut standings) = (Digest::default(), Digest::default());
         for stream in Stream::OF_FACTS {
             digest_vector(&mut heard_digest, self.network.seen(stream), stream);
             for (_, fact) in self.facts_that_may_show(stream) {
                 digest_dot(&mut facts_digest, fact.dot);
                 facts_digest.add_bytes(&fact.stamp.number().to_be_bytes());
             }
-            self.network.in_force(stream).early().iter().for_each(|dot| digest_dot(&mut facts_digest, *dot));
+            for named in self.network.in_force(stream).early().iter() {
+                digest_dot(&mut early_digest, named.dot);
+                early_digest.add_bytes(&named.mark.to_be_bytes());
+            }
         }
         // Who was never in reach counts as suspended.
         let told = |reach: Reach| reach.standing() != Standing::Suspended;
@@ -45,7 +50,12 @@ impl Engine {
             digest_server(&mut standings, server);
             standings.add_bytes(&[u8::from(reach.standing() == Standing::Present)]);
         }
-        Audit { heard_hash: heard_digest.0, facts_hash: facts_digest.0, standings_hash: standings.0 }
+        Audit {
+            heard_hash: heard_digest.0,
+            facts_hash: facts_digest.0,
+            early_hash: early_digest.0,
+            standings_hash: standings.0,
+        }
     }
 
     /// How far each origin has been heard, by stream: `7FA.2`, and a number that only rises.
@@ -70,7 +80,7 @@ impl Engine {
                 facts.map(|(key, fact)| format!("{} {} {key:?} {:?}", fact.dot, fact.stamp, fact.value)),
             );
             let early = self.network.in_force(stream).early().iter();
-            lines.extend(early.map(|dot| format!("{dot} is superseded")));
+            lines.extend(early.map(|named| format!("{} is superseded if of {:x}", named.dot, named.mark)));
         }
         lines
     }

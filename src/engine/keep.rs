@@ -3,13 +3,11 @@
 //!
 //! What is not on disk yet is in force here and nowhere else: nobody is told of it.
 
-use std::collections::BTreeSet;
-
 use super::Engine;
 use super::effect::{Effect, Topic};
 use super::event::ConnId;
 use super::history::StoredTalk;
-use super::merge::{Dot, Fact, Facts, Origin, Stream, Vector};
+use super::merge::{Dot, Early, Fact, Facts, Origin, Stream, Vector};
 use super::network::{Change, Key, Value, Writing, edit_of};
 use super::peer;
 use crate::wire::base36;
@@ -29,7 +27,7 @@ pub enum Table {
     Fact,
     /// How far each origin has been heard.
     Seen,
-    /// Dots that are known to be superseded though they have not come.
+    /// What is known to be superseded though it has not come.
     Early,
     /// What else a server remembers of itself.
     State,
@@ -71,13 +69,13 @@ impl Default for Stored {
 impl Stored {
     /// The facts that were stored, or the row that makes no sense.
     pub(super) fn facts(&self) -> Result<Facts<Key, Value>, String> {
-        let (mut seen, mut facts, mut early) = (Vector::default(), Vec::new(), BTreeSet::new());
+        let (mut seen, mut facts, mut early) = (Vector::default(), Vec::new(), Early::default());
         for row in &self.rows {
             let value = row.value.as_deref().unwrap_or_default();
             let is_read = match row.table {
                 Table::Fact => read_fact(&row.key, value).map(|fact| facts.push(fact)),
                 Table::Seen => read_seen(&row.key, value).map(|(origin, tip)| seen.raise(origin, tip)),
-                Table::Early => Dot::parse(&row.key).map(|dot| early.extend([dot])),
+                Table::Early => peer::read_named(&row.key).map(|named| early.insert(named)),
                 Table::State => Some(()),
             };
             is_read.ok_or_else(|| {
@@ -115,9 +113,9 @@ fn rows_of(writing: Writing) -> Vec<Row> {
     for (origin, tip) in writing.seen {
         rows.push(Row { table: Table::Seen, key: origin.to_string(), value: tip.map(base36::encode) });
     }
-    for (dot, is_early) in writing.early {
+    for (named, is_early) in writing.early {
         let value = is_early.then(String::new);
-        rows.push(Row { table: Table::Early, key: dot.to_string(), value });
+        rows.push(Row { table: Table::Early, key: peer::write_named(named), value });
     }
     if let Some(generation) = writing.generation {
         let value = Some(generation.to_string());
@@ -300,7 +298,8 @@ mod tests {
             (Table::Fact, "1AA.1.D2", "@dot=1AA.1.D1.5 BAN K bob@host.lan * 0 5 * :out"),
             (Table::Fact, "1AA.1.D1", "@dot=1AA.1.D1.5 BAN K bob@host.lan *"),
             (Table::Seen, "1AA", "5"),
-            (Table::Early, "1AA.1", ""),
+            (Table::Early, "1AA.1=5", ""),
+            (Table::Early, "1AA.1.D7", ""),
         ] {
             let row = Row { table, key: key.to_string(), value: Some(value.to_string()) };
             let fault = Stored { rows: vec![row], ..Stored::default() }.facts().unwrap_err();

@@ -4,6 +4,7 @@ use super::Engine;
 use super::effect::{Effect, Topic};
 use super::event::ConnId;
 use super::links::LinkStage;
+use super::merge::Stream;
 use super::network::Reach;
 use super::session::Stage;
 
@@ -14,6 +15,9 @@ const LINK_DEAD_AFTER_MS: u64 = 20_000;
 
 /// How long two servers may take to accept each other.
 const GREET_WITHIN_MS: u64 = 10_000;
+
+/// How long a peer may take then until it has said what it has, which it does first.
+const HAVE_WITHIN_MS: u64 = 30_000;
 
 /// How often the map is told anew, for whoever missed a change.
 const ROUTES_EVERY_MS: u64 = 30_000;
@@ -104,6 +108,11 @@ impl Engine {
             }
             if link.hearing.is_missing(now_ms, LINK_DEAD_AFTER_MS) {
                 dead.push((link.conn, "it does not hear us: no PING was answered"));
+                continue;
+            }
+            let has_told = Stream::OF_FACTS.iter().all(|stream| link.known.told.contains(stream));
+            if !has_told && now_ms >= link.opened_ms + HAVE_WITHIN_MS {
+                dead.push((link.conn, "it does not say what it has"));
                 continue;
             }
             if now_ms >= link.pinged_ms + LINK_PING_EVERY_MS {

@@ -37,6 +37,10 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ",
     messages::SCHEMA,
+    "
+    -- What is superseded before it comes has had no key with it. Should it still come, other servers put it right.
+    DELETE FROM early;
+",
 ];
 
 /// Stands in the table `state` for as long as a server runs on the file.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::dot::{Dot, Origin, Vector};
 use super::dots::Dots;
+use super::early::{Early, Named};
 use super::stamp::Stamp;
 use super::sums::{Counting, Digested, Sums};
 
@@ -41,8 +42,8 @@ pub struct Answer<K, V> {
     pub facts: Vec<(K, Fact<V>)>,
     /// Dots inside `asked` that still count for the answering server.
     pub alive: Dots,
-    /// Dots that the answering server knows to be superseded though their events have not come to it.
-    pub early: BTreeSet<Dot>,
+    /// What the answering server knows to be superseded though it has not come to it.
+    pub early: Early,
     pub seen: Vector,
 }
 
@@ -51,7 +52,7 @@ pub struct Facts<K, V> {
     seen: Vector,
     /// Writings of one key that had not seen each other stand side by side, the latest stamp last.
     live: BTreeMap<K, Vec<Fact<V>>>,
-    early: BTreeSet<Dot>,
+    early: Early,
     sums: Sums,
 }
 
@@ -60,7 +61,7 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Default for Facts<K, V> {
         Facts {
             seen: Vector::default(),
             live: BTreeMap::new(),
-            early: BTreeSet::new(),
+            early: Early::default(),
             sums: Sums::default(),
         }
     }
@@ -71,8 +72,8 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
         &self.seen
     }
 
-    /// Dots known to be superseded though their events have not come.
-    pub fn early(&self) -> &BTreeSet<Dot> {
+    /// What is known to be superseded though it has not come.
+    pub fn early(&self) -> &Early {
         &self.early
     }
 
@@ -80,7 +81,7 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
     pub fn restored(
         seen: Vector,
         facts: impl IntoIterator<Item = (K, Fact<V>)>,
-        early: BTreeSet<Dot>,
+        early: Early,
     ) -> Facts<K, V> {
         let mut restored = Facts { seen, live: BTreeMap::new(), early, sums: Sums::default() };
         facts.into_iter().for_each(|(key, fact)| restored.insert(key, fact));
@@ -110,7 +111,8 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
     /// Takes the next event of its origin and answers with the keys whose facts are not what they were.
     pub fn apply(&mut self, mut write: Write<K, V>) -> Vec<K> {
         if is_planted(Defect::OverIgnored)
-            || (is_planted(Defect::DeadReplacesNothing) && self.early.contains(&write.dot))
+            || (is_planted(Defect::DeadReplacesNothing)
+                && self.early.names(write.dot, || V::mark(&write.key)))
         {
             write.over.clear();
         }
@@ -126,13 +128,18 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
         // An origin's own earlier writing of a key is always among what it writes over.
         let over = |fact: &Fact<V>| fact.dot.origin == origin || write.over.contains(&fact.dot);
         let mut changed = self.remove_where(&write.key, over);
-        let seen = &self.seen;
-        self.early.extend(write.over.iter().copied().filter(|dot| !seen.covers(*dot)));
+        // Of its own earlier events nobody has to speak, and of its own later ones nobody can.
+        let is_early =
+            |dot: &Dot| dot.stream == write.dot.stream && dot.origin != origin && !self.seen.covers(*dot);
+        for dot in write.over.iter().copied().filter(is_early) {
+            self.early.insert(Named { dot, mark: V::mark(&write.key) });
+        }
         if is_planted(Defect::EarlyForgotten) {
-            self.early.clear();
+            self.early = Early::default();
         }
         // Dead on arrival: somebody who had seen it wrote over it, and their news came first.
-        let superseded = self.early.remove(&write.dot);
+        let superseded = self.early.names(write.dot, || V::mark(&write.key));
+        self.early.forget(write.dot);
         if let Some(value) = write.value
             && !superseded
         {
@@ -149,7 +156,7 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
     pub fn pass(&mut self, dot: Dot) {
         assert!(self.seen.is_next(dot), "the caller takes events in sequence only");
         self.seen.raise(dot.origin, dot.seq);
-        self.early.remove(&dot);
+        self.early.forget(dot);
     }
 
     /// All that somebody who has seen `asked` lacks.
@@ -181,7 +188,8 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
         self.live.retain(|key, facts| {
             let before = facts.len();
             facts.retain(|fact| {
-                let unknown_there = !answer.seen.covers(fact.dot) && !answer.early.contains(&fact.dot);
+                let unknown_there =
+                    !answer.seen.covers(fact.dot) && !answer.early.names(fact.dot, || V::mark(key));
                 let stays =
                     theirs.contains(fact.dot) || unknown_there || is_planted(Defect::MergeKeepsTheDead);
                 if !stays {
@@ -197,15 +205,14 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
         for (key, fact) in answer.facts {
             // A peer may say the same twice.
             let is_here = self.siblings(&key).iter().any(|known| known.dot == fact.dot);
-            if !is_here && !self.seen.covers(fact.dot) && !self.early.contains(&fact.dot) {
+            if !is_here && !self.seen.covers(fact.dot) && !self.early.names(fact.dot, || V::mark(&key)) {
                 self.insert(key.clone(), fact);
                 touched.insert(key);
             }
         }
         self.seen.join(&answer.seen);
-        self.early.extend(answer.early);
-        let seen = &self.seen;
-        self.early.retain(|dot| !seen.covers(*dot));
+        self.early.extend(answer.early.iter());
+        self.early.forget_covered(&self.seen);
         touched.into_iter().collect()
     }
 
@@ -303,6 +310,10 @@ mod tests {
             (mixed + fact.dot.seq).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         }
 
+        fn mark(key: &u8) -> u64 {
+            u64::from(*key)
+        }
+
         fn counting(key: &u8) -> Counting {
             if *key == 0 { Counting::InLatestRun } else { Counting::Always }
         }
@@ -314,8 +325,9 @@ mod tests {
     }
 
     /// Four servers that write at random, hear each other's events in any order that keeps each
-    /// origin's own, and now and then merge; against an oracle that keeps every event ever written.
-    fn random_run(seed: u64, events: usize) {
+    /// origin's own, and now and then merge; against an oracle that keeps every event ever written. One of them
+    /// may lie, and say that it writes over what it cannot have seen.
+    fn random_run(seed: u64, events: usize, has_liar: bool) {
         let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut roll = move |sides: usize| {
             dice ^= dice << 13;
@@ -333,7 +345,10 @@ mod tests {
                     let own = dot(me, 1);
                     let next = servers[me].seen.tip(own.origin) + 1;
                     let over = servers[me].siblings(&key).iter().map(|fact| fact.dot);
-                    let over = over.filter(|dot| dot.origin != own.origin).collect();
+                    let mut over: Vec<Dot> = over.filter(|dot| dot.origin != own.origin).collect();
+                    if has_liar && me == 3 {
+                        over.extend((0..roll(4)).map(|_| dot(roll(3), 1 + roll(12) as u64)));
+                    }
                     let value = (roll(3) > 0).then_some(step as u32);
                     let stamp = Stamp { ms: step as u64, count: 0, server: own.origin.server };
                     let ends = if value.is_none() && roll(2) == 0 { vec![roll(3) as u8] } else { vec![] };
@@ -367,7 +382,7 @@ mod tests {
 
     /// What counts among the events that a vector covers: those that no covered event wrote over or ended. And
     /// what is known to be superseded though the vector does not cover it.
-    fn oracle(said: &[Event], seen: &Vector) -> (BTreeSet<Dot>, BTreeSet<Dot>) {
+    fn oracle(said: &[Event], seen: &Vector) -> (BTreeSet<Dot>, Early) {
         let covered = said.iter().filter(|e| seen.covers(e.dot) && e.key != UNREADABLE);
         let covered: Vec<_> = covered.collect();
         let dead = |event: &Event| {
@@ -378,8 +393,9 @@ mod tests {
             })
         };
         let alive = covered.iter().filter(|e| e.value.is_some() && !dead(e)).map(|e| e.dot).collect();
-        let over = covered.iter().flat_map(|e| e.over.iter().copied());
-        (alive, over.filter(|dot| !seen.covers(*dot)).collect())
+        let over = covered.iter().flat_map(|e| e.over.iter().map(|dot| (*dot, u32::mark(&e.key))));
+        let early = over.filter(|(dot, _)| !seen.covers(*dot));
+        (alive, early.map(|(dot, mark)| Named { dot, mark }).collect())
     }
 
     impl Facts<u8, u32> {
@@ -391,8 +407,66 @@ mod tests {
     #[test]
     fn equal_vectors_mean_equal_facts_in_whatever_order_things_came() {
         for seed in 1..=300 {
-            random_run(seed, 60);
+            random_run(seed, 60, false);
         }
+    }
+
+    #[test]
+    fn so_they_do_where_somebody_writes_over_what_nobody_has_written_yet() {
+        for seed in 1..=300 {
+            random_run(seed, 60, true);
+        }
+    }
+
+    /// What one server says of key 7, and another that it replaces this with something of its own key.
+    fn named_under(key: u8) -> (Event, Event) {
+        let stamp = |server: usize, ms| Stamp { ms, count: 0, server: dot(server, 1).origin.server };
+        let (ends, over) = (vec![], vec![dot(0, 1)]);
+        let right = Write {
+            dot: dot(0, 1),
+            stamp: stamp(0, 1),
+            key: 7,
+            value: Some(1),
+            over: vec![],
+            ends: ends.clone(),
+        };
+        (right, Write { dot: dot(1, 1), stamp: stamp(1, 2), key, value: Some(2), over, ends })
+    }
+
+    #[test]
+    fn nobody_ends_what_is_to_come_by_guessing_its_number() {
+        let (right, lie) = named_under(6);
+        let (mut before, mut after) = (Facts::default(), Facts::default());
+        before.apply(lie.clone());
+        assert_eq!(before.apply(right.clone()), [7]);
+        after.apply(right.clone());
+        after.apply(lie.clone());
+        for facts in [&before, &after] {
+            assert_eq!(facts.siblings(&7).len(), 1, "it counts whichever comes first");
+            assert_eq!(facts.early, Early::default());
+        }
+        assert_eq!(before.sum(), after.sum());
+        // So it is where they come as an answer, from either side.
+        let (mut liars, mut others) = (Facts::default(), Facts::default());
+        liars.apply(lie);
+        others.apply(right);
+        let (from_liars, from_others) = (liars.answer(others.seen()), others.answer(liars.seen()));
+        liars.merge(from_others);
+        others.merge(from_liars);
+        assert_eq!((liars.dots(), others.dots()), (before.dots(), before.dots()));
+    }
+
+    #[test]
+    fn what_was_named_under_several_keys_is_superseded_under_its_own() {
+        let (right, lie) = named_under(6);
+        let (_, truth) = named_under(7);
+        let mut facts: Facts<u8, u32> = Facts::default();
+        facts.apply(lie);
+        facts.apply(Write { dot: dot(2, 1), ..truth });
+        assert_eq!(facts.early.len(), 2);
+        assert!(facts.apply(right).is_empty());
+        assert_eq!(facts.early, Early::default());
+        assert_eq!(facts.siblings(&7).len(), 1, "what the third wrote of it");
     }
 
     #[test]
@@ -412,7 +486,7 @@ mod tests {
         assert!(facts.apply(second).is_empty());
         assert!(facts.apply(first).is_empty());
         assert_eq!(facts.get(&7), None);
-        assert!(facts.early.is_empty());
+        assert_eq!(facts.early, Early::default());
     }
 
     #[test]

@@ -3,12 +3,14 @@
 
 mod dot;
 mod dots;
+mod early;
 mod facts;
 mod stamp;
 mod sums;
 
 pub use dot::{Dot, Origin, Stream, Vector};
 pub use dots::Dots;
+pub use early::{Early, Named};
 pub use facts::{Answer, Fact, Facts, Write};
 pub use stamp::{Clock, Stamp};
 pub use sums::{Counting, Digested};

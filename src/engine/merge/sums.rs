@@ -9,6 +9,9 @@ use super::facts::Fact;
 pub trait Digested<K>: Sized {
     fn digest(key: &K, fact: &Fact<Self>) -> u64;
 
+    /// A key in short: the same on both, and another for every other key.
+    fn mark(key: &K) -> u64;
+
     fn counting(key: &K) -> Counting;
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::change::{Change, Edit, Key, Value};
 use super::log::Log;
-use crate::engine::merge::{Answer, Dot, Fact, Facts, Origin, Write};
+use crate::engine::merge::{Answer, Dot, Fact, Facts, Named, Origin, Write};
 
 #[derive(Clone, Debug)]
 pub struct Durable {
@@ -43,8 +43,8 @@ pub struct Writing {
     /// Facts that count now, and dots of those that do not any more.
     pub facts: BTreeMap<Dot, Option<(Key, Fact<Value>)>>,
     pub seen: BTreeMap<Origin, Option<u64>>,
-    /// Whether a dot is among those that are superseded though they have not come.
-    pub early: BTreeMap<Dot, bool>,
+    /// Whether something is known to be superseded though it has not come.
+    pub early: BTreeMap<Named, bool>,
     /// This server's generation, where it is another than before.
     pub generation: Option<u32>,
 }
@@ -98,7 +98,7 @@ impl Durable {
     pub fn apply(&mut self, change: &Arc<Change>) -> Vec<Key> {
         let key = fact_of(change).map(|(key, _)| key);
         let before = self.dots_of(key.as_ref());
-        let was_early = self.facts.early().contains(&change.dot);
+        let was_early: Vec<Named> = self.facts.early().of(change.dot).collect();
         let keys = take(&mut self.facts, change);
 
         let after = self.dots_of(key.as_ref());
@@ -111,12 +111,9 @@ impl Durable {
             }
         }
         self.writing.seen.insert(change.dot.origin, Some(change.dot.seq));
-        if was_early {
-            self.writing.early.insert(change.dot, false);
-        }
-        for over in change.over.iter().filter(|over| self.facts.early().contains(over)) {
-            self.writing.early.insert(*over, true);
-        }
+        self.writing.early.extend(was_early.into_iter().map(|named| (named, false)));
+        let is_early = change.over.iter().flat_map(|over| self.facts.early().of(*over));
+        self.writing.early.extend(is_early.map(|named| (named, true)));
         self.waiting.push_back((self.batch, Step::Change(change.clone())));
         keys
     }
@@ -188,8 +185,8 @@ impl Durable {
         let gone = old.iter().filter(|(origin, _)| new.tip(*origin) == 0);
         self.writing.seen.extend(gone.map(|(origin, _)| (origin, None)));
         let (old, new) = (before.early(), self.facts.early());
-        self.writing.early.extend(old.difference(new).map(|dot| (*dot, false)));
-        self.writing.early.extend(new.difference(old).map(|dot| (*dot, true)));
+        self.writing.early.extend(old.beyond(new).map(|named| (named, false)));
+        self.writing.early.extend(new.beyond(old).map(|named| (named, true)));
     }
 
     /// What has to be written next, with the number under which it will be said to be on disk.

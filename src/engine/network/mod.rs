@@ -127,7 +127,7 @@ impl Network {
     /// Takes the next change of its origin and stream; the only way that anything changes.
     pub fn apply(&mut self, change: &Arc<Change>) -> Vec<News> {
         let writer = change.dot.origin.server;
-        let is_rightful = change.edit.is_rightful(writer);
+        let is_rightful = change.edit.is_rightful(writer) || is_planted(Defect::OwnedByAnyone);
         if change.dot.stream == Stream::Message {
             self.talk.take(change.clone());
             return match &change.edit {
@@ -156,7 +156,10 @@ impl Network {
             self.facts.pass(change.dot);
             return Vec::new();
         };
-        let (over, ends) = (change.over.clone(), self.ended_by(change));
+        // What is owned only its owner has written, in this run or another.
+        let is_owned = key.is_owned() && !is_planted(Defect::OwnedByAnyone);
+        let over = change.over.iter().copied().filter(|dot| !is_owned || dot.origin.server == writer);
+        let (over, ends) = (over.collect(), self.ended_by(change));
         let write = Write { dot: change.dot, stamp: change.stamp, key, value, over, ends };
         let keys = self.facts.apply(write);
         self.refresh(Touched::from_keys(keys), &Cause::Change(change))

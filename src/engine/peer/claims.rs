@@ -12,6 +12,9 @@ use crate::engine::merge::{Origin, Stream, Vector};
 /// So many origins are known of at most, runs of the past included: nobody can make up more.
 pub(super) const ORIGINS_MAX: usize = 4096;
 
+/// No run of a server is so far beyond both its latest one and the time.
+const EPOCHS_AHEAD_MAX: u32 = 1 << 20;
+
 /// After so many vain tries it is no accident any more.
 const TRIES_MEANT: u32 = 3;
 
@@ -88,8 +91,22 @@ impl Engine {
         }
     }
 
+    /// Whether a server can have come to a run or a generation. It counts them up from the time at which its data
+    /// was made, and nobody starts so often that the time does not keep up.
+    pub(super) fn is_likely_run(&self, origin: Origin) -> bool {
+        let known =
+            Stream::ALL.into_iter().filter_map(|stream| self.network.seen(stream).epoch(origin.server));
+        let by_time = u32::try_from(self.now.wall.seconds()).unwrap_or(u32::MAX);
+        let most = known.max().unwrap_or(0).max(by_time).saturating_add(EPOCHS_AHEAD_MAX);
+        origin.epoch < most
+    }
+
     /// Whether an origin may be one of those that are known; `false` is told.
     pub(super) fn has_room_for(&mut self, conn: ConnId, origin: Origin) -> bool {
+        if !self.is_likely_run(origin) {
+            self.note_too_many(conn, "runs");
+            return false;
+        }
         let streams = Stream::ALL.map(|stream| self.network.seen(stream));
         if streams.iter().any(|seen| seen.tip(origin) > 0)
             || streams.iter().all(|seen| seen.len() < ORIGINS_MAX)
@@ -101,7 +118,11 @@ impl Engine {
     }
 
     /// A vector that a neighbour told, as far as there is room for the origins that it names.
-    pub(super) fn bounded(&mut self, conn: ConnId, vector: Vector) -> Vector {
+    pub(super) fn bounded(&mut self, conn: ConnId, mut vector: Vector) -> Vector {
+        if vector.iter().any(|(origin, _)| !self.is_likely_run(origin)) {
+            vector = vector.iter().filter(|(origin, _)| self.is_likely_run(*origin)).collect();
+            self.note_too_many(conn, "runs");
+        }
         let known = Stream::ALL.map(|stream| self.network.seen(stream));
         let is_known = |origin| known.iter().any(|seen| seen.tip(origin) > 0);
         let room = ORIGINS_MAX.saturating_sub(known.iter().map(|seen| seen.len()).max().unwrap_or(0));

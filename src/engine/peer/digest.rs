@@ -3,13 +3,17 @@
 
 use ring::digest::{SHA256, digest};
 
-use super::{write_change, write_vector};
+use super::{name_of, write_change, write_vector};
 use crate::engine::merge::{Counting, Digested, Fact, Vector};
 use crate::engine::network::{Change, Key, Value, edit_of};
 
 impl Digested<Key> for Value {
     fn digest(key: &Key, fact: &Fact<Value>) -> u64 {
         digest_of(&line_of(key, fact).unwrap_or_default())
+    }
+
+    fn mark(key: &Key) -> u64 {
+        digest_of(&name_of(key))
     }
 
     fn counting(key: &Key) -> Counting {

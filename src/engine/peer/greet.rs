@@ -62,10 +62,9 @@ const FEATURES: &[&str] = &[COMPRESSION];
 /// One stream of frames for each direction, with a window of 1 MiB.
 const COMPRESSION: &str = "zstd";
 
-/// A server is told of a later run of itself so often at most in such a time, and of one so far ahead.
+/// A server is told of a later run of itself so often at most in such a time.
 const RENEWALS_MAX: usize = 8;
 const RENEWALS_WITHIN_MS: u64 = 600_000;
-const EPOCHS_AHEAD_MAX: u32 = 1 << 20;
 
 impl Engine {
     pub(in crate::engine) fn link_opened(
@@ -340,16 +339,16 @@ impl Engine {
         heard: impl IntoIterator<Item = (Origin, u64)>,
         stream: Stream,
     ) -> bool {
-        let heard = heard.into_iter().filter(|(origin, _)| origin.epoch < u32::MAX);
+        let heard: Vec<_> = heard.into_iter().filter(|(origin, _)| self.is_likely_run(*origin)).collect();
         if stream == Stream::Durable {
-            return self.is_of_another_past(&heard.collect());
+            return self.is_of_another_past(&heard.into_iter().collect());
         }
         let own = self.origin_of(stream);
         let tip = self.network.seen(stream).tip(own);
         let is_beyond = |(origin, seq): &(Origin, u64)| {
             origin.server == own.server && (origin.epoch, *seq) > (own.epoch, tip)
         };
-        let Some(epoch) = heard.filter(is_beyond).map(|(origin, _)| origin.epoch).max() else {
+        let Some(epoch) = heard.into_iter().filter(is_beyond).map(|(origin, _)| origin.epoch).max() else {
             return false;
         };
         if !self.may_renew(conn, epoch) {
@@ -365,7 +364,7 @@ impl Engine {
         let own = self.identity.epoch;
         let now_ms = self.now.steady_ms;
         self.renewals.retain(|at_ms| now_ms < at_ms + RENEWALS_WITHIN_MS);
-        let is_likely = seen <= own.saturating_add(EPOCHS_AHEAD_MAX);
+        let is_likely = self.is_likely_run(Origin { server: self.identity.sid, epoch: seen });
         if is_likely && self.renewals.len() < RENEWALS_MAX {
             self.renewals.push(now_ms);
             return true;

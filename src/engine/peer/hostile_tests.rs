@@ -290,6 +290,26 @@ fn a_server_is_not_talked_into_ever_new_runs() {
     assert!(hall.faults(Fault::OwnOrigin) >= 7);
 }
 
+#[test]
+fn nobody_is_believed_to_be_in_a_run_that_no_server_comes_to() {
+    let mut hall = Hall::new();
+    let barn = hall.linked("2BB", "barn.lan");
+    let shed = hall.linked("3CC", "shed.lan");
+    hall.user(shed, "3CC.1.S2", "3CCAAAAAA", "carol", 0);
+    hall.told(barn);
+    for line in
+        ["HAVE S :3CC.zik0zj=5", "HAVE S :3CC.1z141z3=5", "HAVE D :3CC.zik0zj=5", "HAVE M :3CC.zik0zj=5"]
+    {
+        hall.hear(barn, line);
+        assert!(!hall.told(barn).iter().any(|line| line.starts_with("WANT")), "{line}");
+    }
+    hall.event(barn, "3CC.zik0zj.S1", 0, "GOODBYE :so long");
+    hall.hear(barn, "ROUTES 3CC zik0zj 1 :2BB=1");
+    assert_eq!(hall.tip(Stream::Session, "3CC.zik0zj"), 0);
+    assert!(hall.sees("carol") && hall.is_up(barn));
+    assert!(hall.faults(Fault::TooMany) > 0);
+}
+
 // Clocks.
 
 #[test]
@@ -337,6 +357,26 @@ fn a_clock_ahead_in_a_snapshot_holds_back_that_origin_only() {
         hall.told(barn).iter().any(|line| line.starts_with("WANT S")),
         "asked for when its time has come"
     );
+}
+
+#[test]
+fn a_quarantine_ends_with_the_link_that_it_came_by_or_when_the_same_event_comes_in_time() {
+    let mut hall = Hall::new();
+    let barn = hall.linked("2BB", "barn.lan");
+    let shed = hall.linked("3CC", "shed.lan");
+    hall.user(barn, "3CC.1.S2", "3CCAAAAAA", "mallory", 3_600_000);
+    hall.user(shed, "3CC.1.S2", "3CCAAAAAA", "carol", 0);
+    assert!(hall.sees("carol") && !hall.sees("mallory"));
+    hall.user(shed, "3CC.1.S3", "3CCAAAAAB", "dave", 0);
+    assert!(hall.sees("dave"), "that time was false");
+    hall.user(barn, "3CC.1.S4", "3CCAAAAAC", "mallory", 3_600_000);
+    hall.user(shed, "3CC.1.S5", "3CCAAAAAD", "erin", 0);
+    assert!(!hall.sees("erin"));
+    hall.told(shed);
+    hall.step(Event::Closed { conn: barn.conn, why: "gone".to_string() });
+    assert!(hall.told(shed).iter().any(|line| line.starts_with("WANT S ")), "{:?}", hall.notes);
+    hall.user(shed, "3CC.1.S4", "3CCAAAAAC", "frank", 0);
+    assert!(hall.sees("frank") && hall.sees("erin"));
 }
 
 #[test]
@@ -523,6 +563,11 @@ fn whoever_changes_events_on_their_way_is_named_and_believed_no_more_but_in_its_
     let asked = hall.told(shed);
     assert!(asked.iter().any(|line| line.starts_with("BUCKETS S ")), "{asked:?}");
     hall.wait(601_000);
+    let asked = hall.told(barn);
+    assert!(
+        asked.iter().any(|line| line.starts_with("WANT S ")),
+        "what was not taken is asked for: {asked:?}"
+    );
     hall.event(barn, "3CC.1.S3", 0, "QUIT 3CCAAAAAA :bye");
     assert!(!hall.sees("mallory"), "after a while it may have been put in order");
 }

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::engine::audit::Load;
 use crate::engine::event::ConnId;
 use crate::engine::links::Link;
-use crate::engine::merge::{Answer, Dot, Origin, Stream, Vector};
+use crate::engine::merge::{Answer, Dot, Early as Superseded, Origin, Stream, Vector};
 use crate::engine::network::{Change, News};
 
 /// How many early events of one origin and stream are kept; the rest is pulled again.
@@ -55,6 +55,8 @@ pub struct Intake {
 pub(super) struct Early {
     change: Arc<Change>,
     bytes: usize,
+    /// Who brought it.
+    conn: ConnId,
 }
 
 /// A range of one origin's messages that a neighbour was asked for.
@@ -95,7 +97,7 @@ impl Intake {
     }
 
     /// Keeps an event until its turn, if there is room or its turn is next.
-    fn keep(&mut self, change: Change, bytes: usize, is_next: bool) {
+    fn keep(&mut self, change: Change, bytes: usize, conn: ConnId, is_next: bool) {
         let (origin, stream) = (change.dot.origin, change.dot.stream);
         let has_room = match self.waiting.contains_key(&(origin, stream)) {
             true => true,
@@ -104,7 +106,7 @@ impl Intake {
         if !is_next && (!has_room || self.waiting_bytes + bytes > WAITING_BYTES_MAX) {
             return;
         }
-        let early = Early { bytes, change: Arc::new(change) };
+        let early = Early { bytes, conn, change: Arc::new(change) };
         let waiting = self.waiting.entry((origin, stream)).or_default();
         let before = waiting.insert(early.change.dot.seq, early);
         // The last of them is the one that would have to wait longest.
@@ -125,6 +127,20 @@ impl Intake {
         if waiting.is_empty() {
             self.waiting.remove(&(origin, stream));
         }
+    }
+
+    /// Drops what a link brought early and nobody has borne out since: on another it comes again, if it is so.
+    pub(super) fn drop_waiting_of(&mut self, conn: ConnId) {
+        let mut dropped_bytes = 0;
+        self.waiting.retain(|_, waiting| {
+            waiting.retain(|_, early| {
+                let stays = early.conn != conn;
+                dropped_bytes += if stays { 0 } else { early.bytes };
+                stays
+            });
+            !waiting.is_empty()
+        });
+        self.waiting_bytes -= dropped_bytes;
     }
 
     /// The first event of a stream that is neither behind `tip` nor waiting.
@@ -196,8 +212,7 @@ impl Engine {
     pub(super) fn receive(&mut self, conn: ConnId, change: Change, bytes: usize) {
         let dot = change.dot;
         let now_ms = self.now.steady_ms;
-        let named = change.over.iter().chain([&dot]).map(|dot| (dot.origin, dot.seq));
-        if self.is_outrun(conn, named.collect::<Vec<_>>(), dot.stream) {
+        if self.is_outrun(conn, [(dot.origin, dot.seq)], dot.stream) {
             return;
         }
         let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
@@ -215,13 +230,17 @@ impl Engine {
         let is_own_word = link.sid() == Some(dot.origin.server);
         let is_believed =
             is_own_word || !self.links.by_conn.get(&conn).is_some_and(|link| self.is_false_relay(link));
-        if !is_believed || self.is_in_my_name(dot) || !self.has_room_for(conn, dot.origin) {
+        if self.is_in_my_name(dot) || !self.has_room_for(conn, dot.origin) {
             return;
         }
         let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
         link.known.of_mut(dot.stream).raise(dot.origin, dot.seq);
         // Whoever has a message has what its writer had said before.
         link.known.session.raise(dot.origin, change.after);
+        if !is_believed {
+            // It will not come by itself again; once they are believed it is asked for.
+            return;
+        }
         if dot.origin == self.origin_of(dot.stream) || self.network.seen(dot.stream).covers(dot) {
             if is_planted(Defect::ToldTwice) {
                 self.tell(vec![News::Said(Arc::new(change))]);
@@ -232,7 +251,7 @@ impl Engine {
             self.note_not_owner(conn, &change);
         }
         let is_next = self.network.seen(dot.stream).is_next(dot);
-        self.intake.keep(change, bytes, is_next);
+        self.intake.keep(change, bytes, conn, is_next);
         self.take_waiting(dot.origin, Some(conn));
         // With many early events one look for what is missing does for all of them.
         let is_asked = dot.stream == Stream::Message && self.intake.wanted.contains_key(&dot.origin);
@@ -249,7 +268,7 @@ impl Engine {
             return;
         }
         let alive = self.network.facts(change.dot.stream).iter().map(|(_, fact)| fact.dot).collect();
-        let mut part = Answer { facts: vec![], alive, early: BTreeSet::new(), seen: Vector::default() };
+        let mut part = Answer { facts: vec![], alive, early: Superseded::default(), seen: Vector::default() };
         super::stage(&mut part, change);
         if is_planted(Defect::MergedInParts) {
             part.seen.raise(change.dot.origin, change.dot.seq);
@@ -263,18 +282,19 @@ impl Engine {
     pub(super) fn take_waiting(&mut self, origin: Origin, from: Option<ConnId>) {
         loop {
             let message = self.next_waiting(origin, Stream::Message);
-            let ready = |change: &Arc<Change>| change.after <= self.network.seen(Stream::Session).tip(origin);
-            let next = message.filter(ready).or_else(|| self.next_waiting(origin, Stream::Session));
-            let Some(change) = next else { break };
-            if self.must_wait(change.dot, change.stamp) || self.is_too_much(&change) {
+            let tip = self.network.seen(Stream::Session).tip(origin);
+            let message = message.filter(|(change, _)| change.after <= tip);
+            let next = message.or_else(|| self.next_waiting(origin, Stream::Session));
+            let Some((change, by)) = next else { break };
+            if self.must_wait(change.dot, change.stamp, by) || self.is_too_much(&change) {
                 break;
             }
             self.take(&change, from);
             self.intake.drop_waiting(origin, change.dot.stream, change.dot.seq);
         }
         // Durable facts have an order of their own; the same number may be somebody's epoch or generation.
-        while let Some(change) = self.next_waiting(origin, Stream::Durable) {
-            if self.must_wait(change.dot, change.stamp) || self.is_too_much(&change) {
+        while let Some((change, by)) = self.next_waiting(origin, Stream::Durable) {
+            if self.must_wait(change.dot, change.stamp, by) || self.is_too_much(&change) {
                 break;
             }
             self.take(&change, from);
@@ -285,9 +305,11 @@ impl Engine {
         }
     }
 
-    fn next_waiting(&self, origin: Origin, stream: Stream) -> Option<Arc<Change>> {
+    /// The next event of an origin, and who brought it.
+    fn next_waiting(&self, origin: Origin, stream: Stream) -> Option<(Arc<Change>, ConnId)> {
         let next = self.network.seen(stream).tip(origin).checked_add(1)?;
-        Some(self.intake.waiting.get(&(origin, stream))?.get(&next)?.change.clone())
+        let early = self.intake.waiting.get(&(origin, stream))?.get(&next)?;
+        Some((early.change.clone(), early.conn))
     }
 
     pub(super) fn take_all_waiting(&mut self) {

@@ -35,8 +35,8 @@ pub use ask::{Acted, Request};
 pub use chain::Chains;
 use claims::VainClaims;
 pub use compare::Comparison;
-use compare::{Doubts, RULES};
-use digest::{digest_of, digest_of_vector, line_of};
+use compare::{Doubts, RULES, name_of};
+use digest::{digest_of_vector, line_of};
 pub use guise::Guise;
 pub use intake::Intake;
 use intake::{Gap, WAITING_MAX, Wanted};
@@ -47,6 +47,7 @@ use repair::{read_stream, stage};
 pub use retell::Asked;
 use talk::{read_message, read_target, write_message_onto, write_target};
 pub use trust::{Fault, Trust};
+pub(super) use vectors::{read_named, write_named};
 use vectors::{read_ranges, read_vector, write_ranges, write_vector, write_vector_in_parts};
 
 use super::Engine;

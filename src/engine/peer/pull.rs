@@ -185,6 +185,10 @@ impl Engine {
         }
         self.intake.wanted.retain(|_, ranges| !ranges.is_empty());
         self.intake.vain.forget(conn);
+        if !is_planted(Defect::LiesOutliveLinks) {
+            self.intake.drop_waiting_of(conn);
+            self.end_quarantines_by(conn);
+        }
     }
 
     /// Goes on behind messages that nobody has any more. Not at once: another neighbour may have kept

@@ -18,21 +18,30 @@ const AHEAD_MS: u64 = 60_000;
 /// How often an administrator is told that this server's own clock is ahead.
 const OWN_CLOCK_TOLD_EVERY_MS: u64 = 3_600_000;
 
-/// Origins in quarantine: the highest time that any of them was found to have.
+/// Origins in quarantine.
 #[derive(Debug, Default)]
 pub struct Quarantine {
     /// By origin and whether it is as a generation of its store: that may have the number of another run.
-    until: BTreeMap<(Origin, bool), u64>,
+    held: BTreeMap<(Origin, bool), Held>,
     own_clock_told_ms: Option<u64>,
+}
+
+/// The first event of an origin that is ahead, as far as that is known.
+#[derive(Debug)]
+struct Held {
+    dot: Dot,
+    until_ms: u64,
+    /// Who says so.
+    by: ConnId,
 }
 
 impl Quarantine {
     pub fn holds(&self, origin: Origin, stream: Stream) -> bool {
-        self.until.contains_key(&(origin, stream == Stream::Durable))
+        self.held.contains_key(&(origin, stream == Stream::Durable))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Origin, u64)> {
-        self.until.iter().map(|((origin, _), ms)| (*origin, *ms))
+        self.held.iter().map(|((origin, _), held)| (*origin, held.until_ms))
     }
 }
 
@@ -43,13 +52,21 @@ impl Engine {
     }
 
     /// Whether an event's origin has to wait, from now on if this very event is the first one ahead.
-    pub(super) fn must_wait(&mut self, dot: Dot, stamp: Stamp) -> bool {
-        let origin = dot.origin;
+    pub(super) fn must_wait(&mut self, dot: Dot, stamp: Stamp, by: ConnId) -> bool {
+        let (origin, key) = (dot.origin, (dot.origin, dot.stream == Stream::Durable));
         if !self.is_ahead(stamp) {
-            return self.quarantine.holds(origin, dot.stream);
+            // An origin's stamps only rise: what is said to be ahead was not, where the same or a later one is not.
+            let Some(held) = self.quarantine.held.get(&key) else { return false };
+            let is_behind = held.dot.stream != dot.stream || held.dot.seq < dot.seq;
+            if held.dot == dot {
+                self.quarantine.held.remove(&key);
+            }
+            return is_behind;
         }
-        let until = self.quarantine.until.entry((origin, dot.stream == Stream::Durable)).or_insert(stamp.ms);
-        *until = stamp.ms.min(*until);
+        let held = self.quarantine.held.entry(key).or_insert(Held { dot, until_ms: stamp.ms, by });
+        if stamp.ms < held.until_ms {
+            *held = Held { dot, until_ms: stamp.ms, by };
+        }
         let ahead_ms = stamp.ms - self.now.wall.0;
         let text = format!(
             "{} is in quarantine: its clock is ahead of the one here origin={origin} ahead_ms={ahead_ms}",
@@ -61,14 +78,13 @@ impl Engine {
 
     /// Cuts out of an answer what comes from origins ahead of the time here, as if whoever gave it had not
     /// heard more of them than this server has. What is held of them stays.
-    fn cut_ahead(&mut self, stream: Stream, answer: &mut Answer<Key, Value>) {
+    fn cut_ahead(&mut self, conn: ConnId, stream: Stream, answer: &mut Answer<Key, Value>) {
         let facts = answer.facts.iter().map(|(_, fact)| (fact.dot, fact.stamp));
         let ahead: Vec<(Dot, Stamp)> = facts.filter(|(_, stamp)| self.is_ahead(*stamp)).collect();
         for (dot, stamp) in ahead {
-            self.must_wait(dot, stamp);
+            self.must_wait(dot, stamp, conn);
         }
-        let held =
-            self.quarantine.until.keys().filter(|(_, durable)| *durable == (stream == Stream::Durable));
+        let held = self.quarantine.held.keys().filter(|(_, durable)| *durable == (stream == Stream::Durable));
         let origins: Vec<Origin> = held.map(|(origin, _)| *origin).collect();
         origins.into_iter().for_each(|origin| self.cut_out(stream, answer, origin));
     }
@@ -100,7 +116,7 @@ impl Engine {
         if stream == Stream::Session {
             answer.alive.extend(self.network.own_dots(self.origin()));
         }
-        self.cut_ahead(stream, answer);
+        self.cut_ahead(conn, stream, answer);
         // Whoever changed what others wrote is believed in its own name only.
         let Some(link) = self.links.by_conn.get(&conn).filter(|link| self.is_false_relay(link)) else {
             return;
@@ -113,16 +129,26 @@ impl Engine {
     /// Lets go of origins that the wall clock has caught up with, and takes what waited of them.
     pub(in crate::engine) fn end_quarantines(&mut self) {
         let over_ms = self.now.wall.0.saturating_add(AHEAD_MS);
-        let over = self.quarantine.until.iter().filter(|(_, until)| **until <= over_ms);
-        for (origin, durable) in over.map(|(held, _)| *held).collect::<Vec<_>>() {
-            self.quarantine.until.remove(&(origin, durable));
+        self.let_go(|held| held.until_ms <= over_ms);
+        self.warn_of_own_clock();
+        self.end_disbelief();
+    }
+
+    /// Lets go of origins that are in quarantine by the word of one link, which has ended. If it was so, others say so.
+    pub(super) fn end_quarantines_by(&mut self, conn: ConnId) {
+        self.let_go(|held| held.by == conn);
+    }
+
+    fn let_go(&mut self, which: impl Fn(&Held) -> bool) {
+        let over = self.quarantine.held.iter().filter(|(_, held)| which(held));
+        let over: Vec<(Origin, bool)> = over.map(|(key, _)| *key).collect();
+        for (origin, durable) in over {
+            self.quarantine.held.remove(&(origin, durable));
             let text =
                 format!("{} is out of quarantine origin={origin}", self.network.server_name(origin.server));
             self.note(log::Level::Info, Topic::Link, text);
             self.take_waiting(origin, None);
         }
-        self.warn_of_own_clock();
-        self.end_disbelief();
     }
 
     /// Others will not take what a server writes whose own stamps are ahead, as they are after its wall clock

@@ -8,12 +8,13 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Gap, PeerMessage, When, read_ranges, read_vector, write_change, write_ranges, write_vector_in_parts,
+    Gap, PeerMessage, When, read_named, read_ranges, read_vector, write_change, write_named, write_ranges,
+    write_vector_in_parts,
 };
 use crate::engine::Engine;
 use crate::engine::event::ConnId;
 use crate::engine::links::Pull;
-use crate::engine::merge::{Answer, Dot, Dots, Fact, Origin, Stream, Vector};
+use crate::engine::merge::{Answer, Dots, Early, Fact, Named, Origin, Stream, Vector};
 use crate::engine::network::{Change, Key, Value, edit_of};
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
@@ -48,7 +49,13 @@ pub const MESSAGES: &[PeerMessage] = &[
         run: alive,
         shape: "S|D <sid.epoch> :<seq|seq-seq> …",
     },
-    PeerMessage { name: "DEAD", params_min: 2, when: When::Accepted, run: dead, shape: "S|D :<dot> …" },
+    PeerMessage {
+        name: "DEAD",
+        params_min: 2,
+        when: When::Accepted,
+        run: dead,
+        shape: "S|D :<dot>=<mark of its key> …",
+    },
     PeerMessage {
         name: "GAP",
         params_min: 3,
@@ -151,7 +158,7 @@ impl Engine {
                 );
             }
         }
-        let early: Vec<String> = answer.early.iter().map(Dot::to_string).collect();
+        let early: Vec<String> = answer.early.iter().map(write_named).collect();
         for dots in early.chunks(WORDS_PER_LINE) {
             self.send_peer(conn, Draft::new("DEAD").param(letter).trailing(dots.join(" ")));
         }
@@ -244,7 +251,7 @@ fn snapshot(engine: &mut Engine, conn: ConnId, message: &Message) {
     match pull_of(engine, conn, message) {
         Some((_, pull)) => {
             let (facts, seen) = (Vec::new(), Vector::default());
-            pull.staged = Some(Answer { facts, alive: Dots::default(), early: BTreeSet::new(), seen });
+            pull.staged = Some(Answer { facts, alive: Dots::default(), early: Early::default(), seen });
         }
         None => engine.note_senseless(conn, "SNAPSHOT"),
     }
@@ -274,10 +281,10 @@ fn alive(engine: &mut Engine, conn: ConnId, message: &Message) {
 }
 
 fn dead(engine: &mut Engine, conn: ConnId, message: &Message) {
-    let dots = message.params[1].split_ascii_whitespace().map(Dot::parse).collect::<Option<Vec<Dot>>>();
+    let dots = message.params[1].split_ascii_whitespace().map(read_named).collect::<Option<Vec<Named>>>();
     match (pull_of(engine, conn, message), dots) {
         (Some((stream, Pull { staged: Some(staged), .. })), Some(dots)) => {
-            staged.early.extend(dots);
+            staged.early.extend(dots.into_iter().filter(|named| named.dot.stream == stream));
             engine.bound_staged(conn, stream);
         }
         _ => engine.note_senseless(conn, "DEAD"),
@@ -319,9 +326,7 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
             *known = known.within(engine.network.seen(stream));
             known.join(&seen);
             if let Some(mut answer) = pull.staged {
-                let superseded = answer.early.iter().map(|dot| (dot.origin, dot.seq));
-                let heard: Vec<_> = seen.iter().chain(superseded).collect();
-                if engine.is_outrun(conn, heard, stream) {
+                if engine.is_outrun(conn, seen.iter(), stream) {
                     return;
                 }
                 answer.seen = seen;

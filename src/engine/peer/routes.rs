@@ -6,6 +6,7 @@ use super::{PeerMessage, When};
 use crate::engine::Engine;
 use crate::engine::effect::Topic;
 use crate::engine::event::ConnId;
+use crate::engine::merge::Origin;
 use crate::engine::network::Route;
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
@@ -86,7 +87,8 @@ fn routes(engine: &mut Engine, conn: ConnId, message: &Message) {
         }
         return;
     }
-    if route.number > NUMBER_MAX || !engine.has_room_on_map(conn, server) {
+    let is_likely = engine.is_likely_run(Origin { server, epoch: route.epoch });
+    if !is_likely || route.number > NUMBER_MAX || !engine.has_room_on_map(conn, server) {
         return;
     }
     let draft = write_route(server, &route);

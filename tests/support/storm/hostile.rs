@@ -1,6 +1,7 @@
 //! Somebody who sits on one cable and sends what nobody said.
 
 use super::dice::Dice;
+use super::ledger::dot_of;
 use super::wires::End;
 
 /// How many lines are remembered, to be said again.
@@ -28,7 +29,7 @@ impl Mutator {
 
     /// What is sent instead of a line; nothing where the link is cut.
     pub fn mutate(&mut self, dice: &mut Dice, from: End, line: &str) -> Option<Vec<String>> {
-        let is_event = line.starts_with("@dot=");
+        let is_event = dot_of(line).is_some();
         if let Some(stream) = line.strip_prefix("SNAPSHOT ") {
             self.in_snapshot.push((from, stream.to_string()));
         } else if let Some(rest) = line.strip_prefix("DONE ") {
@@ -54,6 +55,8 @@ impl Mutator {
             (Manner::Lying, 4..6) => vec![line, falsify(dice, &again)],
             (Manner::Lying, 6) => vec![],
             (Manner::Lying, 7) => vec![nonsense(dice)],
+            (Manner::Lying, 8..11) => vec![forge(dice, &line)],
+            (Manner::Lying, 11) if may_say_more => vec![line, forge(dice, &again)],
             _ => vec![line],
         })
     }
@@ -88,6 +91,65 @@ fn nonsense(dice: &mut Dice) -> String {
         "",
     ];
     dice.pick(LINES).expect("there are some").to_string()
+}
+
+/// What makes sense, and is not so: numbers that are yet to be given out, what was never replaced, what nobody has.
+fn forge(dice: &mut Dice, line: &str) -> String {
+    let far = if dice.one_in(3) { 60 } else { 3 };
+    let ahead = 1 + dice.below(far);
+    let later = |number: &str| {
+        let number = u64::from_str_radix(number, 36).ok()?.checked_add(ahead)?;
+        Some(super::world::base36(number))
+    };
+    let forged = (|| match line.split_once(' ')? {
+        // The next event of its writer; or one that ends others that are to come.
+        (tags, body) if dot_of(line).is_some() => {
+            let whole = dot_of(line)?;
+            let (dot, stamp) = whole.rsplit_once('.')?;
+            let (origin, place) = dot.rsplit_once('.')?;
+            let next = format!("{origin}.{}{}", &place[..1], later(&place[1..])?);
+            let tags_of_next = tags.replace(whole, &format!("{next}.{stamp}"));
+            Some(match dice.below(3) {
+                0 => format!("{tags_of_next} {body}"),
+                1 => format!("{tags};over={next} {body}"),
+                _ => format!("{tags_of_next} {}", instead(dice, body)),
+            })
+        }
+        // More than there is.
+        ("HAVE" | "DONE" | "CHAIN" | "DEAD" | "ALIVE", _) => {
+            let places: Vec<usize> = line.match_indices('=').map(|(place, _)| place + 1).collect();
+            let place = *dice.pick(&places)?;
+            let end = line[place..].find([' ', '/']).map_or(line.len(), |end| place + end);
+            Some(format!("{}{}{}", &line[..place], later(&line[place..end])?, &line[end..]))
+        }
+        // Links that are not there, or not those that are.
+        ("ROUTES", rest) => {
+            let [sid, epoch, number, peers] = rest.splitn(4, ' ').collect::<Vec<_>>()[..] else {
+                return None;
+            };
+            let peers = if dice.one_in(2) { ":" } else { peers };
+            Some(format!("ROUTES {sid} {epoch} {} {peers}", later(number)?))
+        }
+        (head, body) if body.starts_with("WORDING") || head == "WORDING" => {
+            let words: Vec<&str> = line.split(' ').skip_while(|word| *word != "WORDING").take(5).collect();
+            Some(format!("{} GONE", words.join(" ")))
+        }
+        _ => None,
+    })();
+    forged.unwrap_or_else(|| line.to_string())
+}
+
+/// Says otherwise of the same person or channel what would hurt most.
+fn instead(dice: &mut Dice, body: &str) -> String {
+    let words: Vec<&str> = body.split(' ').collect();
+    match (words[0], words.get(1)) {
+        ("USER" | "JOIN", Some(user)) => match dice.below(3) {
+            0 => format!("QUIT {user} :forged"),
+            1 => format!("KICK {user} {} forged!f@f :forged", words.get(2).unwrap_or(&"#green")),
+            _ => "GOODBYE :forged".to_string(),
+        },
+        _ => body.replace('+', "-"),
+    }
 }
 
 /// One thing about a line, changed: a tag, a word, a letter, its end.

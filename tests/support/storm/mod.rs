@@ -44,14 +44,14 @@ pub fn play(seed: u64, trace: bool) -> Result<(), String> {
         storm.world.wait(ms);
         storm.check()?;
     }
+    let was_lied_to = storm.world.anything_goes;
     storm.calm()?;
-    if storm.world.anything_goes {
-        return Ok(());
-    }
     storm.everyone_hears_everyone()?;
-    storm.everyone_holds_what_was_said()?;
-    storm.everyone_agrees_on_what_was_taken_back()?;
-    storm.nobody_heard_a_part_of_a_message()?;
+    if !was_lied_to {
+        storm.everyone_holds_what_was_said()?;
+        storm.everyone_agrees_on_what_was_taken_back()?;
+        storm.nobody_heard_a_part_of_a_message()?;
+    }
     storm.everyone_believes_what_is_so()
 }
 
@@ -87,7 +87,7 @@ impl Storm {
         let cables: Vec<_> = world.wires.cables.keys().copied().collect();
         let manner = match dice.below(12) {
             0 => Some(Manner::Noisy),
-            1 => Some(Manner::Lying),
+            1 | 2 => Some(Manner::Lying),
             _ => None,
         };
         if let (Some(manner), Some(cable)) = (manner, dice.pick(&cables)) {

@@ -2,6 +2,7 @@
 
 use super::layout::Layout;
 use super::wires::Cable;
+use super::world::base36;
 use super::{Client, Storm};
 
 /// A schedule, and what is true of it.
@@ -18,6 +19,11 @@ pub const ALL: &[Schedule] = &[
     ("a clock that was set back goes on from where it was", a_clock_that_was_set_back),
     ("of two topics set apart the later shows everywhere", two_topics_set_apart),
     ("of two that trade nicks across a split nobody is called the same", nicks_traded_across_a_split),
+    ("nobody ends what is to come by guessing its number", what_is_to_come_was_named),
+    ("nobody writes of another server's users", what_belongs_to_another),
+    ("what was forged on its way is put right by its writer", what_was_forged_on_its_way),
+    ("what a liar brought before its turn ends with its link", what_a_liar_brought_early),
+    ("one false time keeps nobody from hearing an origin for longer than its link lasts", a_false_time),
 ];
 
 /// Every server linked with every other.
@@ -51,6 +57,27 @@ impl Storm {
 
     fn mend(&mut self, server: usize, others: &[usize]) {
         others.iter().for_each(|other| self.world.set_cable((server, *other), Cable::Whole));
+    }
+
+    /// The number of something that a server has yet to say, and the time as it goes with it.
+    fn to_come(&self, server: usize, stream: char, ahead: u64) -> (String, String) {
+        let engine = self.world.servers[server].engine.as_ref().expect("it runs");
+        let [facts, _, messages] = engine.heard();
+        let own = |(origin, _): &&(String, u64)| origin.starts_with(&format!("{server}AA."));
+        let (run, _) = facts.iter().filter(own).max().expect("it has introduced itself");
+        let said = if stream == 'M' { &messages } else { &facts };
+        let tip = said.iter().find(|(origin, _)| origin == run).map_or(0, |(_, tip)| *tip);
+        (format!("{run}.{stream}{}", base36(tip + ahead)), base36(self.world.wall_ms() << 16))
+    }
+
+    fn sees(&mut self, client: Client, nick: &str) -> bool {
+        self.names(client).iter().any(|name| name.trim_start_matches('@') == nick)
+    }
+
+    fn topic(&mut self, client: Client) -> String {
+        let answer = self.world.ask(client, "TOPIC #green");
+        let topic = answer.iter().find(|line| line.contains(" 332 ")).and_then(|line| line.rsplit_once(" :"));
+        topic.map(|(_, topic)| topic.to_string()).unwrap_or_default()
     }
 
     fn modes(&mut self, client: Client) -> String {
@@ -325,4 +352,99 @@ fn nicks_traded_across_a_split() -> Result<(), String> {
         expect("who is there", storm.names(client), names.clone())?;
     }
     Ok(())
+}
+
+/// 2 says that it has written over what 0 is to write next, of another key; 1 hears of that first, 0 last.
+fn what_is_to_come_was_named() -> Result<(), String> {
+    let mut storm = linked(Layout::plain(3));
+    let ann = storm.comes(0, "ann");
+    let bob = storm.comes(1, "bob");
+    let over: Vec<String> = (1..=5).map(|ahead| storm.to_come(0, 'S', ahead).0).collect();
+    let (dot, stamp) = storm.to_come(2, 'S', 1);
+    let lie = format!("@dot={dot}.{stamp};over={} MODE #green 5.2AA s2.lan +n", over.join(","));
+    storm.world.wires.slow.insert((1, 0), 2_000);
+    storm.world.forge(2, 1, &lie);
+    storm.world.wait(100);
+    storm.says(ann, "TOPIC #green :harvest");
+    storm.world.wait(100);
+    for client in [ann, bob] {
+        expect("the topic", storm.topic(client), "harvest".to_string())?;
+    }
+    storm.world.wait(4_000);
+    storm.all_agree(120_000)?;
+    expect("the topic in the end", storm.topic(ann), "harvest".to_string())
+}
+
+/// 2 says in its own name that ann, who is on 0, has gone, and that bob, who is on 1, was kicked.
+fn what_belongs_to_another() -> Result<(), String> {
+    let mut storm = linked(Layout::plain(3));
+    let ann = storm.comes(0, "ann");
+    let bob = storm.comes(1, "bob");
+    let uid = |server: usize| storm.world.ledger.user_of(server).ok_or("nobody has an id there");
+    let (anns, bobs) = (uid(0)?, uid(1)?);
+    for (ahead, body) in
+        [(1, format!("QUIT {anns} :forged")), (2, format!("KICK {bobs} #green x!y@z :forged"))]
+    {
+        let (dot, stamp) = storm.to_come(2, 'S', ahead);
+        storm.world.forge(2, 0, &format!("@dot={dot}.{stamp} {body}"));
+    }
+    storm.world.wait(1_000);
+    for client in [ann, bob] {
+        expect("whether ann is there", storm.sees(client, "ann"), true)?;
+        expect("whether bob is there", storm.sees(client, "bob"), true)?;
+    }
+    storm.all_agree(120_000)
+}
+
+/// Somebody on the only cable there is has 0 say goodbye to 1, in the place of what it says next.
+fn what_was_forged_on_its_way() -> Result<(), String> {
+    let mut storm = linked(Layout::plain(2));
+    let ann = storm.comes(0, "ann");
+    let bob = storm.comes(1, "bob");
+    let (dot, stamp) = storm.to_come(0, 'S', 1);
+    storm.world.anything_goes = true;
+    storm.world.forge(0, 1, &format!("@dot={dot}.{stamp} GOODBYE :forged"));
+    storm.world.wait(5);
+    storm.says(ann, "TOPIC #green :harvest");
+    expect("whether bob sees ann", storm.sees(bob, "ann"), false)?;
+    storm.world.wait(90_000);
+    storm.world.anything_goes = false;
+    storm.world.ledger = storm.world.ledger.after_lies();
+    storm.all_agree(1_000)?;
+    expect("whether bob sees ann", storm.sees(bob, "ann"), true)?;
+    expect("the topic", storm.topic(bob), "harvest".to_string())
+}
+
+/// 2 tells 1 what ann is going to say; then it is cut off, and ann says something else.
+fn what_a_liar_brought_early() -> Result<(), String> {
+    let mut storm = linked(Layout::plain(3));
+    let ann = storm.comes(0, "ann");
+    let bob = storm.comes(1, "bob");
+    let (dot, stamp) = storm.to_come(0, 'M', 2);
+    storm.world.forge(2, 1, &format!("@dot={dot}.{stamp} :ann!u@h PRIVMSG 0AAAAAAAA #green :0:0 99"));
+    storm.world.wait(100);
+    storm.cut(2, &[0, 1]);
+    storm.world.wait(2_000);
+    for number in 1..=3 {
+        storm.says(ann, &format!("PRIVMSG #green :ann {number}"));
+    }
+    storm.world.wait(1_000);
+    let heard: Vec<u64> = storm.world.clients[&bob].heard.iter().map(|(_, number)| *number).collect();
+    expect("what bob has heard", heard, vec![1, 2, 3])
+}
+
+/// 2 tells 1 of an event of 0 from a time far ahead, which it would have to wait for; then it is cut off.
+fn a_false_time() -> Result<(), String> {
+    let mut storm = linked(Layout::plain(3));
+    let ann = storm.comes(0, "ann");
+    let bob = storm.comes(1, "bob");
+    let (dot, _) = storm.to_come(0, 'S', 1);
+    let stamp = base36((storm.world.wall_ms() + 3_600_000) << 16);
+    storm.world.forge(2, 1, &format!("@dot={dot}.{stamp} TOPIC #green 5.0AA x 5 :forged"));
+    storm.world.wait(100);
+    storm.cut(2, &[0, 1]);
+    storm.world.wait(2_000);
+    storm.says(ann, "TOPIC #green :harvest");
+    storm.world.wait(1_000);
+    expect("the topic", storm.topic(bob), "harvest".to_string())
 }

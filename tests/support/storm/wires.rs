@@ -8,6 +8,7 @@ use folkmoot::wire::line::Lines;
 use super::dice::Dice;
 use super::hostile::Mutator;
 use super::layout::{Layout, sorted};
+use super::ledger::dot_of;
 use super::world::{Due, World};
 
 /// One end of a connection.
@@ -168,7 +169,7 @@ impl World {
     }
 
     pub fn send_to_peer(&mut self, from: End, line: &str) {
-        if line.starts_with("@dot=") {
+        if dot_of(line).is_some() {
             self.wires.events_sent += 1;
             self.wires.last_event_ms = self.now_ms;
         }
@@ -204,6 +205,14 @@ impl World {
         let at_ms = wire.under_way.back().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms + pace_ms));
         wire.under_way.push_back((at_ms, line.to_string()));
         self.plan(at_ms - self.now_ms, Due::Arrive(from));
+    }
+
+    /// Has a server say to another what it never said.
+    pub fn forge(&mut self, from: usize, to: usize, line: &str) {
+        self.say(format_args!("s{from} lies to s{to}: {line}"));
+        for near in self.wires.ends_where(|near, far| (near.0, far.0) == (from, to)) {
+            self.put_on_wire(near, line);
+        }
     }
 
     /// One end closes. What was sent before still arrives, and then the end; unless the cable is silent.
