@@ -1,6 +1,7 @@
 //! What a client is told as it arrives: 001 to 005, who is here, the message of the day.
 
 use super::cap::Cap;
+use super::network::Census;
 use super::turn::Turn;
 use super::{Engine, isupport};
 use crate::wire::message::wrap;
@@ -45,9 +46,7 @@ impl Turn<'_> {
 /// How many are here, as LUSERS counts them.
 pub fn lusers(engine: &Engine) -> Vec<Numeric> {
     let network = &engine.network;
-    let all = network.users().count();
-    let invisible = network.users().filter(|user| user.has_mode('i')).count();
-    let operators = network.users().filter(|user| user.is_shown_operator()).count();
+    let Census { people: all, invisible, operators } = network.census();
     let servers = network.servers().count();
     let channels = network.channels().count();
     let unknown = engine.sessions.unknown();
@@ -93,7 +92,7 @@ pub fn rules(engine: &Engine) -> Vec<Numeric> {
 impl Engine {
     /// Keeps the highest numbers of users so far.
     pub(super) fn count_users(&mut self) {
-        let (here, all) = (self.sessions.registered(), self.network.users().count());
+        let (here, all) = (self.sessions.registered(), self.network.census().people);
         self.tally.users_local_max = self.tally.users_local_max.max(here);
         self.tally.users_network_max = self.tally.users_network_max.max(all);
     }

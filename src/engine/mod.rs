@@ -383,7 +383,7 @@ impl Engine {
     pub fn report(&self) -> Report {
         Report {
             users_local: self.sessions.registered(),
-            users_network: self.network.users().count(),
+            users_network: self.network.census().people,
             channels: self.network.channels().count(),
             servers: self.routes.reachable().collect(),
             links: self.links.up().filter_map(links::Link::sid).collect(),

@@ -1,7 +1,6 @@
 //! A line on its way out: written once, then tagged for each set of capabilities among those who hear it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cap::Caps;
@@ -14,6 +13,8 @@ use crate::wire::time::Timestamp;
 /// A line with every tag that anyone might see.
 #[derive(Clone, Debug)]
 pub struct Spoken {
+    /// The tag that comes first, written out for those only who see it.
+    time: Timestamp,
     tags: Vec<(Cow<'static, str>, String)>,
     body: String,
     is_delivery: bool,
@@ -22,7 +23,7 @@ pub struct Spoken {
 impl Spoken {
     pub fn new(time: Timestamp, mut body: String) -> Spoken {
         body.truncate(cut_line(&body).len());
-        Spoken { tags: vec![("time".into(), time.to_string())], body, is_delivery: false }
+        Spoken { time, tags: Vec::new(), body, is_delivery: false }
     }
 
     /// Other words with the same tags.
@@ -78,25 +79,29 @@ impl Spoken {
     /// The line as a client with these capabilities gets it.
     pub fn render(&self, caps: Caps) -> String {
         let mut line = String::with_capacity(self.body.len() + 64);
+        if caps.let_through("time") {
+            push_tag(&mut line, "time", &self.time.to_string());
+        }
         // Those of clients come last: they may be long, and nothing of the server's may fall off behind them.
-        let (of_clients, of_server): (Vec<_>, Vec<_>) = self
-            .tags
-            .iter()
-            .filter(|(tag, _)| caps.let_through(tag))
-            .partition(|(tag, _)| tag.starts_with('+'));
-        for (tag, value) in of_server.into_iter().chain(of_clients) {
-            line.push(if line.is_empty() { '@' } else { ';' });
-            line.push_str(tag);
-            if !value.is_empty() {
-                line.push('=');
-                line.push_str(&escape_tag_value(value));
-            }
+        for is_clients in [false, true] {
+            let tags = self.tags.iter().filter(|(tag, _)| tag.starts_with('+') == is_clients);
+            tags.filter(|(tag, _)| caps.let_through(tag))
+                .for_each(|(tag, value)| push_tag(&mut line, tag, value));
         }
         if !line.is_empty() {
             line.push(' ');
         }
         line.push_str(&self.body);
         line
+    }
+}
+
+fn push_tag(line: &mut String, tag: &str, value: &str) {
+    line.push(if line.is_empty() { '@' } else { ';' });
+    line.push_str(tag);
+    if !value.is_empty() {
+        line.push('=');
+        line.push_str(&escape_tag_value(value));
     }
 }
 
@@ -116,9 +121,19 @@ impl Outgoing {
             effects.push(Effect::Send { to, line });
             return;
         }
-        let mut forms: BTreeMap<Caps, Vec<ConnId>> = BTreeMap::new();
+        // Few, and mostly the one that the neighbour in the list has as well.
+        let mut forms: Vec<(Caps, Vec<ConnId>)> = Vec::new();
+        let most = self.to.len();
         for conn in self.to {
-            forms.entry(caps_of(conn)).or_default().push(conn);
+            let caps = caps_of(conn);
+            match forms.iter_mut().find(|(form, _)| *form == caps) {
+                Some((_, to)) => to.push(conn),
+                None => {
+                    let mut to = Vec::with_capacity(if forms.is_empty() { most } else { 0 });
+                    to.push(conn);
+                    forms.push((caps, to));
+                }
+            }
         }
         for (caps, to) in forms {
             let line: Arc<str> = self.spoken.render(caps).into();

@@ -280,7 +280,7 @@ fn connection_class(config: &Config) -> Vec<Numeric> {
 fn held(engine: &Engine) -> Vec<Numeric> {
     let network = &engine.network;
     let counts = [
-        ("users", network.users().count()),
+        ("users", network.census().people),
         ("channels", network.channels().count()),
         ("servers", network.servers().count()),
         ("bans", network.bans().iter().count()),

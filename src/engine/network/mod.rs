@@ -3,6 +3,7 @@
 
 mod account;
 mod ban;
+mod census;
 mod change;
 mod channel;
 mod difference;
@@ -28,6 +29,7 @@ pub use account::{
     is_given_name,
 };
 pub use ban::{Ban, BanFact, BanKind, Bans, Suspect};
+pub use census::Census;
 pub use change::{Change, Edit, Key, Value, edit_of};
 pub use channel::{
     Channel, Item, MaskFact, MemberFact, Renaming, Role, Setting, Settings, StatusFact, Topic,
@@ -66,6 +68,7 @@ pub struct Network {
     /// Those that are part of the network, as far as anyone was told.
     shown: BTreeSet<ServerId>,
     users: BTreeMap<UserId, User>,
+    census: Census,
     /// Who wants which nick; the oldest claim has it.
     claims: BTreeMap<Folded, BTreeSet<UserId>>,
     /// Where each user has a member fact, whether or not it counts.
@@ -105,6 +108,7 @@ impl Network {
             servers: BTreeMap::new(),
             shown: BTreeSet::new(),
             users: BTreeMap::new(),
+            census: Census::default(),
             claims: BTreeMap::new(),
             memberships: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -432,6 +436,12 @@ impl Network {
     /// Every user who can be seen.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         self.users.values().filter(|user| user.is_visible())
+    }
+
+    /// How many users can be seen.
+    pub fn census(&self) -> Census {
+        debug_assert_eq!(self.census, Census::of(self.users()), "the count follows them");
+        self.census
     }
 
     /// Every user of one server who can be seen.

@@ -5,29 +5,22 @@ use crate::dice::Dice;
 /// Everyone there is. Some are on one server, some on the other, whichever they came to last.
 const PEOPLE: &[&str] = &["alice", "bob", "carol", "dave", "eve", "frank"];
 
-/// How every story begins. Its operators may do everything but end a server, since then nothing would come of the rest.
-const BEGINNING: &str = "\
-# Made up.
-config hall
+/// What both servers are told. Operators may do everything but end a server, since then nothing would come of the rest.
+const SETTINGS: &str = r#"
     [limits]
     flood = false
     [[operator]]
-    name = \"warden\"
-    password = \"any\"
-    class = \"warden\"
+    name = "warden"
+    password = "any"
+    class = "warden"
     [operator_class.warden]
-    rights = [\"kill\", \"ban\", \"force\", \"guise\", \"rehash\", \"link\", \"wallops\", \"redact\", \"broadcast\", \"stats\", \"see-all\"]
-config barn
-    [limits]
-    flood = false
-    [[operator]]
-    name = \"warden\"
-    password = \"any\"
-    class = \"warden\"
-    [operator_class.warden]
-    rights = [\"kill\", \"ban\", \"force\", \"guise\", \"rehash\", \"link\", \"wallops\", \"redact\", \"broadcast\", \"stats\", \"see-all\"]
-servers hall, barn
-link hall barn";
+    rights = ["kill", "ban", "force", "guise", "rehash", "link", "wallops", "redact", "broadcast", "stats", "see-all"]
+"#;
+
+/// How every story begins.
+fn beginning() -> String {
+    format!("# Made up.\nconfig hall{SETTINGS}config barn{SETTINGS}servers hall, barn\nlink hall barn")
+}
 
 const NICKS: &[&str] =
     &["alice", "bob", "carol", "dave", "eve", "frank", "[x]", "{x}", "ALICE", "z", "nobody"];
@@ -137,7 +130,7 @@ impl Author {
 
     /// A whole story of so many lines that somebody says.
     pub fn story(&mut self, lines: usize) -> Vec<String> {
-        let mut story = vec![BEGINNING.to_string()];
+        let mut story = vec![beginning()];
         let mut said = 0;
         for person in PEOPLE {
             story.extend(self.arrival(person));

@@ -88,6 +88,7 @@ impl Network {
         let mut nicks = std::mem::take(&mut touched.nicks);
         for &id in &touched.users {
             let old = self.users.remove(&id);
+            old.iter().for_each(|user| self.census.remove(user));
             let new = self.living(id);
             if let Some(user) = &old
                 && user.standing != Standing::Forgotten
@@ -114,7 +115,9 @@ impl Network {
                     None => (fact.nick.clone(), BTreeSet::new()),
                 };
                 let account = self.account_shown(fact.account);
-                self.users.insert(id, User { id, nick, fact, account, standing, channels, metadata });
+                let user = User { id, nick, fact, account, standing, channels, metadata };
+                self.census.add(&user);
+                self.users.insert(id, user);
             }
             if standing(&old) != standing_now {
                 let channels = self.memberships.get(&id).into_iter().flatten();
