@@ -199,6 +199,9 @@ impl Turn<'_> {
         if let Some(text) = on_lost_name(&account).filter(|_| is_told_here) {
             self.notice(&text);
         }
+        if self.session().user().is_some() {
+            self.take_all_access();
+        }
         Ok(())
     }
 

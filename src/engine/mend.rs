@@ -47,7 +47,9 @@ impl Engine {
     /// Before a change is applied: tells members what was held back of an act that it does not belong to, and what
     /// a repair has changed if something new happens now; and remembers what they know if it is part of a repair.
     pub(super) fn prepare_for(&mut self, change: &Change, from: Option<ConnId>) {
-        if change.dot.stream != Stream::Session {
+        if change.dot.stream == Stream::Message
+            || change.dot.stream == Stream::Durable && change.edit.channel().is_none()
+        {
             return;
         }
         if !self.continues_an_act(&change.edit) {
@@ -55,7 +57,7 @@ impl Engine {
         }
         let link = from.and_then(|conn| self.links.by_conn.get(&conn));
         let is_pulled = link.is_some_and(|link| {
-            link.stage == LinkStage::Syncing || link.pulls.contains_key(&Stream::Session)
+            link.stage == LinkStage::Syncing || link.pulls.contains_key(&change.dot.stream)
         });
         let neighbour = link.and_then(|link| link.sid());
         if is_pulled || !self.is_in_sight(change.dot.origin.server) {
@@ -122,7 +124,7 @@ impl Engine {
     /// Whether somebody does something that others hear of by itself: sets something, or comes. Who only
     /// writes a membership anew is there already.
     fn is_new_act(&self, edit: &Edit) -> bool {
-        match edit {
+        match edit.plain() {
             Edit::Setting { .. } | Edit::Status { .. } | Edit::Mask { .. } | Edit::Metadata { .. } => true,
             Edit::Join { user, channel, .. } => {
                 !self.network.channel(channel).is_some_and(|known| known.has(*user))

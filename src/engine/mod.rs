@@ -1,5 +1,6 @@
 //! The rules: events in, effects out. Pure: the same events at the same times have the same effects.
 
+mod access;
 mod arrivals;
 mod audience;
 mod audit;

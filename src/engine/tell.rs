@@ -103,6 +103,9 @@ impl Engine {
                 }
                 // Of no interest but to those who watch for it.
                 News::Arrived { .. } => {}
+                News::RegistrationLost { channel, account } => {
+                    self.tell_registration_lost(channel.as_str(), account);
+                }
                 News::SaidOfUser { who, key, value } => self.tell_said_of_user(&who, &key, value.as_deref()),
                 News::SaidOfChannel { channel, .. } if self.mending.contains_key(&channel) => {}
                 News::SaidOfChannel { channel, by, key, value } => {

@@ -21,8 +21,14 @@ impl Engine {
         }
     }
 
-    /// Writes an edit of this server's own.
+    /// Writes an edit of this server's own; of a registered channel what is set is set for good.
     pub(super) fn write(&mut self, edit: Edit, more: bool) {
+        let edit = self.network.lasting(edit);
+        self.write_as(edit, more);
+    }
+
+    /// Writes an edit as what it is.
+    pub(super) fn write_as(&mut self, edit: Edit, more: bool) {
         let stream = edit.stream();
         let origin = self.origin_of(stream);
         let seq = self.network.seen(stream).tip(origin) + 1;

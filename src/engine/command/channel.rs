@@ -2,7 +2,7 @@
 
 use super::{Command, Who, at_least_one};
 use crate::engine::cap::Cap;
-use crate::engine::mode::{Attempt, CHANNEL_MODES_AT_BIRTH};
+use crate::engine::mode::{self, Attempt, CHANNEL_MODES_AT_BIRTH};
 use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic};
 use crate::engine::peer::Act;
 use crate::engine::pending::Reply;
@@ -110,10 +110,11 @@ fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
     if turn.user().channels.len() >= turn.config().limits.channels_per_user {
         return Err(numeric::too_many_channels(&name).into());
     }
-    if let Some(channel) = turn.network().channel_or_shadow(&id)
-        && let Err(refusal) = may_join(turn, channel, key)
-    {
-        let (from, to) = (channel.name.clone(), channel.mode_value('L').map(str::to_string));
+    let barred = turn.network().channel_or_kept(&id).and_then(|channel| {
+        let refusal = may_join(turn, &channel, key).err()?;
+        Some((channel.name.clone(), channel.mode_value('L').map(str::to_string), refusal))
+    });
+    if let Some((from, to, refusal)) = barred {
         return forward(turn, from, to, refusal);
     }
     turn.may(Deed::Join).map_err(|_| numeric::unavailable_for_now(&name))?;
@@ -136,7 +137,12 @@ fn redirect(turn: &mut Turn, from: &ChannelName, to: ChannelName, key: Option<&s
 }
 
 fn may_join(turn: &Turn, channel: &Channel, key: Option<&str>) -> Outcome {
-    let is_invited = turn.session().is_invited(channel);
+    let access = turn.status_at_join(&channel.id());
+    // Nobody is kept out of what is theirs, or has been entrusted to them.
+    if mode::is_at_least(access, 'o') {
+        return Ok(());
+    }
+    let is_invited = turn.session().is_invited(channel) || !access.is_empty();
     policy::allows(turn.network(), channel, Attempt::Join { user: turn.user(), key, is_invited })?;
     if turn.engine.is_overrun(channel) && !is_invited {
         return Err(numeric::too_many_come(&channel.name).into());
@@ -171,10 +177,13 @@ pub fn bring(turn: &mut Turn, channel: &str) -> Outcome {
 fn enter(turn: &mut Turn, name: ChannelName) {
     let (id, user, joined) = (turn.network().channel_id(&name.folded()), turn.me(), turn.stamp());
     // A channel of people who are out of reach is still theirs: nobody gains it by a split.
-    match turn.network().channel_or_shadow(&id) {
-        Some(channel) => {
-            let (name, birth, is_silent) = (channel.made_as.clone(), channel.birth, channel.has_mode('D'));
-            let fact = MemberFact { name, birth, joined, status: Letters::NONE, is_silent };
+    // One that is registered is there even if nobody is.
+    let known = turn.network().channel_or_kept(&id);
+    let known = known.map(|channel| (channel.made_as.clone(), channel.birth, channel.has_mode('D')));
+    match known {
+        Some((name, birth, is_silent)) => {
+            let status = turn.status_at_join(&id);
+            let fact = MemberFact { name, birth, joined, status, is_silent };
             turn.change(Edit::Join { user, channel: id.clone(), fact });
         }
         None => {

@@ -7,6 +7,7 @@ mod authenticate;
 mod ban;
 mod banlist;
 mod channel;
+mod chanserv;
 mod end;
 mod force;
 mod guise;
@@ -37,6 +38,7 @@ pub use admin::oper_checked;
 pub use ban::duration;
 use banlist::{all_bans, bans};
 pub use channel::bring;
+use chanserv::{CHANSERV, hear as hear_chanserv};
 pub use look::WHOWAS_NICKS_MAX;
 pub use register::{complete, pong_answered, rename};
 use stats::letters as stats_letters;
@@ -79,6 +81,7 @@ pub const COMMANDS: &[&[Command]] = &[
     rename::COMMANDS,
     channel::COMMANDS,
     knock::COMMANDS,
+    chanserv::COMMANDS,
     tban::COMMANDS,
     mode::COMMANDS,
     presence::COMMANDS,

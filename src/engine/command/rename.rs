@@ -61,7 +61,11 @@ fn name_for(turn: &Turn, old: &str, new: &str) -> Result<ChannelName, Standard> 
     if name.folded() == channel.name.folded() {
         return Ok(name);
     }
-    let holder = turn.network().channel_or_shadow(&turn.network().channel_id(&name.folded()));
+    if channel.is_registered {
+        // It is found by that name also when nobody is there.
+        return Err(cannot("A registered channel keeps its name"));
+    }
+    let holder = turn.network().channel_or_kept(&turn.network().channel_id(&name.folded()));
     if holder.is_some_and(|holder| holder.id() != channel.id()) {
         return Err(fail("CHANNEL_NAME_IN_USE", "The channel name is already taken"));
     }

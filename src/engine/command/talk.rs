@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Command, Who};
+use super::{CHANSERV, Command, Who, hear_chanserv};
 use crate::engine::effect::Topic;
 use crate::engine::mode;
 use crate::engine::network::{Message, Target, Text, Verb};
@@ -159,6 +159,12 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
             }
         });
         send(turn, verb, name, target, &heard.text, joints.as_deref());
+        return Ok(());
+    }
+    if name.eq_ignore_ascii_case(CHANSERV) {
+        if verb == Verb::Privmsg {
+            hear_chanserv(turn, text);
+        }
         return Ok(());
     }
     let user = turn.user_called(name)?.clone();

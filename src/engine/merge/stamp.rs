@@ -15,6 +15,10 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Below and above every stamp that is ever given out.
+    pub const LOWEST: Stamp = Stamp { ms: 0, count: 0, server: ServerId::LOWEST };
+    pub const HIGHEST: Stamp = Stamp { ms: u64::MAX, count: u16::MAX, server: ServerId::LOWEST };
+
     pub fn time(self) -> Timestamp {
         Timestamp(self.ms)
     }

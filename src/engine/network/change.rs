@@ -5,6 +5,7 @@ use super::ban::{BanFact, BanKind};
 use super::channel::{Item, MaskFact, MemberFact, Setting, StatusFact};
 use super::metadata::Subject;
 use super::redaction::Redaction;
+use super::registration::{Clause, ClauseFact};
 use super::server::ServerFact;
 use super::talk::Message;
 use super::user::UserFact;
@@ -90,6 +91,16 @@ pub enum Edit {
         value: Option<String>,
         by: String,
     },
+    /// One part of what makes a channel somebody's, or its end.
+    Registration {
+        channel: Folded,
+        claimed: Stamp,
+        clause: Clause,
+        fact: Option<ClauseFact>,
+        by: String,
+    },
+    /// What is set on a registered channel: a setting, an entry of a list or metadata, kept for good.
+    Lasting(Box<Edit>),
     /// A ban from the network, or its end.
     Ban {
         kind: BanKind,
@@ -129,6 +140,7 @@ pub enum Key {
     Status(Folded, Stamp, UserId, char),
     Mask(Folded, Stamp, char, String),
     Metadata(Subject, MetadataKey),
+    Registration(Folded, Stamp, Clause),
     /// What this version does not know.
     Foreign(String),
     Ban(BanKind, String),
@@ -145,6 +157,7 @@ pub enum Value {
     Status(StatusFact),
     Mask(MaskFact),
     Metadata(String),
+    Registration(ClauseFact),
     /// The line that said it.
     Foreign(String),
     Ban(BanFact),
@@ -164,7 +177,8 @@ impl Key {
             | Key::Setting(channel, ..)
             | Key::Status(channel, ..)
             | Key::Mask(channel, ..)
-            | Key::Metadata(Subject::Channel(channel, _), _) => Some(channel),
+            | Key::Metadata(Subject::Channel(channel, _), _)
+            | Key::Registration(channel, ..) => Some(channel),
             Key::Server(_)
             | Key::User(_)
             | Key::Metadata(Subject::User(_), _)
@@ -179,6 +193,7 @@ impl Edit {
     pub fn stream(&self) -> Stream {
         match self {
             Edit::Message(_) | Edit::Redact(_) => Stream::Message,
+            Edit::Registration { .. } | Edit::Lasting(_) => Stream::Durable,
             Edit::Ban { .. } | Edit::Account { .. } => Stream::Durable,
             _ => Stream::Session,
         }
@@ -206,6 +221,10 @@ impl Edit {
             Edit::Mask { channel, birth, list, mask, fact, .. } => {
                 (Key::Mask(channel.clone(), *birth, *list, mask.clone()), fact.clone().map(Value::Mask))
             }
+            Edit::Registration { channel, claimed, clause, fact, .. } => {
+                (Key::Registration(channel.clone(), *claimed, *clause), fact.clone().map(Value::Registration))
+            }
+            Edit::Lasting(edit) => return edit.fact(writer),
             Edit::Metadata { of, key, value, .. } => {
                 (Key::Metadata(of.clone(), key.clone()), value.clone().map(Value::Metadata))
             }
@@ -222,6 +241,23 @@ impl Edit {
         })
     }
 
+    /// What it says, whether or not for good.
+    pub fn plain(&self) -> &Edit {
+        match self {
+            Edit::Lasting(edit) => edit,
+            edit => edit,
+        }
+    }
+
+    /// What can be set on a channel, as it is set on a registered one.
+    pub fn lasting(self) -> Option<Edit> {
+        let is_set = matches!(
+            self,
+            Edit::Setting { .. } | Edit::Mask { .. } | Edit::Metadata { of: Subject::Channel(..), .. }
+        );
+        is_set.then(|| Edit::Lasting(Box::new(self)))
+    }
+
     /// The channel that this is about, if it is about a channel and nothing else.
     pub fn channel(&self) -> Option<&Folded> {
         match self {
@@ -231,7 +267,9 @@ impl Edit {
             | Edit::Setting { channel, .. }
             | Edit::Status { channel, .. }
             | Edit::Mask { channel, .. }
-            | Edit::Metadata { of: Subject::Channel(channel, _), .. } => Some(channel),
+            | Edit::Metadata { of: Subject::Channel(channel, _), .. }
+            | Edit::Registration { channel, .. } => Some(channel),
+            Edit::Lasting(edit) => edit.channel(),
             Edit::Server(_)
             | Edit::Goodbye { .. }
             | Edit::User { .. }
@@ -250,6 +288,7 @@ impl Edit {
     pub fn set_by(&self) -> Option<&str> {
         match self {
             Edit::Setting { by, .. } | Edit::Status { by, .. } | Edit::Mask { by, .. } => Some(by),
+            Edit::Lasting(edit) => edit.set_by(),
             _ => None,
         }
     }
@@ -271,6 +310,8 @@ impl Edit {
             | Edit::Status { .. }
             | Edit::Mask { .. }
             | Edit::Metadata { of: Subject::Channel(..), .. }
+            | Edit::Registration { .. }
+            | Edit::Lasting(_)
             | Edit::Foreign { .. }
             | Edit::Ban { .. }
             | Edit::Account { .. }
@@ -309,6 +350,9 @@ pub fn edit_of(key: &Key, value: &Value) -> Option<Edit> {
         }
         (Key::Metadata(of, key), Value::Metadata(value)) => {
             Edit::Metadata { of, key, value: Some(value), by: by() }
+        }
+        (Key::Registration(channel, claimed, clause), Value::Registration(fact)) => {
+            Edit::Registration { channel, claimed, clause, fact: Some(fact), by: by() }
         }
         (Key::Foreign(key), Value::Foreign(line)) => Edit::Foreign { key, is_gone: false, line },
         (Key::Ban(kind, mask), Value::Ban(fact)) => {

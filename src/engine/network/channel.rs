@@ -118,6 +118,8 @@ pub struct Channel {
     pub topic: Option<Topic>,
     pub lists: BTreeMap<char, BTreeMap<String, MaskFact>>,
     pub metadata: Metadata,
+    /// Whether it is somebody's, so that what is set is durable.
+    pub is_registered: bool,
     pub(super) members: BTreeMap<UserId, Member>,
     /// How many members joined under each birth.
     pub(super) births: BTreeMap<Stamp, usize>,
@@ -144,6 +146,7 @@ impl Channel {
             topic: None,
             lists: BTreeMap::new(),
             metadata: Metadata::new(),
+            is_registered: false,
             members: BTreeMap::new(),
             births: BTreeMap::new(),
             visible: 0,

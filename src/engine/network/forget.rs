@@ -11,7 +11,7 @@ use super::channel::Item;
 use super::metadata::Subject;
 use super::{Network, UserId};
 use crate::defect::{Defect, is_planted};
-use crate::engine::merge::{Fact, Stamp};
+use crate::engine::merge::{Fact, Facts, Stamp};
 use crate::wire::fold::Folded;
 
 /// How many facts are removed at once, so that nobody waits for it.
@@ -97,6 +97,11 @@ impl Network {
         let mut edits = Vec::new();
         let suspects: Vec<(Folded, Stamp)> = self.barren.0.keys().cloned().collect();
         for (channel, birth) in suspects {
+            // What is set on a registered channel stays, though nobody is there.
+            if self.registrations.get(&channel).is_some_and(|registration| registration.birth == birth) {
+                self.barren.0.remove(&(channel, birth));
+                continue;
+            }
             if edits.len() >= REMOVED_AT_ONCE {
                 break;
             }
@@ -123,33 +128,43 @@ impl Network {
 
     /// The removal of all that this server has set under a birth.
     fn own_under(&self, channel: &Folded, birth: Stamp) -> Vec<Edit> {
-        let settings = (
-            Key::Setting(channel.clone(), birth, Item::Mode('\0')),
-            Key::Setting(channel.clone(), birth, Item::Topic),
-        );
-        let masks = (
-            Key::Mask(channel.clone(), birth, '\0', String::new()),
-            Key::Mask(channel.clone(), birth, char::MAX, String::new()),
-        );
-        let own = |key: &Key| self.facts.siblings(key).iter().any(|fact| fact.dot.origin.server == self.me);
         let by = self.server_name(self.me).to_string();
-        let said = Subject::Channel(channel.clone(), birth).keys();
-        let under = [settings, masks, said].into_iter().flat_map(|(first, last)| {
-            let keys = self.facts.range(&first, &last).map(|(key, _)| key.clone());
-            keys.collect::<Vec<_>>()
-        });
-        let removal = |key: Key| match key {
-            Key::Setting(channel, birth, item) => {
-                Some(Edit::Setting { channel, birth, item, value: None, by: by.clone() })
-            }
-            Key::Mask(channel, birth, list, mask) => {
-                Some(Edit::Mask { channel, birth, list, mask, fact: None, by: by.clone() })
-            }
-            Key::Metadata(of, key) => Some(Edit::Metadata { of, key, value: None, by: by.clone() }),
-            _ => None,
+        let is_own = |edit: &Edit| {
+            let key = edit.fact(self.me).map(|(key, _)| key);
+            let siblings = key.as_ref().map_or(&[][..], |key| self.facts.siblings(key));
+            siblings.iter().any(|fact| fact.dot.origin.server == self.me)
         };
-        under.filter(|key| own(key)).filter_map(removal).collect()
+        ends_under(&self.facts, channel, birth, &by).into_iter().filter(is_own).collect()
     }
+}
+
+/// The removal of all that is set under a birth.
+pub(super) fn ends_under(facts: &Facts<Key, Value>, channel: &Folded, birth: Stamp, by: &str) -> Vec<Edit> {
+    let settings = (
+        Key::Setting(channel.clone(), birth, Item::Mode('\0')),
+        Key::Setting(channel.clone(), birth, Item::Topic),
+    );
+    let masks = (
+        Key::Mask(channel.clone(), birth, '\0', String::new()),
+        Key::Mask(channel.clone(), birth, char::MAX, String::new()),
+    );
+    let said = Subject::Channel(channel.clone(), birth).keys();
+    let under = [settings, masks, said].into_iter().flat_map(|(first, last)| {
+        let keys = facts.range(&first, &last).map(|(key, _)| key.clone());
+        keys.collect::<Vec<_>>()
+    });
+    let by = || by.to_string();
+    let removal = |key: Key| match key {
+        Key::Setting(channel, birth, item) => {
+            Some(Edit::Setting { channel, birth, item, value: None, by: by() })
+        }
+        Key::Mask(channel, birth, list, mask) => {
+            Some(Edit::Mask { channel, birth, list, mask, fact: None, by: by() })
+        }
+        Key::Metadata(of, key) => Some(Edit::Metadata { of, key, value: None, by: by() }),
+        _ => None,
+    };
+    under.filter_map(removal).collect()
 }
 
 /// The first and last key under which somebody's statuses can stand.

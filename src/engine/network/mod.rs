@@ -16,11 +16,13 @@ mod names;
 mod news;
 mod redaction;
 mod refresh;
+mod registration;
 mod routes;
 mod server;
 mod talk;
 mod user;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -40,6 +42,7 @@ pub use metadata::{Metadata, Subject};
 pub use multiline::{LINES_MAX, Text};
 pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};
 pub use redaction::{REDACTED_MAX, Redaction};
+pub use registration::{Clause, ClauseFact, Registration, Registrations};
 pub use routes::{Route, Routes};
 pub use server::{ClientDoor, Reach, Server, ServerFact, Standing};
 pub use talk::{Message, Talk, Target, Verb};
@@ -78,6 +81,7 @@ pub struct Network {
     /// Channels whose members have yet to hear of another name, and who gave it.
     to_rename: BTreeMap<Folded, String>,
     accounts: Accounts,
+    registrations: Registrations,
     /// Accounts that have changed since anybody here was asked what becomes of those who are logged in.
     new_accounts: bool,
     bans: Bans,
@@ -97,6 +101,7 @@ impl Network {
         Network {
             me,
             facts: Facts::default(),
+            registrations: Registrations::of(durable.facts(), &Accounts::of(durable.facts())),
             accounts: Accounts::of(durable.facts()),
             new_accounts: false,
             bans: Bans::of(durable.facts()),
@@ -225,7 +230,9 @@ impl Network {
     /// them comes back as edits, to be written once more.
     pub fn begin_durable_anew(&mut self, own: Origin) -> Vec<Edit> {
         let edits = self.durable.begin_anew(own);
+        let edits = edits.into_iter().map(|edit| edit.clone().lasting().unwrap_or(edit)).collect();
         self.accounts = Accounts::of(self.durable.facts());
+        self.registrations = Registrations::of(self.durable.facts(), &self.accounts);
         self.bans = Bans::of(self.durable.facts());
         self.new_bans.clear();
         edits
@@ -282,13 +289,7 @@ impl Network {
             if member.fact.birth > channel.birth {
                 // Status counts only under the birth it was given in, so that nobody gains a channel
                 // by making it anew on the far side of a split.
-                let fact = MemberFact {
-                    name: channel.made_as.clone(),
-                    birth: channel.birth,
-                    joined: member.fact.joined,
-                    status: Default::default(),
-                    is_silent: member.fact.is_silent,
-                };
+                let fact = member.fact.under(channel, self.access(&name, user));
                 edits.push(Edit::Join { user, channel: name, fact });
             }
         }
@@ -460,6 +461,52 @@ impl Network {
         self.channels.get(name).filter(|channel| channel.visible > 0)
     }
 
+    pub fn registrations(&self) -> &Registrations {
+        &self.registrations
+    }
+
+    /// What an edit is on this network: what is set on a registered channel is so for good.
+    pub fn lasting(&self, edit: Edit) -> Edit {
+        let of = match &edit {
+            Edit::Setting { channel, birth, .. }
+            | Edit::Mask { channel, birth, .. }
+            | Edit::Metadata { of: Subject::Channel(channel, birth), .. } => Some((channel, *birth)),
+            _ => None,
+        };
+        let is_kept = of.is_some_and(|(channel, birth)| {
+            self.registrations.get(channel).is_some_and(|registration| registration.birth == birth)
+        });
+        if is_kept { Edit::Lasting(Box::new(edit)) } else { edit }
+    }
+
+    /// A channel that exists, though perhaps for nobody at all: registered ones keep what is set.
+    pub fn channel_or_kept(&self, name: &Folded) -> Option<Cow<'_, Channel>> {
+        if let Some(channel) = self.channels.get(name) {
+            return Some(Cow::Borrowed(channel));
+        }
+        let registration = self.registrations.get(name)?;
+        Some(Cow::Owned(self.kept_channel(name, registration)))
+    }
+
+    /// The ends of all that stands in session facts under a birth.
+    pub fn set_in_session(&self, channel: &Folded, birth: Stamp, by: &str) -> Vec<Edit> {
+        forget::ends_under(&self.facts, channel, birth, by)
+    }
+
+    /// The same of durable facts.
+    pub fn set_for_good(&self, channel: &Folded, birth: Stamp, by: &str) -> Vec<Edit> {
+        forget::ends_under(self.durable.facts(), channel, birth, by)
+    }
+
+    /// The parts of a registration, the one that makes it one first.
+    pub fn clauses_of(&self, channel: &Folded, claimed: Stamp) -> Vec<Clause> {
+        let (first, last) = registration::clauses(channel, claimed);
+        let facts = self.durable.facts().range(&first, &last);
+        facts
+            .filter_map(|(key, _)| if let Key::Registration(.., clause) = key { Some(*clause) } else { None })
+            .collect()
+    }
+
     /// A channel that exists, though perhaps only for people out of reach.
     pub fn channel_or_shadow(&self, name: &Folded) -> Option<&Channel> {
         self.channels.get(name)
@@ -549,6 +596,9 @@ impl Network {
                 digest.add(&(user, member.fact.joined, member.status));
             }
         }
+        for registration in self.registrations.iter() {
+            digest.add(&registration);
+        }
         for account in self.accounts.iter() {
             digest.add(account);
         }
@@ -569,6 +619,9 @@ impl Network {
         }
         for (name, channel) in &self.channels {
             digest.add(&(name, channel));
+        }
+        for registration in self.registrations.iter() {
+            digest.add(&registration);
         }
         for account in self.accounts.iter() {
             digest.add(account);

@@ -91,6 +91,11 @@ pub enum News {
         by: String,
         topic: Option<Topic>,
     },
+    /// A channel turned out to have been registered by somebody else before, in a split.
+    RegistrationLost {
+        channel: ChannelName,
+        account: AccountId,
+    },
     /// Something else is said of a channel, or nothing any more; by whom, where that is one person.
     SaidOfChannel {
         channel: Folded,

@@ -240,6 +240,7 @@ pub(super) fn name_of(key: &Key) -> String {
         Key::Status(channel, birth, user, letter) => format!("status {channel} {birth} {user} {letter}"),
         Key::Mask(channel, birth, list, mask) => format!("mask {channel} {birth} {list} {mask}"),
         Key::Metadata(of, key) => name_of_metadata(of, key),
+        Key::Registration(channel, claimed, clause) => format!("registration {channel} {claimed} {clause}"),
         Key::Ban(kind, mask) => format!("ban {} {mask}", kind.letter()),
         Key::Foreign(key) => format!("unknown {key}"),
         Key::Account(account, field) => format!("account {account} {field}"),

@@ -18,6 +18,7 @@ mod passing;
 mod pull;
 mod quarantine;
 mod redactions;
+mod registrations;
 mod repair;
 mod retell;
 mod routes;
@@ -105,6 +106,7 @@ const EVENT_MESSAGES: &[&[EventMessage]] = &[
     users::MESSAGES,
     channels::MESSAGES,
     metadata::MESSAGES,
+    registrations::MESSAGES,
     bans::MESSAGES,
     accounts::MESSAGES,
     talk::MESSAGES,
@@ -219,6 +221,10 @@ fn read_change(message: &Message, line: &str) -> Option<Change> {
     let edit = row
         .filter(|row| message.params.len() >= row.params_min)
         .and_then(|row| (row.read)(message))
+        .map(|edit| match dot.stream {
+            Stream::Durable => edit.clone().lasting().unwrap_or(edit),
+            _ => edit,
+        })
         .filter(|edit| edit.stream() == dot.stream)
         .or_else(foreign)
         .unwrap_or_else(|| Edit::Unknown { line: line() });
@@ -256,6 +262,16 @@ pub(super) fn write_change_after(change: &Change, after: u64) -> String {
         }
         Edit::Mask { channel, birth, list, mask, fact, by } => {
             channels::write_mask(channel, *birth, *list, mask, fact.as_ref(), by)
+        }
+        Edit::Lasting(edit) => {
+            return write_change(&Change {
+                edit: edit.as_ref().clone(),
+                over: change.over.clone(),
+                ..*change
+            });
+        }
+        Edit::Registration { channel, claimed, clause, fact, by } => {
+            registrations::write_clause(channel, *claimed, *clause, fact.as_ref(), by)
         }
         Edit::Metadata { of, key, value, by } => metadata::write_metadata(of, key, value.as_deref(), by),
         Edit::Ban { kind, mask, fact, by } => bans::write_ban(*kind, mask, fact.as_ref(), by),

@@ -332,7 +332,7 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
                 answer.seen = seen;
                 engine.make_harmless(conn, stream, &mut answer);
                 answer.facts.iter().for_each(|(_, fact)| engine.clock.observe(fact.stamp));
-                if stream == Stream::Session {
+                if stream == Stream::Session || !engine.network.registrations().is_empty() {
                     engine.prepare_for_merge(conn);
                 }
                 let news = engine.network.merge(stream, answer);

@@ -3,9 +3,9 @@
 use super::*;
 use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
-    AccountFact, AccountId, BanFact, BanKind, ClientDoor, Credential, Device, Durable, Field, Item, MaskFact,
-    MemberFact, Message as Said, Network, Redaction, Renaming, ScramKeys, ServerFact, Setting, StatusFact,
-    Subject, Suspension, Talk, Target, Topic, UserFact, Verb, edit_of,
+    AccountFact, AccountId, BanFact, BanKind, Clause, ClauseFact, ClientDoor, Credential, Device, Durable,
+    Field, Item, MaskFact, MemberFact, Message as Said, Network, Redaction, Renaming, ScramKeys, ServerFact,
+    Setting, StatusFact, Subject, Suspension, Talk, Target, Topic, UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -61,6 +61,14 @@ fn edits() -> Vec<Edit> {
     let credential = Credential { hash: "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".into(), scram };
     let device = Device { name: "Phone".into(), digest: [4; 32], added: Timestamp(5) };
     let suspension = Suspension { until: None, set: Timestamp(6), by: "".into(), reason: ": for now".into() };
+    let owner = AccountId::parse("2s1k0ftdg0.7FA").unwrap();
+    let clause = |clause, fact| Edit::Registration {
+        channel: channel.clone(),
+        claimed: stamp(8),
+        clause,
+        fact,
+        by: by.clone(),
+    };
     let to_channel = |least| Target::Channel { name: name.clone(), least };
     vec![
         Edit::Server(ServerFact {
@@ -178,6 +186,26 @@ fn edits() -> Vec<Edit> {
             fact: None,
             by: by.clone(),
         },
+        clause(
+            Clause::Founded,
+            Some(ClauseFact::Founded { name: name.clone(), birth, founder: owner, at: Timestamp(9) }),
+        ),
+        clause(Clause::Founded, None),
+        clause(Clause::Access(owner), Some(ClauseFact::Access(Letters::NONE.with('o')))),
+        clause(Clause::Successor, Some(ClauseFact::Account(owner))),
+        clause(Clause::Offer, Some(ClauseFact::Account(owner))),
+        clause(Clause::Description, Some(ClauseFact::Text(": about gardens".into()))),
+        Edit::Metadata { of: green.clone(), key: key("url"), value: None, by: by.clone() }.lasting().unwrap(),
+        Edit::Mask {
+            channel: channel.clone(),
+            birth,
+            list: 'b',
+            mask: "x!*@*".into(),
+            fact: None,
+            by: by.clone(),
+        }
+        .lasting()
+        .unwrap(),
         Edit::Metadata {
             of: Subject::User(user),
             key: key("status"),

@@ -141,10 +141,12 @@ impl Storm {
 
     fn someone_does(&mut self, client: Client) {
         let channel = self.channel();
-        let act = self.world.dice.below(29);
+        let act = self.world.dice.below(30);
         // What takes a right is mostly done by those who have it.
         let client = match act {
-            8..17 | 22..26 | 28 if !self.world.dice.one_in(4) => self.operator(channel).unwrap_or(client),
+            8..17 | 22..26 | 28 | 29 if !self.world.dice.one_in(4) => {
+                self.operator(channel).unwrap_or(client)
+            }
             _ => client,
         };
         let author = format!("{}:{}", client.0, client.1.0);
@@ -203,6 +205,11 @@ impl Storm {
                 Some(msgid) => format!("REDACT {channel} {msgid} :no"),
                 None => return,
             },
+            29 if self.world.dice.one_in(3) => format!("CS DROP {channel} {channel}"),
+            29 => {
+                self.world.speak(client, "REGISTER * * open-sesame");
+                format!("CS REGISTER {channel}")
+            }
             25 if self.world.dice.one_in(2) => format!("RENAME {channel} {} :so", self.channel()),
             27 | 28 => {
                 let target = if act == 27 { "*" } else { channel };

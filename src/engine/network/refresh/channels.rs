@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Before, Cause, Left, Touched};
 use crate::defect::{Defect, is_planted};
-use crate::engine::merge::Stamp;
+use crate::engine::merge::{Facts, Stamp};
 use crate::engine::network::change::{Key, Value};
 use crate::engine::network::channel::{Channel, Item, Member, MemberFact, Setting};
 use crate::engine::network::difference::Difference;
 use crate::engine::network::forget::status_keys;
 use crate::engine::network::metadata::Subject;
 use crate::engine::network::news::News;
+use crate::engine::network::registration::Registration;
 use crate::engine::network::server::Standing;
 use crate::engine::network::user::User;
 use crate::engine::network::{Network, UserId};
@@ -150,11 +151,14 @@ impl Network {
             }
         }
         let Some(mut channel) = channel else { return difference };
-        let Some(birth) = channel.births.first_key_value().map(|(birth, _)| *birth) else {
+        let Some(earliest) = channel.births.first_key_value().map(|(birth, _)| *birth) else {
             return difference;
         };
-        let reborn = birth_before != Some(birth);
+        let registered = self.registrations.get(name).map(|registration| registration.birth);
+        let birth = registered.unwrap_or(earliest);
+        let reborn = birth_before != Some(birth) || channel.is_registered != registered.is_some();
         channel.birth = birth;
+        channel.is_registered = registered.is_some();
         if reborn {
             statuses.extend(
                 channel
@@ -164,7 +168,12 @@ impl Network {
                     .map(status_of)
                     .collect::<Vec<_>>(),
             );
-            self.reread(name, &mut channel, &mut difference);
+            // To the first who come to a registered channel it was always so.
+            if birth_before.is_none() && channel.is_registered {
+                self.read_settings(name, &mut channel);
+            } else {
+                self.reread(name, &mut channel, &mut difference);
+            }
         } else {
             for key in items {
                 self.reread_item(key, &mut channel, &mut difference, &mut statuses);
@@ -218,27 +227,46 @@ impl Network {
     /// Settings and lists from scratch: another birth counts now.
     fn reread(&self, name: &Folded, channel: &mut Channel, difference: &mut Difference) {
         let before = channel.settings();
+        self.read_settings(name, channel);
+        difference.settings(&before, channel);
+    }
+
+    /// Where what is set on a channel stands.
+    fn settings_facts(&self, channel: &Channel) -> &Facts<Key, Value> {
+        if channel.is_registered { self.durable.facts() } else { &self.facts }
+    }
+
+    /// A registered channel with nobody on it.
+    pub(in crate::engine::network) fn kept_channel(&self, name: &Folded, of: &Registration) -> Channel {
+        let mut channel = Channel::new(of.name.clone(), of.birth);
+        channel.is_registered = true;
+        self.read_settings(name, &mut channel);
+        channel
+    }
+
+    fn read_settings(&self, name: &Folded, channel: &mut Channel) {
         (channel.modes, channel.lists, channel.topic, channel.renaming) = Default::default();
         let birth = channel.birth;
+        let facts = self.settings_facts(channel);
+        let metadata = Subject::Channel(name.clone(), birth).read(facts, |_| true);
         if let Some(member) = channel.members.values().find(|member| member.fact.birth == birth) {
             channel.made_as = member.fact.name.clone();
         }
         let settings_from = Key::Setting(name.clone(), birth, Item::Mode('\0'));
         let settings_to = Key::Setting(name.clone(), birth, Item::Topic);
-        for (key, fact) in self.facts.range(&settings_from, &settings_to) {
+        for (key, fact) in facts.range(&settings_from, &settings_to) {
             if let (Key::Setting(_, _, item), Value::Setting(setting)) = (key, &fact.value) {
                 channel.set(*item, Some((fact.stamp, setting)));
             }
         }
         let masks_from = Key::Mask(name.clone(), birth, '\0', String::new());
         let masks_to = Key::Mask(name.clone(), birth, char::MAX, String::new());
-        for (key, fact) in self.facts.range(&masks_from, &masks_to) {
+        for (key, fact) in facts.range(&masks_from, &masks_to) {
             if let (Key::Mask(_, _, list, mask), Value::Mask(entry)) = (key, &fact.value) {
                 channel.lists.entry(*list).or_default().insert(mask.clone(), entry.clone());
             }
         }
-        channel.metadata = Subject::Channel(name.clone(), birth).read(&self.facts, |_| true);
-        difference.settings(&before, channel);
+        channel.metadata = metadata;
     }
 
     /// One touched setting, list entry or status, if it belongs to the birth that counts.
@@ -249,7 +277,7 @@ impl Network {
         difference: &mut Difference,
         statuses: &mut BTreeMap<UserId, Letters>,
     ) {
-        let fact = self.facts.get(key);
+        let fact = self.settings_facts(channel).get(key);
         let value = fact.map(|fact| &fact.value);
         match key {
             Key::Setting(_, birth, item) if *birth == channel.birth => {

@@ -6,6 +6,7 @@
 mod accounts;
 mod channels;
 mod names;
+mod registrations;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,7 @@ pub(super) struct Touched {
     pub items: BTreeMap<Folded, Vec<Key>>,
     pub bans: Vec<(BanKind, String)>,
     pub accounts: BTreeSet<AccountId>,
+    pub registrations: BTreeSet<Folded>,
     /// Nicks that may have come to be somebody else's.
     pub nicks: BTreeSet<Folded>,
 }
@@ -59,6 +61,7 @@ impl Touched {
                 }
                 Key::Foreign(_) => {}
                 Key::Ban(kind, mask) => touched.bans.push((*kind, mask.clone())),
+                Key::Registration(channel, ..) => drop(touched.registrations.insert(channel.clone())),
                 Key::Account(account, _) => drop(touched.accounts.insert(*account)),
             }
         }
@@ -76,6 +79,7 @@ impl Network {
     pub(super) fn refresh(&mut self, mut touched: Touched, cause: &Cause) -> Vec<News> {
         let bans = self.refresh_bans(std::mem::take(&mut touched.bans), cause);
         let accounts = self.refresh_accounts(&mut touched, cause);
+        let registrations = self.refresh_registrations(&mut touched);
         let names_before = self.refresh_servers(&mut touched);
         let before = self.refresh_users(&mut touched);
         let (leaving, left, joining, settings) = self.refresh_channels(touched, &before, cause);
@@ -89,6 +93,7 @@ impl Network {
         news.extend(joining);
         news.extend(settings);
         news.extend(accounts);
+        news.extend(registrations);
         news.extend(bans);
         for (server, name_before) in names_before {
             if self.shows_server(server) {
@@ -151,7 +156,10 @@ impl Cause<'_> {
     /// Who says something of a channel.
     fn said_by(&self) -> Option<String> {
         match self {
-            Cause::Change(Change { edit: Edit::Metadata { by, .. }, .. }) => Some(by.clone()),
+            Cause::Change(Change { edit, .. }) => match edit.plain() {
+                Edit::Metadata { by, .. } => Some(by.clone()),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -72,7 +72,10 @@ impl Network {
     /// The id of the channel that has a name, or would have it.
     pub fn channel_id(&self, name: &Folded) -> Folded {
         match self.names.first(name) {
-            Some(id) if !self.channels.contains_key(name) => id.clone(),
+            // What is registered has its name, also while nobody is there.
+            Some(id) if !self.channels.contains_key(name) && self.registrations.get(name).is_none() => {
+                id.clone()
+            }
             _ => name.clone(),
         }
     }

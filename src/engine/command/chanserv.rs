@@ -1,0 +1,468 @@
+//! CHANSERV and CS: channels that stay somebody's, in words; one row a word.
+
+use super::{Command, Who};
+use crate::engine::mode;
+use crate::engine::network::{AccountId, Channel, Clause, ClauseFact, Edit, Registration, StatusFact};
+use crate::engine::sight;
+use crate::engine::turn::{Outcome, Turn};
+use crate::wire::fold::{Folded, fold};
+use crate::wire::letters::Letters;
+use crate::wire::message::cut;
+use crate::wire::names::{ChannelName, UserId, Word};
+use crate::wire::numeric;
+
+/// Who answers on channels.
+pub const CHANSERV: &str = "ChanServ";
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "CHANSERV",
+        params_min: 0,
+        who: Who::Registered,
+        run: chanserv,
+        usage: "<word> [<parameters>]",
+        help: "Registered channels in words, as PRIVMSG ChanServ: CHANSERV HELP tells which there are.",
+    },
+    Command {
+        name: "CS",
+        params_min: 0,
+        who: Who::Registered,
+        run: chanserv,
+        usage: "<word> [<parameters>]",
+        help: "A short name for CHANSERV.",
+    },
+];
+
+/// One thing that can be said to ChanServ.
+struct ServiceWord {
+    word: &'static str,
+    params_min: usize,
+    run: fn(&mut Turn, &[&str]) -> Outcome,
+    usage: &'static str,
+    help: &'static str,
+}
+
+const WORDS: &[ServiceWord] = &[
+    ServiceWord {
+        word: "HELP",
+        params_min: 0,
+        run: help,
+        usage: "HELP [<word>]",
+        help: "tells what can be said here",
+    },
+    ServiceWord {
+        word: "REGISTER",
+        params_min: 1,
+        run: register,
+        usage: "REGISTER <channel>",
+        help: "makes a channel that you run yours: it keeps its settings when everybody has left and over restarts",
+    },
+    ServiceWord {
+        word: "INFO",
+        params_min: 1,
+        run: info,
+        usage: "INFO <channel>",
+        help: "tells whose a channel is, and since when",
+    },
+    ServiceWord {
+        word: "ACCESS",
+        params_min: 2,
+        run: access,
+        usage: "ACCESS <channel> LIST | ADD <account> ADMIN|OP|HALFOP|VOICE | DEL <account>",
+        help: "says what accounts are on the channel whenever they come; who is at least VOICE passes its bars",
+    },
+    ServiceWord {
+        word: "OP",
+        params_min: 1,
+        run: |turn, params| give(turn, params, 'o', true),
+        usage: "OP <channel> [<nick>]",
+        help: "makes you, or somebody else there, an operator of the channel",
+    },
+    ServiceWord {
+        word: "DEOP",
+        params_min: 1,
+        run: |turn, params| give(turn, params, 'o', false),
+        usage: "DEOP <channel> [<nick>]",
+        help: "ends that",
+    },
+    ServiceWord {
+        word: "VOICE",
+        params_min: 1,
+        run: |turn, params| give(turn, params, 'v', true),
+        usage: "VOICE <channel> [<nick>]",
+        help: "lets you, or somebody else there, speak on a moderated channel",
+    },
+    ServiceWord {
+        word: "DEVOICE",
+        params_min: 1,
+        run: |turn, params| give(turn, params, 'v', false),
+        usage: "DEVOICE <channel> [<nick>]",
+        help: "ends that",
+    },
+    ServiceWord {
+        word: "SET",
+        params_min: 2,
+        run: set,
+        usage: "SET <channel> DESC [<text>] | SUCCESSOR [<account>]",
+        help: "says what the channel is for, or who has it once your account is no more",
+    },
+    ServiceWord {
+        word: "TRANSFER",
+        params_min: 2,
+        run: transfer,
+        usage: "TRANSFER <channel> <account>",
+        help: "offers a channel of yours to somebody, who has it on ACCEPT",
+    },
+    ServiceWord {
+        word: "ACCEPT",
+        params_min: 1,
+        run: accept,
+        usage: "ACCEPT <channel>",
+        help: "takes a channel that was offered to you",
+    },
+    ServiceWord {
+        word: "DROP",
+        params_min: 1,
+        run: drop_channel,
+        usage: "DROP <channel> <channel>",
+        help: "makes a channel nobody's again; its name twice says that you mean it",
+    },
+    ServiceWord {
+        word: "LIST",
+        params_min: 0,
+        run: list,
+        usage: "LIST",
+        help: "lists registered channels: yours, and to operators of the network all",
+    },
+];
+
+/// The levels of access by their names, and what each is given.
+const LEVELS: &[(&str, &str)] = &[("ADMIN", "ao"), ("OP", "o"), ("HALFOP", "h"), ("VOICE", "v")];
+
+/// So many channels one account may have.
+const CHANNELS_PER_ACCOUNT: usize = 50;
+
+/// So many accounts may have access to one channel.
+const ACCESS_MAX: usize = 200;
+
+const DESCRIPTION_BYTES_MAX: usize = 200;
+
+fn chanserv(turn: &mut Turn, params: &[&str]) -> Outcome {
+    hear(turn, &params.join(" "));
+    Ok(())
+}
+
+/// Takes what somebody says to ChanServ, and answers in words whatever comes of it.
+pub fn hear(turn: &mut Turn, text: &str) {
+    let mut params = text.split_ascii_whitespace();
+    let name = params.next().unwrap_or("HELP");
+    let params: Vec<&str> = params.collect();
+    let Some(word) = WORDS.iter().find(|word| word.word.eq_ignore_ascii_case(name)) else {
+        return say(turn, "That is nothing that can be said here. HELP tells what can.");
+    };
+    if params.len() < word.params_min {
+        return say(turn, &format!("It is written {}", word.usage));
+    }
+    if let Err(refusal) = (word.run)(turn, &params) {
+        turn.refuse(refusal);
+    }
+}
+
+/// A reply in the name that people write to.
+fn say(turn: &mut Turn, text: &str) {
+    let (server, called) = (turn.server_name(), turn.called());
+    let line = format!(":{CHANSERV}!{CHANSERV}@{server} NOTICE {called} :{text}");
+    turn.say(line);
+}
+
+/// As what comes of a word, whether it was done or not.
+fn done(turn: &mut Turn, text: impl AsRef<str>) -> Outcome {
+    say(turn, text.as_ref());
+    Ok(())
+}
+
+fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let asked = params.first().copied();
+    let is_asked = |word: &&ServiceWord| asked.is_none_or(|asked| word.word.eq_ignore_ascii_case(asked));
+    let lines: Vec<String> =
+        WORDS.iter().filter(is_asked).map(|word| format!("{}: {}", word.usage, word.help)).collect();
+    if lines.is_empty() {
+        return done(turn, "There is no such word. HELP alone tells which there are.");
+    }
+    lines.iter().for_each(|line| say(turn, line));
+    Ok(())
+}
+
+/// The account that the speaker is logged in to, with its name.
+fn own_account(turn: &Turn) -> Option<(AccountId, String)> {
+    turn.account().map(|account| (account.id, account.name.clone()))
+}
+
+fn registration(turn: &Turn, channel: &str) -> Option<Registration> {
+    turn.network().registrations().get(&fold(channel)).cloned()
+}
+
+fn account_name(turn: &Turn, account: AccountId) -> String {
+    turn.network().accounts().get(account).map_or("*".to_string(), |account| account.name.clone())
+}
+
+fn write(turn: &mut Turn, of: &Registration, clause: Clause, fact: Option<ClauseFact>) {
+    let (channel, claimed, by) = (of.name.folded(), of.claimed, turn.prefix());
+    turn.change(Edit::Registration { channel, claimed, clause, fact, by });
+}
+
+fn note(turn: &mut Turn, text: String) {
+    turn.note(log::Level::Info, crate::engine::effect::Topic::Account, text);
+}
+
+fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let Some((founder, account)) = own_account(turn) else {
+        return done(turn, "You have to be logged in for that.");
+    };
+    let channel = turn.own_channel(params[0])?;
+    let (name, birth) = (channel.made_as.clone(), channel.birth);
+    if channel.name.folded() != channel.id() {
+        // It would be found by that name only while somebody is there.
+        return done(
+            turn,
+            format!("{} has another name since it was made: it cannot be registered.", channel.name),
+        );
+    }
+    if turn.network().registrations().get(&name.folded()).is_some() {
+        return done(turn, format!("{name} is registered already."));
+    }
+    if !mode::is_at_least(channel.status(turn.me()), 'o') {
+        return done(turn, format!("You do not run {name}."));
+    }
+    let owned = turn.network().registrations().iter().filter(|(_, one)| one.owner == founder).count();
+    if owned >= CHANNELS_PER_ACCOUNT {
+        return done(turn, format!("You have {owned} channels, and may not have more."));
+    }
+    let by = turn.prefix();
+    // First what is set, so that nothing changes for anybody as it becomes durable.
+    for edit in turn.network().settings_of(&name.folded(), &by) {
+        turn.change(Edit::Lasting(Box::new(edit)));
+    }
+    let (claimed, at) = (turn.stamp(), turn.now.wall);
+    let fact = ClauseFact::Founded { name: name.clone(), birth, founder, at };
+    let (channel, clause) = (name.folded(), Clause::Founded);
+    turn.change(Edit::Registration { channel, claimed, clause, fact: Some(fact), by });
+    note(turn, format!("{name} was registered by={} account={account}", turn.prefix()));
+    turn.take_access(&name.folded());
+    done(turn, format!("{name} is yours now, {account}."))
+}
+
+/// Whether the speaker may know of a registered channel.
+fn may_know(turn: &Turn, of: &Registration) -> bool {
+    let part = own_account(turn).is_some_and(|(own, _)| !of.status_of(own).is_empty());
+    let is_hidden = |channel: &Channel| !sight::sees_channel(turn, channel);
+    part || !turn.network().channel_or_kept(&of.name.folded()).is_some_and(|channel| is_hidden(&channel))
+}
+
+fn info(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let Some(of) = registration(turn, params[0]).filter(|of| may_know(turn, of)) else {
+        return not_registered(turn, params[0]);
+    };
+    let owner = account_name(turn, of.owner);
+    let since = crate::engine::greeting::readable(of.at);
+    done(turn, format!("{} is {owner}'s, since {since}.", of.name))?;
+    if let Some(text) = &of.description {
+        done(turn, format!("What it is for: {text}"))?;
+    }
+    if let Some(successor) = of.successor {
+        done(turn, format!("After {owner} it is {}'s.", account_name(turn, successor)))?;
+    }
+    Ok(())
+}
+
+fn not_registered(turn: &mut Turn, channel: &str) -> Outcome {
+    let name = ChannelName::from_peer(channel).map_or("That".to_string(), |name| name.to_string());
+    done(turn, format!("{name} is not a registered channel."))
+}
+
+/// A registered channel on which the speaker's account is at least this.
+fn run_by(turn: &mut Turn, channel: &str, least: char) -> Option<Registration> {
+    let Some(of) = registration(turn, channel).filter(|of| may_know(turn, of)) else {
+        let _ = not_registered(turn, channel);
+        return None;
+    };
+    let own = own_account(turn).map_or(Letters::NONE, |(own, _)| of.status_of(own));
+    if !mode::is_at_least(own, least) {
+        say(turn, &format!("You have no right to that on {}.", of.name));
+        return None;
+    }
+    Some(of)
+}
+
+fn access(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let verb = params[1].to_ascii_uppercase();
+    let least = if verb == "LIST" { 'v' } else { 'a' };
+    let Some(of) = run_by(turn, params[0], least) else { return Ok(()) };
+    match (verb.as_str(), &params[2..]) {
+        ("LIST", []) => {
+            done(turn, format!("{}: {} founder", of.name, account_name(turn, of.owner)))?;
+            for (account, letters) in &of.access {
+                let line = format!("{}: {} {}", of.name, account_name(turn, *account), level_of(*letters));
+                done(turn, line)?;
+            }
+            Ok(())
+        }
+        ("ADD", [account, level]) => {
+            let Some((_, letters)) = LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(level)) else {
+                return done(turn, "There is ADMIN, OP, HALFOP and VOICE.");
+            };
+            let Some((id, name)) = find_account(turn, account) else { return no_account(turn) };
+            let letters: Letters = letters.chars().collect();
+            if !may_rank(turn, &of, id, letters) {
+                return done(turn, "That is for the founder to say.");
+            }
+            if of.access.len() >= ACCESS_MAX && !of.access.contains_key(&id) {
+                return done(turn, "There is no room for more.");
+            }
+            write(turn, &of, Clause::Access(id), Some(ClauseFact::Access(letters)));
+            turn.give_access(&of.name.folded(), id);
+            done(turn, format!("{name} is {} of {} from now on.", level_of(letters), of.name))
+        }
+        ("DEL", [account]) => {
+            let Some((id, name)) = find_account(turn, account) else { return no_account(turn) };
+            if !of.access.contains_key(&id) {
+                return done(turn, format!("{name} has no access to {}.", of.name));
+            }
+            if !may_rank(turn, &of, id, Letters::NONE) {
+                return done(turn, "That is for the founder to say.");
+            }
+            write(turn, &of, Clause::Access(id), None);
+            done(turn, format!("{name} has no access to {} any more.", of.name))
+        }
+        _ => done(turn, "It is written ACCESS <channel> LIST, or ADD <account> <level>, or DEL <account>"),
+    }
+}
+
+/// Whether the speaker may give an account this access: only the founder says who is an admin, and nobody anything of
+/// the founder.
+fn may_rank(turn: &Turn, of: &Registration, account: AccountId, letters: Letters) -> bool {
+    let is_founder = own_account(turn).is_some_and(|(own, _)| own == of.owner);
+    let is_admin = letters.has('a') || of.status_of(account).has('a');
+    account != of.owner && (is_founder || !is_admin)
+}
+
+fn level_of(letters: Letters) -> &'static str {
+    let is_level = |(_, level): &&(&str, &str)| level.chars().collect::<Letters>() == letters;
+    LEVELS.iter().find(is_level).map_or("somebody", |(name, _)| name)
+}
+
+fn find_account(turn: &Turn, name: &str) -> Option<(AccountId, String)> {
+    turn.network().account_named(name).map(|account| (account.id, account.name.clone()))
+}
+
+fn no_account(turn: &mut Turn) -> Outcome {
+    done(turn, "There is no such account.")
+}
+
+/// Gives a status to somebody, or takes it, by what the speaker's account is there.
+fn give(turn: &mut Turn, params: &[&str], letter: char, on: bool) -> Outcome {
+    let Some(of) = run_by(turn, params[0], if letter == 'v' { 'v' } else { 'o' }) else { return Ok(()) };
+    let nick = params.get(1).map_or_else(|| turn.user().nick.to_string(), |nick| nick.to_string());
+    let user = turn.user_called(&nick)?.id;
+    let channel = turn.channel(params[0])?;
+    let is_own = user == turn.me();
+    let own = own_account(turn).map_or(Letters::NONE, |(own, _)| of.status_of(own));
+    let Some(member) = channel.member(user) else {
+        return Err(numeric::user_not_in_channel(Word::echo(&nick), &channel.name).into());
+    };
+    let is_below = mode::rank(member.status) <= mode::rank(own);
+    if !is_own && !(mode::is_at_least(own, 'o') && (on || is_below)) {
+        return done(turn, format!("You have no right to that on {}.", of.name));
+    }
+    let (channel, birth) = (channel.id(), channel.birth);
+    let fact = StatusFact { on, joined: member.fact.joined };
+    let by = turn.server_name().to_string();
+    if member_has(turn, &channel, user, letter) != on {
+        turn.change(Edit::Status { channel, birth, user, letter, fact, by });
+    }
+    Ok(())
+}
+
+fn member_has(turn: &Turn, channel: &Folded, user: UserId, letter: char) -> bool {
+    turn.network().channel(channel).is_some_and(|channel| channel.status(user).has(letter))
+}
+
+fn set(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let Some(of) = run_by(turn, params[0], 'q') else { return Ok(()) };
+    let value = params[2..].join(" ");
+    match params[1].to_ascii_uppercase().as_str() {
+        "DESC" => {
+            let text = cut(&value, DESCRIPTION_BYTES_MAX).to_string();
+            write(
+                turn,
+                &of,
+                Clause::Description,
+                Some(text).filter(|text| !text.is_empty()).map(ClauseFact::Text),
+            );
+            done(turn, format!("{} has another description.", of.name))
+        }
+        "SUCCESSOR" if value.is_empty() => {
+            write(turn, &of, Clause::Successor, None);
+            done(turn, format!("Nobody has {} after you.", of.name))
+        }
+        "SUCCESSOR" => {
+            let Some((id, name)) = find_account(turn, &value) else { return no_account(turn) };
+            write(turn, &of, Clause::Successor, Some(ClauseFact::Account(id)));
+            done(turn, format!("{name} has {} after you.", of.name))
+        }
+        _ => done(turn, "There is DESC and SUCCESSOR to set."),
+    }
+}
+
+fn transfer(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let Some(of) = run_by(turn, params[0], 'q') else { return Ok(()) };
+    let Some((id, name)) = find_account(turn, params[1]) else { return no_account(turn) };
+    write(turn, &of, Clause::Offer, Some(ClauseFact::Account(id)));
+    done(turn, format!("{name} has {} once they say ACCEPT {0} to {CHANSERV}.", of.name))
+}
+
+fn accept(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let own = own_account(turn);
+    let of = registration(turn, params[0]);
+    let offered = of.filter(|of| own.as_ref().is_some_and(|(own, _)| of.offer == Some(*own)));
+    let (Some(of), Some((founder, account))) = (offered, own) else {
+        return done(turn, "That channel was not offered to you.");
+    };
+    let (name, birth, at) = (of.name.clone(), of.birth, of.at);
+    let before = account_name(turn, of.owner);
+    write(turn, &of, Clause::Founded, Some(ClauseFact::Founded { name, birth, founder, at }));
+    write(turn, &of, Clause::Offer, None);
+    note(turn, format!("{} was handed over from={before} to={account}", of.name));
+    turn.take_access(&of.name.folded());
+    done(turn, format!("{} is yours now, {account}.", of.name))
+}
+
+fn drop_channel(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let of = match registration(turn, params[0]).filter(|_| turn.has_right("accounts")) {
+        Some(of) => of,
+        None => match run_by(turn, params[0], 'q') {
+            Some(of) => of,
+            None => return Ok(()),
+        },
+    };
+    if params.get(1).is_none_or(|again| fold(again) != of.name.folded()) {
+        return done(turn, format!("To make {0} nobody's again, say DROP {0} {0}", of.name));
+    }
+    turn.drop_registration(&of);
+    note(turn, format!("{} is not registered any more by={}", of.name, turn.prefix()));
+    done(turn, format!("{} is not registered any more.", of.name))
+}
+
+fn list(turn: &mut Turn, _: &[&str]) -> Outcome {
+    let own = own_account(turn).map(|(own, _)| own);
+    let sees_all = turn.has_right("see-all");
+    let registrations = turn.network().registrations().iter();
+    let shown = registrations.filter(|(_, of)| sees_all || Some(of.owner) == own);
+    let lines: Vec<String> =
+        shown.map(|(_, of)| format!("{} {}", of.name, account_name(turn, of.owner))).collect();
+    if lines.is_empty() {
+        return done(turn, "You have no registered channel.");
+    }
+    lines.iter().for_each(|line| say(turn, line));
+    Ok(())
+}
