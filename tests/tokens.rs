@@ -31,6 +31,9 @@ const SETTINGS: &str = r#"
     modes_per_line = 4
     targets_per_message = 3
     monitored_nicks = 2
+    [history]
+    most_at_once = 10
+    replay_on_join = 0
     [[operator]]
     name = "ada"
     password = "lovelace"
@@ -337,6 +340,26 @@ const PROOFS: &[(&str, Proof)] = &[
             hall.say("ada", &format!("MODE #green -beI x{number}!*@* x{number}!*@* x{number}!*@*"));
         }
     }),
+    ("CHATHISTORY", |hall, _| {
+        let most = hall.number("CHATHISTORY");
+        for number in 0..=most {
+            hall.say("ada", &format!("PRIVMSG #green :{number}"));
+        }
+        let lines = hall.say("cyd", "CHATHISTORY LATEST #green * 1000");
+        assert_eq!(lines.iter().filter(|line| line.contains(" PRIVMSG #green :")).count(), most);
+    }),
+    ("MSGREFTYPES", |hall, value| {
+        hall.say("ada", "PRIVMSG #green :now");
+        let heard = hall.heard("bob").pop().expect("bob hears it");
+        let msgid = heard.split([';', ' ']).find_map(|tag| tag.strip_prefix("@msgid=")).expect("with its id");
+        for (name, reference) in [("timestamp", "2099-01-01T00:00:00.000Z"), ("msgid", msgid), ("age", "5s")]
+        {
+            let lines = hall.say("bob", &format!("CHATHISTORY BEFORE #green {name}={reference} 1"));
+            let is_known = value.split(',').any(|known| known == name);
+            assert_eq!(has(&lines, " PRIVMSG #green :"), is_known, "{name}: {lines:?}");
+            assert_eq!(has(&lines, "FAIL CHATHISTORY INVALID_MSGREFTYPE"), !is_known, "{name}: {lines:?}");
+        }
+    }),
     ("MODES", |hall, _| {
         let most = hall.number("MODES");
         let masks: Vec<String> = (0..=most).map(|number| format!("m{number}!*@*")).collect();
@@ -550,7 +573,7 @@ fn targets(hall: &mut Hall, command: &str, most: usize, is_limit: bool) {
 /// Proves: RPL_ISUPPORT, ACCOUNTEXTBAN, AWAYLEN, BOT, CASEMAPPING, CHANLIMIT, CHANMODES, CHANNELLEN, CHANTYPES, ELIST
 /// Proves: EXCEPTS, EXTBAN, INVEX, KEYLEN, KICKLEN, KNOCK token, MAXLIST, MODES, MONITOR token, NAMELEN, NETWORK
 /// Proves: NICKLEN, PREFIX, SAFELIST, SAFERATE, soju.im/SAFERATE, STATUSMSG, TARGMAX, TOPICLEN, USERIP token, USERLEN
-/// Proves: UTF8ONLY, WHOX, draft/ICON, ACCEPT token, CALLERID, SILENCE token
+/// Proves: CHATHISTORY token, MSGREFTYPES, UTF8ONLY, WHOX, draft/ICON, ACCEPT token, CALLERID, SILENCE token
 #[test]
 fn every_token_is_true() {
     let mut hall = Hall::open();

@@ -41,7 +41,10 @@ caps! {
     EchoMessage      "echo-message"      ""        "Sends clients their own messages back."
     ExtendedJoin     "extended-join"     ""        "Shows account and real name with every JOIN."
     DraftAccountRegistration "draft/account-registration" "" "Lets clients make accounts: REGISTER."
+    DraftChathistory "draft/chathistory" "draft/chathistory-end" "Shows what was said before, when asked: CHATHISTORY."
+    DraftEventPlayback "draft/event-playback" "" "Shows reactions and what was taken back among what was said before."
     DraftMessageRedaction "draft/message-redaction" "" "Tells of messages that were taken back: REDACT."
+    DraftReadMarker "draft/read-marker" "" "Keeps how far one has read: MARKREAD."
     DraftMetadata2 "draft/metadata-2" "" "The same as draft/metadata-3, by the name that it had before."
     DraftMetadata3 "draft/metadata-3" "" "Tells what people say of themselves and of channels for programs to read: METADATA."
     DraftMultiline   "draft/multiline"   "draft/multiline-concat" "Messages of several lines, and longer ones than one line takes."
@@ -58,10 +61,13 @@ caps! {
     DraftNoImplicitNames "draft/no-implicit-names" "" "The same, by the name that it had as a draft."
     PreAway          "draft/pre-away"    ""        "Takes AWAY before registration, for clients that connect by themselves."
     Sasl             "sasl"              ""        "Lets clients log in as they connect, and at any time."
+    SojuSearch "soju.im/search" "" "Finds what was said, when asked: SEARCH."
+    DraftSearch "draft/search" "" "The same, by the name that it has as a draft."
     ServerTime       "server-time"       "time"    "Stamps every message with the time it was sent."
     Setname          "setname"           ""        "Lets people change their real name, and tells of it."
     StandardReplies  "standard-replies"  ""        "Refusals that clients can read: FAIL, WARN and NOTE."
     Sts              "sts"               ""        "Has clients come by TLS only; never agreed upon."
+    ZncPlayback "znc.in/playback" "" "Shows what was said before to clients that ask for it as they would ask ZNC."
     UserhostInNames  "userhost-in-names" ""        "Shows user name and host in NAMES."
 }
 
@@ -93,6 +99,18 @@ impl Cap {
             }
             _ => None,
         }
+    }
+
+    /// Whether this is about what was said before.
+    pub fn is_of_history(self) -> bool {
+        matches!(
+            self,
+            Cap::DraftChathistory
+                | Cap::DraftEventPlayback
+                | Cap::DraftSearch
+                | Cap::SojuSearch
+                | Cap::ZncPlayback
+        )
     }
 
     pub fn find(name: &str) -> Option<Cap> {

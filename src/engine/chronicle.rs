@@ -132,7 +132,14 @@ impl Engine {
 
     pub(super) fn recalled(&mut self, ask: AskId, outcome: Answer) {
         match self.asks.take(ask) {
-            Some(Pending::Recall { reply, then }) => self.go_on(reply, |turn| (then.0)(turn, outcome)),
+            Some(Pending::Recall { reply, holds, then }) => {
+                let conn = reply.conn;
+                if let Some(session) = self.sessions.get_mut(conn).filter(|_| holds) {
+                    session.held.close();
+                }
+                self.go_on(reply, |turn| (then.0)(turn, outcome));
+                self.release_lines(conn);
+            }
             Some(Pending::Retell { conn, floor }) => self.retold_from_store(conn, floor, outcome),
             _ => {}
         }
@@ -147,7 +154,21 @@ impl Turn<'_> {
         query: Query,
         then: impl FnOnce(&mut Turn, Answer) -> Outcome + Send + Sync + 'static,
     ) {
+        self.recall_holding(true, query, then);
+    }
+
+    /// The same; where it does not hold them, what the client says meanwhile is not kept waiting.
+    pub fn recall_holding(
+        &mut self,
+        holds: bool,
+        query: Query,
+        then: impl FnOnce(&mut Turn, Answer) -> Outcome + Send + Sync + 'static,
+    ) {
         let reply: Deferred = self.defer();
-        self.engine.recall(query, Pending::Recall { reply, then: Then(Box::new(then)) });
+        if holds {
+            let now_ms = self.now.steady_ms;
+            self.session_mut().held.open(now_ms);
+        }
+        self.engine.recall(query, Pending::Recall { reply, holds, then: Then(Box::new(then)) });
     }
 }

@@ -3,6 +3,7 @@
 /// Commands that cost more than a line: what the command itself counts as, and how many further targets in its first
 /// parameter, which are parted by commas, count as another line; zero where targets cost nothing.
 const EFFORTS: &[(&str, u32, u32)] = &[
+    ("CHATHISTORY", 2, 0),
     ("INVITE", 2, 0),
     ("JOIN", 1, 10),
     ("KICK", 1, 2),
@@ -19,6 +20,7 @@ const EFFORTS: &[(&str, u32, u32)] = &[
     ("PART", 1, 10),
     ("PASS", 2, 0),
     ("PRIVMSG", 1, 2),
+    ("SEARCH", 4, 0),
     ("STATS", 2, 0),
     ("TAGMSG", 1, 2),
     ("WHO", 2, 0),
@@ -27,7 +29,7 @@ const EFFORTS: &[(&str, u32, u32)] = &[
 ];
 
 /// The longest command that costs more than one line.
-pub const EFFORT_NAME_BYTES_MAX: usize = 7;
+pub const EFFORT_NAME_BYTES_MAX: usize = 11;
 
 /// What one line costs, by its command and the number of its targets.
 pub fn effort(command: &[u8], targets: u32) -> u32 {

@@ -25,13 +25,23 @@ impl Engine {
             }
             session.heard_ms = self.now.steady_ms;
             session.pinged_ms = None;
-            let mut turn = Turn::new(self, conn);
-            let label = match line {
-                Ok(text) => turn.obey(text),
-                Err(fault) => turn.refuse_line(fault),
-            };
-            self.finish_turn(conn, label);
+            if let Some(line) = self.hold_line(conn, line) {
+                self.hear_line(conn, line);
+            }
         }
+    }
+
+    /// Handles one line whose time has come.
+    pub(super) fn hear_line(&mut self, conn: ConnId, line: Result<&str, LineFault>) {
+        if self.sessions.get(conn).is_none_or(|session| matches!(session.stage, Stage::Closing)) {
+            return;
+        }
+        let mut turn = Turn::new(self, conn);
+        let label = match line {
+            Ok(text) => turn.obey(text),
+            Err(fault) => turn.refuse_line(fault),
+        };
+        self.finish_turn(conn, label);
     }
 
     /// Gives a client's replies their label, and turns all that was said into effects.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::merge::{Dot, Origin, Stamp, Stream, Vector};
-use super::network::{AccountId, Change, Edit, Message, Target, Verb};
+use super::network::{AccountId, Change, Edit, Message, Redaction, Target, Verb};
 use super::peer;
 use crate::wire::fold::{Folded, fold};
 use crate::wire::time::Timestamp;
@@ -147,6 +147,20 @@ pub enum Query {
         before: Option<Point>,
         most: usize,
     },
+    /// What came here after that arrival, though it was said before a moment; what came first counts.
+    Late { target: Conversation, arrived_after: u64, before: Point, most: usize },
+    /// Texts with all of these words, by their beginnings, in any of these places or private conversations.
+    Search {
+        words: Vec<String>,
+        places: Vec<Conversation>,
+        parties: Vec<Party>,
+        /// What who said it was called then.
+        from: Option<Folded>,
+        after: Option<Point>,
+        before: Option<Point>,
+        newest_first: bool,
+        most: usize,
+    },
     /// One message.
     Message { dot: Dot },
     /// So much of what one origin wrote, by number: for servers that missed it.
@@ -170,6 +184,17 @@ impl Record {
         Some(Record { arrival, change, line: line.into() })
     }
 
+    /// When it was said, so that any two have an order.
+    pub fn said(&self) -> Place {
+        place_of(self.change.stamp)
+    }
+
+    /// Whether somebody said it who was called so.
+    pub fn is_from(&self, nick: &Folded) -> bool {
+        let source = self.message().map(|message| message.source.as_str()).unwrap_or_default();
+        fold(source.split('!').next().unwrap_or_default()) == *nick
+    }
+
     /// Whether it was taken back: then it has no words.
     pub fn is_blank(&self) -> bool {
         matches!(&self.change.edit, Edit::Message(message) if message.is_blank)
@@ -177,6 +202,34 @@ impl Record {
 
     pub(super) fn into_change(self) -> Arc<Change> {
         self.change
+    }
+
+    pub(super) fn change(&self) -> &Change {
+        &self.change
+    }
+
+    pub(super) fn dot(&self) -> Dot {
+        self.change.dot
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        self.change.stamp
+    }
+
+    /// The message, where it is one.
+    pub(super) fn message(&self) -> Option<&Message> {
+        match &self.change.edit {
+            Edit::Message(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// The news that a message was taken back, where it is that.
+    pub(super) fn redaction(&self) -> Option<&Redaction> {
+        match &self.change.edit {
+            Edit::Redact(redaction) => Some(redaction),
+            _ => None,
+        }
     }
 }
 
@@ -201,6 +254,8 @@ pub struct MessageRow {
     pub conversation: Option<Conversation>,
     pub kind: Kind,
     pub line: String,
+    /// What it is found by.
+    pub text: Option<String>,
     /// The message that it takes back.
     pub takes_back: Option<(String, u64)>,
 }
@@ -250,6 +305,10 @@ pub fn row_of(change: &Change) -> MessageRow {
         conversation,
         kind,
         line: peer::write_change(change),
+        text: match &change.edit {
+            Edit::Message(message) if kind == Kind::Text => Some(message.text.clone()),
+            _ => None,
+        },
         takes_back,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::cap::Cap;
+use super::chathistory;
 use super::command::WHOWAS_NICKS_MAX;
 use super::event::ConnId;
 use super::extban;
@@ -96,6 +97,10 @@ fn tokens(config: &Config) -> Vec<String> {
         "SAFERATE".to_string(),
         "soju.im/SAFERATE".to_string(),
     ];
+    if config.history.enabled {
+        tokens.push(format!("CHATHISTORY={}", config.history.most_at_once));
+        tokens.push(format!("MSGREFTYPES={}", chathistory::SELECTORS));
+    }
     let denied = &config.talk.client_tags_denied;
     tokens.extend((!denied.is_empty()).then(|| format!("CLIENTTAGDENY={}", denied.join(","))));
     tokens.extend(config.network.icon.as_ref().map(|icon| format!("draft/ICON={icon}")));

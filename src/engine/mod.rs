@@ -7,6 +7,7 @@ mod audit;
 mod banish;
 mod batch;
 mod cap;
+mod chathistory;
 mod chronicle;
 mod cloak;
 mod command;
@@ -22,12 +23,15 @@ mod extban;
 mod follow;
 mod gate;
 mod greeting;
+mod held;
 mod history;
 mod isupport;
 mod keep;
+mod late;
 mod links;
 mod load;
 mod logins;
+mod marker;
 mod mend;
 mod merge;
 mod metadata;
@@ -42,13 +46,16 @@ mod outgoing;
 mod peer;
 mod pending;
 mod places;
+mod playback;
 mod policy;
 mod pulse;
 mod query;
 mod reach;
+mod reading;
 mod redact;
 mod relay;
 mod rename;
+mod replay;
 mod report;
 mod roster;
 mod sasl;
@@ -150,6 +157,7 @@ pub struct Engine {
     logins: logins::Logins,
     arrivals: arrivals::Arrivals,
     held_modes: tell::HeldModes,
+    late: late::Late,
     mending: mend::Mending,
     /// When each server last came back into sight.
     healed: BTreeMap<ServerId, Timestamp>,
@@ -253,6 +261,7 @@ impl Engine {
             logins: logins::Logins::default(),
             arrivals: arrivals::Arrivals::default(),
             held_modes: tell::HeldModes::default(),
+            late: late::Late::default(),
             mending: mend::Mending::new(),
             healed: BTreeMap::new(),
             // Ids of different runs should not meet, so that nobody is taken for a ghost.

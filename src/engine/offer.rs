@@ -31,7 +31,9 @@ pub fn offers(config: &Config, is_secure: bool) -> Vec<Offer> {
         // Whoever agrees on 302 has this one without asking.
         *cap != Cap::CapNotify && config.server.withheld_capabilities.iter().any(|name| name == cap.name())
     };
-    let caps = Cap::ALL.iter().copied().filter(|cap| !is_withheld(cap));
+    // Where nothing is kept there is nothing to be asked for.
+    let is_there = |cap: &Cap| config.history.enabled || !cap.is_of_history();
+    let caps = Cap::ALL.iter().copied().filter(|cap| !is_withheld(cap) && is_there(cap));
     let offers = caps.filter_map(|cap| match cap {
         // Operators register by the same words, and know it.
         Cap::DraftAccountRegistration if config.accounts.registration != Registration::Open => None,

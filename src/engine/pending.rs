@@ -37,7 +37,7 @@ pub enum Pending {
     /// What went over each connection, asked of the edge, and how that reads.
     Traffic { asker: Asker, read: fn(&Engine, &[Traffic]) -> Vec<Numeric> },
     /// What was said, asked of the store for a client.
-    Recall { reply: Deferred, then: chronicle::Then },
+    Recall { reply: Deferred, holds: bool, then: chronicle::Then },
     /// The same for a neighbour that missed it, up to where memory began then.
     Retell { conn: ConnId, floor: u64 },
     /// A call to a peer.

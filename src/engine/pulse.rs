@@ -37,9 +37,11 @@ const CLOCK_BOUND_NEAR_MS: u64 = 2_000;
 impl Engine {
     pub(super) fn pulse(&mut self) {
         self.tell_held_modes();
+        self.tell_late();
         self.expire_reach();
         self.check_sessions();
         self.check_batches();
+        self.release_late_lines();
         self.check_links();
         self.end_quarantines();
         self.expire_pulls();

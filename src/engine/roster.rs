@@ -13,10 +13,12 @@ use crate::wire::numeric::{self, Numeric};
 impl Turn<'_> {
     /// What somebody hears of a channel that they have come to.
     pub fn introduce_to(&mut self, channel: &Folded) {
+        self.tell_marker_of(channel);
         self.tell_topic(channel);
         if !self.wants(Cap::NoImplicitNames) && !self.wants(Cap::DraftNoImplicitNames) {
             self.names_of(channel);
         }
+        self.replay(channel);
         self.sync_channel_joined(channel);
     }
 

@@ -6,8 +6,11 @@ use std::net::SocketAddr;
 use super::batch::Batches;
 use super::cap::{Cap, Caps};
 use super::event::ConnId;
+use super::held::Held;
+use super::marker::Markers;
 use super::merge::Stamp;
 use super::network::{AccountId, Channel, Metadata};
+use super::replay::Asked;
 use super::sasl::Exchange;
 use super::shield::Shield;
 use super::speaking::Pace;
@@ -59,6 +62,14 @@ pub struct Session {
     /// When the person last knocked on each channel.
     pub knocked_ms: BTreeMap<Folded, u64>,
     pub pace: Pace,
+    /// Lines that came while something was being looked up.
+    pub held: Held,
+    /// How far the client was shown what came late, place by place.
+    pub late_shown: BTreeMap<String, u64>,
+    /// How far the person has read.
+    pub markers: Markers,
+    /// What is to be shown of the channels that the client comes to.
+    pub asked: Option<Asked>,
     /// What an operator is told of.
     pub topics: Letters,
 }
@@ -140,6 +151,10 @@ impl Session {
             shield: Shield::default(),
             knocked_ms: BTreeMap::new(),
             pace: Pace::default(),
+            held: Held::default(),
+            late_shown: BTreeMap::new(),
+            markers: Markers::default(),
+            asked: None,
             topics: Letters::NONE,
         }
     }

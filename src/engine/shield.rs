@@ -80,7 +80,7 @@ fn flag_of(message: &Message) -> char {
 }
 
 /// Whether it is for a program and not for a person: CTCP, but for what people do.
-fn is_ctcp(message: &Message) -> bool {
+pub(super) fn is_ctcp(message: &Message) -> bool {
     message.text.starts_with('\u{1}') && !message.text.starts_with("\u{1}ACTION")
 }
 

@@ -13,6 +13,7 @@ use super::network::{
     User, Verb,
 };
 use super::outgoing::{Outgoing, Spoken};
+use super::playback::Wording;
 use super::session::Session;
 use super::whowas::Was;
 use crate::defect::{Defect, is_planted};
@@ -176,6 +177,7 @@ impl Engine {
                         format!("bans set or lifted out of sight are in force set={set} lifted={lifted}");
                     self.note(log::Level::Info, Topic::Operator, text);
                 }
+                News::Read { account, place } => self.tell_read(account, &place),
                 News::ServerCame { server } => {
                     let name = self.network.server_name(server).to_string();
                     self.note(
@@ -460,7 +462,7 @@ impl Engine {
         let is_late = change.stamp.ms < healed_ms && change.stamp.ms + LATE_AFTER_MS < self.now.wall.0;
         // Whoever has gone meanwhile cannot be heard any more, but is on record.
         if !is_own && (is_late || self.network.user(message.sender).is_none()) {
-            return;
+            return self.note_late(change);
         }
         let msgid = change.dot.to_string();
         self.tell_said(message, change.stamp.time(), Some(msgid));
@@ -495,30 +497,15 @@ impl Engine {
         let echo = self.sessions.of_user(message.sender);
         let echo = echo.filter(|session| session.wants(Cap::EchoMessage) && can_hear(session));
         let echo = echo.map(|session| session.conn).into_iter().collect();
-        let verb = message.verb.name();
-        let sender = self.network.user(message.sender);
-        let body = match message.verb {
-            Verb::Tagmsg => format!(":{source} {verb} {target}"),
-            _ => format!(":{source} {verb} {target} :{}", message.text),
-        };
-        let mut spoken = Spoken::new(time, body).tagged_if("account", message.account.as_deref());
-        spoken = spoken.tagged_if("draft/oper", sender.and_then(User::operator_tag));
-        spoken = spoken.tagged_if("bot", sender.and_then(User::bot_tag));
-        let of_each_line = spoken.clone();
-        if let Some(msgid) = msgid {
-            spoken = spoken.tagged("msgid", msgid);
-        }
-        for (key, value) in &message.tags {
-            spoken = spoken.tagged(key.clone(), value.clone());
-        }
+        let names = (source.as_str(), target.as_str());
+        let Wording { whole, line } = self.wording(message, names, time, msgid);
         if message.is_multiline() {
-            let names = (source.as_str(), target.as_str());
-            let delivered = (&spoken.clone().delivered(), &of_each_line.clone().delivered());
+            let delivered = (&whole.clone().delivered(), &line.clone().delivered());
             self.say_multiline(hears, message, names, delivered);
-            return self.say_multiline(echo, message, names, (&spoken, &of_each_line));
+            return self.say_multiline(echo, message, names, (&whole, &line));
         }
-        self.say(hears, spoken.clone().delivered());
-        self.say(echo, spoken);
+        self.say(hears, whole.clone().delivered());
+        self.say(echo, whole);
     }
 
     fn remember(&mut self, user: UserId, nick: &str) {

@@ -235,6 +235,10 @@ impl Turn<'_> {
     pub fn fail(&mut self, standard: Standard) {
         let knows = [
             Cap::StandardReplies,
+            Cap::DraftChathistory,
+            Cap::DraftReadMarker,
+            Cap::SojuSearch,
+            Cap::DraftSearch,
             Cap::DraftMultiline,
             Cap::DraftMessageRedaction,
             Cap::ChannelRename,

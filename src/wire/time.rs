@@ -7,6 +7,20 @@ use std::fmt;
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Reads what server-time writes, with any number of digits behind the second or none.
+    pub fn parse(text: &str) -> Option<Timestamp> {
+        let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+        let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+        // Clocks that count leap seconds have a 61st.
+        let is_time = hour < 24 && minute < 60 && second <= 60;
+        let days = days_of_date(year, month, day)?;
+        let is_number = !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit());
+        let ms = format!("{fraction:0<3.3}").parse::<u64>().ok().filter(|_| is_number && is_time)?;
+        Some(Timestamp(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + ms))
+    }
+
     /// Whole seconds, as the numerics of IRC count them.
     pub fn seconds(self) -> u64 {
         self.0 / 1000
@@ -45,6 +59,32 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The days from 1970-01-01 to a date; none to one that is before that, or in no calendar.
+fn days_of_date(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 || !(1..=12).contains(&month) || day == 0 {
+        return None;
+    }
+    // The year that begins on 1 March, as above.
+    let year_from_march = if month <= 2 { year - 1 } else { year };
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let leap_days = year_from_march / 4 - year_from_march / 100 + year_from_march / 400;
+    let days = (year_from_march * 365 + leap_days + day_of_year).checked_sub(719_468)?;
+    // A day that the month does not have would be one of the next.
+    (civil_date(days) == (year, month, day)).then_some(days)
+}
+
+/// Three numbers of so many digits each.
+fn numbers(text: &str, sign: char, digits: [usize; 3]) -> Option<[u64; 3]> {
+    let mut parts = text.split(sign);
+    let mut numbers = [0; 3];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts.next().filter(|part| part.len() == digits)?;
+        *number = part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())??;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
 /// What the clocks say as one step begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -68,6 +108,34 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(Timestamp(ms).to_string(), text);
+            assert_eq!(Timestamp::parse(text), Some(Timestamp(ms)));
+        }
+    }
+
+    #[test]
+    fn only_what_is_a_time_is_read_as_one() {
+        for (text, ms) in [
+            ("1970-01-02T00:00:00Z", Some(86_400_000)),
+            ("1970-01-01T00:00:00.5Z", Some(500)),
+            ("1970-01-01T00:00:01.123456Z", Some(1_123)),
+            ("2016-12-31T23:59:60.000Z", Some(1_483_228_800_000)),
+            ("1970-01-01T00:00:00.Z", None),
+            ("1970-01-01T00:00:00.-1Z", None),
+            ("1970-01-01T00:00:00.000", None),
+            ("1969-12-31T00:00:00.000Z", None),
+            ("2026-02-29T00:00:00.000Z", None),
+            ("2026-13-01T00:00:00.000Z", None),
+            ("2026-00-01T00:00:00.000Z", None),
+            ("2026-01-00T00:00:00.000Z", None),
+            ("2026-01-01T24:00:00.000Z", None),
+            ("2026-1-1T00:00:00.000Z", None),
+            ("2026-01-01-01T00:00:00.000Z", None),
+            ("+026-01-01T00:00:00.000Z", None),
+            ("2026-01-01T00:00:00.é00Z", None),
+            ("2026-01-01 00:00:00.000Z", None),
+            ("", None),
+        ] {
+            assert_eq!(Timestamp::parse(text), ms.map(Timestamp), "{text}");
         }
     }
 }

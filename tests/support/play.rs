@@ -199,6 +199,13 @@ impl<'p> Player<'p> {
         // Stories are told at no particular speed; those about limits on it say so.
         let limits = settings.entry("limits").or_insert_with(|| toml::Table::new().into());
         limits.as_table_mut().ok_or("[limits] is a table")?.entry("flood").or_insert_with(|| false.into());
+        // What comes to be said on a channel again, a story of its own says.
+        let history = settings.entry("history").or_insert_with(|| toml::Table::new().into());
+        history
+            .as_table_mut()
+            .ok_or("[history] is a table")?
+            .entry("replay_on_join")
+            .or_insert_with(|| 0.into());
         self.stage.configure(server, &settings)
     }
 

@@ -41,13 +41,13 @@ impl Shelf {
         if self.taken_back.remove(&dot)
             && let Some(line) = blanked(&row.line)
         {
-            (row.line, row.kind) = (line, Kind::Blank);
+            (row.line, row.kind, row.text) = (line, Kind::Blank, None);
         }
         if let Some(of) = row.takes_back.clone() {
             match self.by_dot.get(&of).and_then(|arrival| self.rows.get_mut(arrival)) {
                 Some(message) => {
                     if let Some(line) = blanked(&message.line) {
-                        (message.line, message.kind) = (line, Kind::Blank);
+                        (message.line, message.kind, message.text) = (line, Kind::Blank, None);
                     }
                     row.conversation = message.conversation.clone();
                 }
@@ -115,6 +115,32 @@ impl Shelf {
                 latest.sort_by(|(_, a), (_, b)| a.place.cmp(&b.place));
                 latest.into_iter().take(*most).filter_map(record).collect()
             }
+            Query::Late { target, arrived_after, before, most } => {
+                let found = self.between(Some(target), &None, &Some(before.clone())).unwrap_or_default();
+                let mut found: Vec<_> = found
+                    .into_iter()
+                    .filter(|(arrival, row)| arrival > arrived_after && row.kind == Kind::Text)
+                    .collect();
+                found.sort_by_key(|(arrival, _)| *arrival);
+                found.into_iter().take(*most).filter_map(record).collect()
+            }
+            Query::Search { words, places, parties, from, after, before, newest_first, most } => {
+                let mut found = self.between(None, after, before).unwrap_or_default();
+                found.retain(|(_, row)| {
+                    let is_there = row.conversation.as_ref().is_some_and(|of| {
+                        places.contains(of) || of.parties().any(|party| parties.contains(party))
+                    });
+                    is_there && row.kind == Kind::Text && has_words(row, words)
+                });
+                let mut found: Vec<Record> = found.into_iter().filter_map(record).collect();
+                found.retain(|record| from.as_ref().is_none_or(|from| record.is_from(from)));
+                let beyond = found.len().saturating_sub(*most);
+                match newest_first {
+                    true => drop(found.drain(..beyond)),
+                    false => found.truncate(*most),
+                }
+                found
+            }
             Query::Message { dot } => {
                 let arrival = self.by_dot.get(&(dot.origin.to_string(), dot.seq));
                 let found = arrival.map(|arrival| (*arrival, &self.rows[arrival]));
@@ -166,4 +192,11 @@ impl Shelf {
 
 fn record((arrival, row): (u64, &MessageRow)) -> Option<Record> {
     Record::read(arrival, row.line.clone())
+}
+
+/// Whether a text has all of these words, by their beginnings.
+fn has_words(row: &MessageRow, words: &[String]) -> bool {
+    let text = row.text.as_deref().unwrap_or_default().to_lowercase();
+    let of_text: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
+    words.iter().all(|word| of_text.iter().any(|of_text| of_text.starts_with(&word.to_lowercase())))
 }

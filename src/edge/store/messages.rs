@@ -9,6 +9,8 @@ use crate::engine::{Conversation, Entry, Kind, MessageRow, StoredTalk, blanked, 
 /// The tables of messages. A row's arrival is its place in the order in which messages came here; rows are
 /// found by their dots, and by where and when they were said.
 ///
+/// `message.late` says that something was here already that was said later; `words` has the texts, by arrival.
+///
 /// `origin.tip` says how far an origin is here without a gap; `taken_back` names messages that were taken back before they
 /// came.
 pub const SCHEMA: &str = "
@@ -23,10 +25,15 @@ pub const SCHEMA: &str = "
         time    INTEGER NOT NULL,
         server  TEXT NOT NULL,
         kind    INTEGER NOT NULL,
+        late    INTEGER NOT NULL,
         line    TEXT NOT NULL
     );
     CREATE UNIQUE INDEX message_by_dot ON message (origin, seq);
     CREATE INDEX message_by_place ON message (place, time, server, kind);
+    CREATE INDEX message_late ON message (place, arrival) WHERE late;
+    CREATE VIRTUAL TABLE words USING fts5 (
+        text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2'
+    );
     CREATE TABLE taken_back (origin TEXT, seq INTEGER, PRIMARY KEY (origin, seq)) WITHOUT ROWID;
 ";
 
@@ -37,6 +44,8 @@ const PLACES_KNOWN_MAX: usize = 20_000;
 #[derive(Debug, Default)]
 pub struct Messages {
     arrival: i64,
+    /// When the latest of all messages was said.
+    latest: i64,
     origins: BTreeMap<String, Origin>,
     /// Whose tips have yet to be written.
     raised: BTreeSet<String>,
@@ -61,6 +70,12 @@ impl Messages {
     pub fn load(connection: &Connection) -> rusqlite::Result<Messages> {
         let last: Option<i64> =
             connection.query_row("SELECT max(arrival) FROM message", [], |row| row.get(0))?;
+        // Whatever may be late counts as late: the last ones suffice to know when that is.
+        let latest: Option<i64> = connection.query_row(
+            "SELECT max(time) FROM (SELECT time FROM message ORDER BY arrival DESC LIMIT 1000)",
+            [],
+            |row| row.get(0),
+        )?;
         let mut origins = BTreeMap::new();
         let mut all = connection
             .prepare("SELECT name, id, tip, (SELECT max(seq) FROM message WHERE origin = id) FROM origin")?;
@@ -72,7 +87,8 @@ impl Messages {
         let mut all = connection.prepare("SELECT origin, seq FROM taken_back")?;
         let taken_back =
             all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-        Ok(Messages { arrival: last.unwrap_or(0), origins, taken_back, ..Messages::default() })
+        let (arrival, latest) = (last.unwrap_or(0), latest.unwrap_or(0));
+        Ok(Messages { arrival, latest, origins, taken_back, ..Messages::default() })
     }
 
     /// How far origins are here, and the latest messages of all.
@@ -100,6 +116,10 @@ impl Messages {
             Entry::Forgotten { origin } => {
                 let origin = origin.to_string();
                 let id = self.origin(change, &origin)?.id;
+                change.execute(
+                    "DELETE FROM words WHERE rowid IN (SELECT arrival FROM message WHERE origin = ?1)",
+                    [id],
+                )?;
                 change.execute("DELETE FROM message WHERE origin = ?1", [id])?;
                 change.execute("DELETE FROM origin WHERE id = ?1", [id])?;
                 self.origins.remove(&origin);
@@ -126,7 +146,7 @@ impl Messages {
                 .prepare_cached("DELETE FROM taken_back WHERE origin = ?1 AND seq = ?2")?
                 .execute(params![row.origin, seq])?;
             if let Some(line) = blanked(&row.line) {
-                (row.line, row.kind) = (line, Kind::Blank);
+                (row.line, row.kind, row.text) = (line, Kind::Blank, None);
             }
         }
         let mut place = match &row.conversation {
@@ -142,8 +162,8 @@ impl Messages {
         let (time, server) = &row.place;
         let written = change
             .prepare_cached(
-                "INSERT OR IGNORE INTO message (arrival, origin, seq, place, time, server, kind, line)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT OR IGNORE INTO message (arrival, origin, seq, place, time, server, kind, late, line)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
             .execute(params![
                 self.arrival + 1,
@@ -153,9 +173,16 @@ impl Messages {
                 whole(*time),
                 server,
                 row.kind.number(),
+                whole(*time) < self.latest,
                 row.line
             ])?;
         self.arrival += written as i64;
+        self.latest = self.latest.max(whole(*time));
+        if let Some(text) = row.text.filter(|_| written > 0) {
+            change
+                .prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")?
+                .execute(params![self.arrival, text])?;
+        }
         if seq == origin.tip + 1 {
             return self.raise(change, &row.origin, seq);
         }
@@ -191,6 +218,7 @@ impl Messages {
             change
                 .prepare_cached("UPDATE message SET line = ?2, kind = ?3 WHERE arrival = ?1")?
                 .execute(params![arrival, line, Kind::Blank.number()])?;
+            change.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([arrival])?;
         }
         Ok(Some(place))
     }

@@ -1,5 +1,7 @@
 //! What the store is asked: a few threads look into it on connections of their own, and answer with events.
 
+mod search;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use super::messages::whole;
 use super::writer::InTray;
 use super::{BUSY_WITHIN, FILE};
 use crate::edge::shared::Shared;
-use crate::engine::{AskId, Dot, Event, Kind, Place, Point, Query, Record};
+use crate::engine::{AskId, Dot, Event, Kind, Party, Place, Point, Query, Record};
 
 /// How many threads look things up. Most of what they wait for is the disk.
 pub const READERS: usize = 2;
@@ -151,11 +153,7 @@ fn look(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>>
             for channel in channels {
                 places.extend(place_called(connection, channel.as_str())?);
             }
-            let mut of_party = connection.prepare_cached("SELECT place FROM party WHERE name = ?1")?;
-            for party in parties {
-                let found = of_party.query_map([party.key()], |row| row.get(0))?;
-                places.extend(found.collect::<rusqlite::Result<Vec<i64>>>()?);
-            }
+            places.extend(places_of(connection, parties)?);
             places.sort_unstable();
             places.dedup();
             let mut latest = connection.prepare_cached(
@@ -185,6 +183,19 @@ fn look(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>>
             }
             Ok(all)
         }
+        Query::Late { target, arrived_after, before, most } => {
+            let Some(place) = place_called(connection, &target.key())? else { return Ok(Vec::new()) };
+            let Some((_, before)) = bounds(connection, Some(place), &None, &Some(before.clone()))? else {
+                return Ok(Vec::new());
+            };
+            let sql = "SELECT arrival, line FROM message
+                 WHERE place = ?1 AND late AND arrival > ?2 AND (time, server) < (?3, ?4) AND kind = ?5
+                 ORDER BY arrival LIMIT ?6";
+            let most = i64::try_from(*most).unwrap_or(i64::MAX);
+            let kind = Kind::Text.number();
+            records(connection, sql, &[&place, &whole(*arrived_after), &before.0, &before.1, &kind, &most])
+        }
+        Query::Search { .. } => search::find(connection, query),
         Query::Message { dot } => {
             let sql = "SELECT arrival, line FROM message
                  WHERE origin = (SELECT id FROM origin WHERE name = ?1) AND seq = ?2";
@@ -211,6 +222,17 @@ fn records(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> rusqlit
         records.extend(Record::read(arrival as u64, line));
     }
     Ok(records)
+}
+
+/// The private conversations of these.
+fn places_of(connection: &Connection, parties: &[Party]) -> rusqlite::Result<Vec<i64>> {
+    let mut of_party = connection.prepare_cached("SELECT place FROM party WHERE name = ?1")?;
+    let mut places = Vec::new();
+    for party in parties {
+        let found = of_party.query_map([party.key()], |row| row.get(0))?;
+        places.extend(found.collect::<rusqlite::Result<Vec<i64>>>()?);
+    }
+    Ok(places)
 }
 
 fn place_called(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {

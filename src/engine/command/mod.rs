@@ -8,6 +8,7 @@ mod ban;
 mod banlist;
 mod channel;
 mod chanserv;
+mod chathistory;
 mod end;
 mod force;
 mod guise;
@@ -15,6 +16,7 @@ mod help;
 mod knock;
 mod look;
 mod map;
+mod markread;
 mod metadata;
 mod mode;
 mod monitor;
@@ -22,6 +24,7 @@ mod presence;
 mod redact;
 mod register;
 mod rename;
+mod search;
 mod servers;
 mod silence;
 mod stats;
@@ -81,6 +84,9 @@ pub const COMMANDS: &[&[Command]] = &[
     rename::COMMANDS,
     channel::COMMANDS,
     knock::COMMANDS,
+    chathistory::COMMANDS,
+    markread::COMMANDS,
+    search::COMMANDS,
     chanserv::COMMANDS,
     tban::COMMANDS,
     mode::COMMANDS,

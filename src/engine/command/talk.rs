@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::{CHANSERV, Command, Who, hear_chanserv};
+use crate::engine::cap::Cap;
 use crate::engine::effect::Topic;
 use crate::engine::mode;
-use crate::engine::network::{Message, Target, Text, Verb};
+use crate::engine::network::{Channel, Message, Target, Text, Verb};
 use crate::engine::peer::Passing;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::fold;
@@ -144,6 +145,10 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
     if let Some(mask) = name.strip_prefix("$$").filter(|_| verb != Verb::Tagmsg) {
         return broadcast(turn, verb, mask, text);
     }
+    if fold(name) == fold("*playback") && turn.wants(Cap::ZncPlayback) {
+        turn.playback_asked(text);
+        return Ok(());
+    }
     // Of several signs the lowest counts, since whoever is more is that as well.
     let channel_name = name.trim_start_matches(|c| mode::status_of_sign(c).is_some());
     let signs = name[..name.len() - channel_name.len()].chars().filter_map(mode::status_of_sign);
@@ -196,8 +201,15 @@ fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str, joi
         }
         Target::Channel { .. } => None,
     };
+    let is_closed = match &target {
+        Target::Channel { name, .. } => {
+            turn.network().channel(&name.folded()).is_some_and(Channel::is_closed)
+        }
+        Target::User { .. } => false,
+    };
     let is_blank = false;
-    let message = Message { verb, sender, source, account, target, between, text, joints, tags, is_blank };
+    let message =
+        Message { verb, sender, source, account, target, between, text, joints, tags, is_closed, is_blank };
     let now_ms = turn.now.steady_ms;
     match is_momentary {
         true => {

@@ -12,6 +12,7 @@ use super::user::UserFact;
 use crate::engine::merge::{Dot, Stamp, Stream};
 use crate::wire::fold::Folded;
 use crate::wire::names::{MetadataKey, ServerId, UserId};
+use crate::wire::time::Timestamp;
 
 /// One event: what it says, who said it and when, and what it replaces.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +116,12 @@ pub enum Edit {
         fact: Option<AccountFact>,
         by: String,
     },
+    /// How far somebody has read.
+    Read {
+        account: AccountId,
+        place: Folded,
+        time: Timestamp,
+    },
     Message(Message),
     Redact(Redaction),
     /// A fact of a kind that this version does not know, kept as the line it came as: servers beyond this
@@ -145,6 +152,7 @@ pub enum Key {
     Foreign(String),
     Ban(BanKind, String),
     Account(AccountId, Field),
+    Read(AccountId, Folded),
 }
 
 /// What a fact says.
@@ -162,6 +170,7 @@ pub enum Value {
     Foreign(String),
     Ban(BanFact),
     Account(AccountFact),
+    Read(Timestamp),
 }
 
 impl Key {
@@ -184,7 +193,8 @@ impl Key {
             | Key::Metadata(Subject::User(_), _)
             | Key::Foreign(_)
             | Key::Ban(..)
-            | Key::Account(..) => None,
+            | Key::Account(..)
+            | Key::Read(..) => None,
         }
     }
 }
@@ -194,7 +204,7 @@ impl Edit {
         match self {
             Edit::Message(_) | Edit::Redact(_) => Stream::Message,
             Edit::Registration { .. } | Edit::Lasting(_) => Stream::Durable,
-            Edit::Ban { .. } | Edit::Account { .. } => Stream::Durable,
+            Edit::Ban { .. } | Edit::Account { .. } | Edit::Read { .. } => Stream::Durable,
             _ => Stream::Session,
         }
     }
@@ -237,6 +247,9 @@ impl Edit {
             Edit::Account { account, field, fact, .. } => {
                 (Key::Account(*account, field.clone()), fact.clone().map(Value::Account))
             }
+            Edit::Read { account, place, time } => {
+                (Key::Read(*account, place.clone()), Some(Value::Read(*time)))
+            }
             Edit::Message(_) | Edit::Redact(_) | Edit::Unknown { .. } => return None,
         })
     }
@@ -277,6 +290,7 @@ impl Edit {
             | Edit::Metadata { of: Subject::User(_), .. }
             | Edit::Ban { .. }
             | Edit::Account { .. }
+            | Edit::Read { .. }
             | Edit::Message(_)
             | Edit::Redact(_)
             | Edit::Foreign { .. }
@@ -315,6 +329,7 @@ impl Edit {
             | Edit::Foreign { .. }
             | Edit::Ban { .. }
             | Edit::Account { .. }
+            | Edit::Read { .. }
             | Edit::Unknown { .. } => None,
         }
     }
@@ -362,6 +377,7 @@ pub fn edit_of(key: &Key, value: &Value) -> Option<Edit> {
         (Key::Account(account, field), Value::Account(fact)) => {
             Edit::Account { account, field, fact: Some(fact), by: by() }
         }
+        (Key::Read(account, place), Value::Read(time)) => Edit::Read { account, place, time },
         _ => return None,
     })
 }

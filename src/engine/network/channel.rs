@@ -199,6 +199,11 @@ impl Channel {
         self.modes.contains_key(&letter)
     }
 
+    /// Whether there is somebody who could not come here, or not know of it.
+    pub fn is_closed(&self) -> bool {
+        ['i', 'k', 'p', 's'].into_iter().any(|letter| self.has_mode(letter))
+    }
+
     /// The value of a mode that has one, such as the key.
     pub fn mode_value(&self, letter: char) -> Option<&str> {
         self.modes.get(&letter)?.as_deref()

@@ -52,6 +52,7 @@ use super::merge::{Answer, Digested, Dot, Fact, Facts, Origin, Stamp, Stream, Ve
 use crate::defect::{Defect, is_planted};
 use crate::wire::fold::{Folded, fold};
 use crate::wire::names::{Nick, ServerId, UserId};
+use crate::wire::time::Timestamp;
 use forget::Barren;
 use log::Log;
 use names::Names;
@@ -432,6 +433,22 @@ impl Network {
             Some((!is_owner, user.fact.claimed))
         };
         claims.iter().copied().min_by_key(rank)
+    }
+
+    /// How far somebody has read: of what was written on several servers at once the furthest.
+    pub fn read_marker(&self, account: AccountId, place: &Folded) -> Option<Timestamp> {
+        let markers = self.durable.facts().siblings(&Key::Read(account, place.clone())).iter();
+        let times = markers.filter_map(|fact| match fact.value {
+            Value::Read(time) => Some(time),
+            _ => None,
+        });
+        times.max()
+    }
+
+    /// In how many places somebody has read.
+    pub fn read_markers(&self, account: AccountId) -> usize {
+        let (first, last) = (fold(""), fold(&char::MAX.to_string()));
+        self.durable.facts().range(&Key::Read(account, first), &Key::Read(account, last)).count()
     }
 
     /// Every user who can be seen.

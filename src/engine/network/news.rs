@@ -130,6 +130,11 @@ pub enum News {
         set: usize,
         lifted: usize,
     },
+    /// Somebody has read further in this place.
+    Read {
+        account: AccountId,
+        place: Folded,
+    },
     /// A server is, or is no longer, part of what users see.
     ServerCame {
         server: ServerId,

@@ -85,6 +85,7 @@ mod tests {
             text: "spam".into(),
             joints: Vec::new(),
             tags: Vec::new(),
+            is_closed: false,
             is_blank: false,
         };
         let message = change(hall, Edit::Message(message));

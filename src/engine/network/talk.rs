@@ -26,6 +26,8 @@ pub struct Message {
     pub joints: Vec<usize>,
     /// Client-only tags, with their `+`.
     pub tags: Vec<(String, String)>,
+    /// Said on a channel where not everybody could have come.
+    pub is_closed: bool,
     /// It was taken back, and has no words any more.
     pub is_blank: bool,
 }

@@ -244,6 +244,7 @@ pub(super) fn name_of(key: &Key) -> String {
         Key::Ban(kind, mask) => format!("ban {} {mask}", kind.letter()),
         Key::Foreign(key) => format!("unknown {key}"),
         Key::Account(account, field) => format!("account {account} {field}"),
+        Key::Read(account, place) => format!("read {account} {place}"),
     }
 }
 

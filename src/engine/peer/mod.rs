@@ -13,6 +13,7 @@ mod digest;
 mod greet;
 mod guise;
 mod intake;
+mod markers;
 mod metadata;
 mod passing;
 mod pull;
@@ -108,6 +109,7 @@ const EVENT_MESSAGES: &[&[EventMessage]] = &[
     metadata::MESSAGES,
     registrations::MESSAGES,
     bans::MESSAGES,
+    markers::MESSAGES,
     accounts::MESSAGES,
     talk::MESSAGES,
     redactions::MESSAGES,
@@ -263,6 +265,7 @@ pub(super) fn write_change_after(change: &Change, after: u64) -> String {
         Edit::Mask { channel, birth, list, mask, fact, by } => {
             channels::write_mask(channel, *birth, *list, mask, fact.as_ref(), by)
         }
+        Edit::Read { account, place, time } => markers::write_marker(*account, place, *time),
         Edit::Lasting(edit) => {
             return write_change(&Change {
                 edit: edit.as_ref().clone(),

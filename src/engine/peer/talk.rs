@@ -33,6 +33,9 @@ pub fn write_message_onto(draft: Draft, said: &Said) -> Draft {
     if let Some((from, to)) = &said.between {
         draft = draft.tag("between", &format!("{from},{to}"));
     }
+    if said.is_closed {
+        draft = draft.tag("closed", "");
+    }
     if said.is_blank {
         draft = draft.tag("blank", "");
     }
@@ -117,6 +120,7 @@ pub fn read_message(message: &Message) -> Option<Said> {
         text: text.text,
         joints: text.joints,
         tags: tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect(),
+        is_closed: message.tags.get("closed").is_some(),
         is_blank: message.tags.get("blank").is_some(),
     })
 }
@@ -154,6 +158,7 @@ mod tests {
             text: text.text,
             joints: text.joints,
             tags,
+            is_closed: false,
             is_blank: false,
         };
         Change {

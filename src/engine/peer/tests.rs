@@ -37,6 +37,7 @@ fn edits() -> Vec<Edit> {
             joints: Vec::new(),
             between: (text == "hi").then(|| (AccountId::new(stamp(1)), AccountId::new(stamp(2)))),
             tags: vec![("+draft/react".into(), "a b;c\\".into())],
+            is_closed: text == "hi",
             is_blank: text.is_empty() && verb != Verb::Tagmsg,
         })
     };
@@ -248,6 +249,7 @@ fn edits() -> Vec<Edit> {
         ),
         account(Field::Setting("away".into()), Some(AccountFact::Setting(": out".into()))),
         account(Field::Setting("away".into()), None),
+        Edit::Read { account: AccountId::new(stamp(3)), place: fold("#Gr:een"), time: Timestamp(9) },
         said(Verb::Privmsg, to_channel(None), ":) hello  there"),
         said(Verb::Notice, to_channel(Some('o')), "one\n\n:two\n"),
         said(Verb::Notice, to_channel(Some('o')), ""),

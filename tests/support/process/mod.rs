@@ -95,6 +95,7 @@ fn settings_default(word: &str) -> Table {
         listen = {{ irc = ["127.0.0.1:0"], ircs = ["127.0.0.1:0"], link = ["127.0.0.1:0"] }}
         discovery.enabled = false
         limits = {{ flood = false, connections_per_address = 0 }}
+        history.replay_on_join = 0
         "#
     );
     text.parse().expect("the defaults of the test are TOML")

@@ -92,6 +92,8 @@ impl World {
         let mut dice = Dice::new(seed);
         let servers = (0..layout.servers).map(|number| {
             let mut config = Config::default();
+            // Who is shown a message again would have heard it twice.
+            config.history.replay_on_join = 0;
             config.limits.flood = false;
             config.limits.events_kept = layout.events_kept;
             config.limits.messages_kept = layout.messages_kept;

@@ -38,6 +38,7 @@ pub(super) struct Touched {
     pub members: BTreeSet<(Folded, UserId)>,
     pub items: BTreeMap<Folded, Vec<Key>>,
     pub bans: Vec<(BanKind, String)>,
+    pub markers: Vec<(AccountId, Folded)>,
     pub accounts: BTreeSet<AccountId>,
     pub registrations: BTreeSet<Folded>,
     /// Nicks that may have come to be somebody else's.
@@ -61,6 +62,7 @@ impl Touched {
                 }
                 Key::Foreign(_) => {}
                 Key::Ban(kind, mask) => touched.bans.push((*kind, mask.clone())),
+                Key::Read(account, place) => touched.markers.push((*account, place.clone())),
                 Key::Registration(channel, ..) => drop(touched.registrations.insert(channel.clone())),
                 Key::Account(account, _) => drop(touched.accounts.insert(*account)),
             }
@@ -78,6 +80,8 @@ type Left = BTreeMap<(Folded, UserId), Role>;
 impl Network {
     pub(super) fn refresh(&mut self, mut touched: Touched, cause: &Cause) -> Vec<News> {
         let bans = self.refresh_bans(std::mem::take(&mut touched.bans), cause);
+        let markers = std::mem::take(&mut touched.markers).into_iter();
+        let markers = markers.map(|(account, place)| News::Read { account, place });
         let accounts = self.refresh_accounts(&mut touched, cause);
         let registrations = self.refresh_registrations(&mut touched);
         let names_before = self.refresh_servers(&mut touched);
@@ -95,6 +99,7 @@ impl Network {
         news.extend(accounts);
         news.extend(registrations);
         news.extend(bans);
+        news.extend(markers);
         for (server, name_before) in names_before {
             if self.shows_server(server) {
                 if self.shown.insert(server) {

@@ -1,0 +1,113 @@
+//! What was said before, in the words of today: each message as it was heard then, in a batch where a client takes one.
+
+use super::Engine;
+use super::cap::Cap;
+use super::event::ConnId;
+use super::mode;
+use super::network::{Change, Edit, Message, Redaction, Target, User, Verb};
+use super::outgoing::{Outgoing, Spoken};
+use super::turn::Turn;
+use crate::wire::base36;
+use crate::wire::time::Timestamp;
+
+/// How one message reads: with every tag that it has, and with those that each line has of one with several.
+pub struct Wording {
+    pub whole: Spoken,
+    pub line: Spoken,
+}
+
+impl Engine {
+    /// A message as it is heard: from this source, by this target.
+    pub(super) fn wording(
+        &self,
+        message: &Message,
+        (source, target): (&str, &str),
+        time: Timestamp,
+        msgid: Option<String>,
+    ) -> Wording {
+        let verb = message.verb.name();
+        let body = match message.verb {
+            Verb::Tagmsg => format!(":{source} {verb} {target}"),
+            _ => format!(":{source} {verb} {target} :{}", message.text),
+        };
+        let sender = self.network.user(message.sender);
+        let line = Spoken::new(time, body)
+            .tagged_if("account", message.account.as_deref())
+            .tagged_if("draft/oper", sender.and_then(User::operator_tag))
+            .tagged_if("bot", sender.and_then(User::bot_tag));
+        let whole = match msgid {
+            Some(msgid) => line.clone().tagged("msgid", msgid),
+            None => line.clone(),
+        };
+        let tags = message.tags.iter();
+        let whole = tags.fold(whole, |whole, (key, value)| whole.tagged(key.clone(), value.clone()));
+        Wording { whole, line }
+    }
+
+    /// What a message was for: a channel as it is called now, a person as they were called then.
+    fn shown_as(&self, target: &Target) -> String {
+        match target {
+            Target::Channel { name, least } => {
+                let known = self.network.channel(&name.folded());
+                mode::shown_target(known.map_or(name, |channel| &channel.name).as_str(), *least)
+            }
+            Target::User { nick, .. } => nick.to_string(),
+        }
+    }
+
+    /// Says again what was said, to one client.
+    fn say_again(&mut self, conn: ConnId, change: &Change) {
+        let (time, msgid) = (change.stamp.time(), change.dot.to_string());
+        match &change.edit {
+            Edit::Message(message) => {
+                let target = self.shown_as(&message.target);
+                let names = (message.source.as_str(), target.as_str());
+                let Wording { whole, line } = self.wording(message, names, time, Some(msgid));
+                match message.is_multiline() {
+                    true => self.say_multiline(vec![conn], message, names, (&whole, &line)),
+                    false => self.outgoing.push(Outgoing { to: vec![conn], spoken: whole }),
+                }
+            }
+            Edit::Redact(redaction) => {
+                let spoken =
+                    redacted(redaction, &self.shown_as(&redaction.target), time).tagged("msgid", msgid);
+                self.outgoing.push(Outgoing { to: vec![conn], spoken });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn redacted(redaction: &Redaction, target: &str, time: Timestamp) -> Spoken {
+    let reason = redaction.reason.as_ref().map_or(String::new(), |reason| format!(" :{reason}"));
+    let body = format!(":{} REDACT {target} {}{reason}", redaction.source, redaction.message);
+    Spoken::new(time, body).tagged_if("account", redaction.account.as_deref())
+}
+
+impl Turn<'_> {
+    /// Says something to the speaker as one batch, where they take batches.
+    pub fn batched(&mut self, kind: &str, is_end: bool, say: impl FnOnce(&mut Turn)) {
+        if !self.wants(Cap::Batch) {
+            return say(self);
+        }
+        self.engine.batches_made += 1;
+        let batch = base36::encode(self.engine.batches_made);
+        let (server, time, to) = (self.server_name().to_string(), self.now.wall, vec![self.conn]);
+        let start = Spoken::new(time, format!(":{server} BATCH +{batch} {kind}"));
+        let start = start.tagged_if("draft/chathistory-end", is_end.then_some(""));
+        self.engine.outgoing.push(Outgoing { to: to.clone(), spoken: start });
+        let first = self.engine.outgoing.len();
+        say(self);
+        for outgoing in &mut self.engine.outgoing[first..] {
+            // A batch within this one is named by its own lines.
+            outgoing.spoken = outgoing.spoken.clone().in_batch(&batch);
+        }
+        let spoken = Spoken::new(time, format!(":{server} BATCH -{batch}"));
+        self.engine.outgoing.push(Outgoing { to, spoken });
+    }
+
+    /// Says again what was said.
+    pub fn play<'c>(&mut self, changes: impl IntoIterator<Item = &'c Change>) {
+        changes.into_iter().for_each(|change| self.engine.say_again(self.conn, change));
+    }
+}

@@ -1,0 +1,453 @@
+//! Who may read what of the past.
+//!
+//! On a channel, whoever is on it: what was said since it was made, and before that what was said while anybody could
+//! have come. Of private conversations, what somebody was part of: as this user, or logged in to this account. A nick
+//! alone opens nothing, since it may have been another's.
+
+use super::cap::Cap;
+use super::chronicle::Answer;
+use super::history::{Conversation, Party, Point, Query, Record};
+use super::merge::Stamp;
+use super::mode;
+use super::network::{AccountId, Channel, Message, Redaction, Target, Verb};
+use super::shield;
+use super::turn::{Outcome, Turn};
+use crate::wire::letters::Letters;
+use crate::wire::names::{ChannelName, UserId};
+use crate::wire::time::Timestamp;
+
+/// How often the store is asked again for one page, where much of what it has is not for the reader.
+const ROUNDS_MAX: usize = 20;
+
+/// In so many places it is remembered what of them came late and was shown.
+const LATE_PLACES_MAX: usize = 1_000;
+
+/// What one person may read of one place, at the moment of asking.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// As batches name the place.
+    pub shown: String,
+    conversations: Vec<Conversation>,
+    right: Right,
+    knows: Knowledge,
+}
+
+/// What of all that is no text a client has asked to be told.
+#[derive(Clone, Copy, Debug)]
+struct Knowledge {
+    tags: bool,
+    redactions: bool,
+}
+
+impl Knowledge {
+    fn of(turn: &Turn) -> Knowledge {
+        Knowledge { tags: turn.wants(Cap::MessageTags), redactions: turn.wants(Cap::DraftMessageRedaction) }
+    }
+
+    fn covers(self, record: &Record) -> bool {
+        match (record.message(), record.redaction()) {
+            (Some(message), _) => message.verb != Verb::Tagmsg || self.tags,
+            (_, redaction) => redaction.is_some() && self.redactions,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Right {
+    Member { user: UserId, status: Letters, birth: Stamp, joined: Option<Stamp> },
+    Party { user: UserId, account: Option<AccountId> },
+}
+
+impl Reading {
+    /// What a channel's members read there.
+    pub fn of_channel(turn: &Turn, channel: &Channel) -> Option<Reading> {
+        let member = channel.member(turn.me())?;
+        let joined = (!turn.config().history.newcomers_see_all).then_some(member.fact.joined);
+        Some(Reading {
+            shown: channel.name.to_string(),
+            conversations: vec![Conversation::Channel(channel.id())],
+            knows: Knowledge::of(turn),
+            right: Right::Member { user: turn.me(), status: member.status, birth: channel.birth, joined },
+        })
+    }
+
+    /// What the speaker and whoever is called so have said to each other.
+    pub fn of_person(turn: &Turn, nick: &str) -> Reading {
+        let me = turn.user();
+        let other = turn.network().user_called(nick);
+        let mut conversations = vec![Conversation::private((me.nick.as_str(), None), (nick, None))];
+        if let Some(own) = me.account_id() {
+            // Somebody who is not here may be meant by the name of their account.
+            let others = match other {
+                Some(user) => user.account_id(),
+                None => turn.network().account_named(nick).map(|account| account.id),
+            };
+            let both = others.map(|others| Conversation::private(("", Some(own)), ("", Some(others))));
+            conversations.extend(both);
+        }
+        let shown = other.map_or(nick.to_string(), |user| user.nick.to_string());
+        Reading { shown, conversations, right: Right::of_parties(turn), knows: Knowledge::of(turn) }
+    }
+
+    /// A place by the name that a client gives it; none that the speaker may not read.
+    pub fn of_place(turn: &Turn, name: &str) -> Option<Reading> {
+        if ChannelName::looks_like(name) {
+            return Reading::of_channel(turn, turn.network().channel_called(name)?);
+        }
+        let is_name = turn.parse_nick(name).is_ok() || turn.network().user_called(name).is_some();
+        is_name.then(|| Reading::of_person(turn, name))
+    }
+
+    /// Whether the reader may see this, and it is anything to be seen by people.
+    pub fn shows(&self, record: &Record) -> bool {
+        self.knows.covers(record) && self.right.shows(record)
+    }
+
+    /// Whether the reader may know that there is this, words or none: as a moment to count from.
+    pub fn knows(&self, record: &Record) -> bool {
+        match (record.message(), record.redaction()) {
+            (Some(message), _) => {
+                self.conversations.contains(&Conversation::of(message))
+                    && self.right.covers_message(message, record.stamp())
+            }
+            (_, Some(redaction)) => self.right.shows_redaction(redaction),
+            _ => false,
+        }
+    }
+}
+
+impl Right {
+    fn of_parties(turn: &Turn) -> Right {
+        let me = turn.user();
+        Right::Party { user: me.id, account: me.account_id() }
+    }
+
+    fn shows(&self, record: &Record) -> bool {
+        match (record.message(), record.redaction()) {
+            _ if record.is_blank() => false,
+            (Some(message), _) => self.shows_message(message, record.stamp()),
+            (_, Some(redaction)) => self.shows_redaction(redaction),
+            _ => false,
+        }
+    }
+
+    fn shows_message(&self, message: &Message, said: Stamp) -> bool {
+        // Programs would answer what was asked of them long ago.
+        !shield::is_ctcp(message) && self.covers_message(message, said)
+    }
+
+    fn covers_message(&self, message: &Message, said: Stamp) -> bool {
+        match (self, &message.target) {
+            (Right::Member { user, status, birth, joined }, Target::Channel { least, .. }) => {
+                let is_own = message.sender == *user;
+                let is_meant = least.is_none_or(|letter| mode::is_at_least(*status, letter));
+                let is_of_this_life = said >= *birth || !message.is_closed;
+                (is_own || is_meant) && is_of_this_life && joined.is_none_or(|joined| said >= joined)
+            }
+            (Right::Party { user, account }, Target::User { user: to, .. }) => {
+                let is_account = |(from, to): (AccountId, AccountId)| {
+                    account.is_some_and(|account| account == from || account == to)
+                };
+                message.sender == *user || to == user || message.between.is_some_and(is_account)
+            }
+            _ => false,
+        }
+    }
+
+    fn shows_redaction(&self, redaction: &Redaction) -> bool {
+        match (self, &redaction.target) {
+            (Right::Member { status, birth, joined, .. }, Target::Channel { least, .. }) => {
+                let said = redaction.said;
+                let is_meant = least.is_none_or(|letter| mode::is_at_least(*status, letter));
+                is_meant && said >= *birth && joined.is_none_or(|joined| said >= joined)
+            }
+            (Right::Party { user, .. }, Target::User { user: to, .. }) => {
+                redaction.sender == *user || to == user
+            }
+            _ => false,
+        }
+    }
+}
+
+/// All that one person may read at the moment of asking, or some of it.
+#[derive(Clone, Debug)]
+pub struct Readings {
+    places: Vec<Reading>,
+    /// As whom they read private conversations, of whatever other party; none where only places are meant.
+    parties: Vec<Party>,
+}
+
+impl Readings {
+    pub fn of(place: Option<Reading>) -> Readings {
+        Readings { places: place.into_iter().collect(), parties: Vec::new() }
+    }
+
+    /// Every channel of the speaker's, and all that was ever said to them.
+    pub fn of_all(turn: &Turn) -> Readings {
+        let channels = turn.user().channels.iter().filter_map(|name| turn.network().channel(name));
+        let places = channels.filter_map(|channel| Reading::of_channel(turn, channel));
+        Readings { places: places.collect(), parties: turn.parties() }
+    }
+
+    pub fn conversations(&self) -> Vec<Conversation> {
+        self.places.iter().flat_map(|place| place.conversations.iter().cloned()).collect()
+    }
+
+    pub fn parties(&self) -> &[Party] {
+        &self.parties
+    }
+
+    /// Whether this is a message that the reader may see.
+    pub fn shows(&self, turn: &Turn, record: &Record) -> bool {
+        let Some(message) = record.message() else { return false };
+        let conversation = Conversation::of(message);
+        let is_private = matches!(conversation, Conversation::Private(..));
+        let place = self.places.iter().find(|place| place.conversations.contains(&conversation));
+        match place {
+            Some(place) => place.shows(record),
+            None => is_private && !self.parties.is_empty() && Right::of_parties(turn).shows(record),
+        }
+    }
+}
+
+/// Some of what was said in a place, to be collected from the store.
+#[derive(Clone, Debug)]
+pub struct Gather {
+    pub reading: Reading,
+    pub after: Option<Point>,
+    pub before: Option<Point>,
+    /// Whether the latest counts where there is more than is wanted.
+    pub newest_first: bool,
+    pub most: usize,
+    /// Whether what is no text counts as well.
+    pub events: bool,
+    /// In which order the message came here that is counted from: what came after it counts as well, though it was said
+    /// before it, and comes first.
+    pub arrived_after: Option<u64>,
+    /// Whether what the client says meanwhile waits until this is there.
+    pub holds: bool,
+}
+
+/// What was found, oldest first.
+#[derive(Debug)]
+pub struct Gathered {
+    pub records: Vec<Record>,
+    /// Whether there is no more of it.
+    pub is_all: bool,
+}
+
+/// What is done with it.
+type Then = Box<dyn FnOnce(&mut Turn, Result<Gathered, String>) -> Outcome + Send + Sync>;
+
+/// A page while it is collected.
+struct Collection {
+    want: Gather,
+    /// Which of the place's conversations is being asked for.
+    place: usize,
+    rounds: usize,
+    /// What is left of the range that the store has not shown yet.
+    after: Option<Point>,
+    before: Option<Point>,
+    found: Vec<Record>,
+    all: Vec<Record>,
+    /// What came late.
+    late: Vec<Record>,
+    is_all: bool,
+    then: Then,
+}
+
+impl Turn<'_> {
+    /// Collects what the speaker may read; what is not for them does not count.
+    pub fn gather(
+        &mut self,
+        want: Gather,
+        then: impl FnOnce(&mut Turn, Result<Gathered, String>) -> Outcome + Send + Sync + 'static,
+    ) -> Outcome {
+        let collection = Collection {
+            after: want.after.clone(),
+            before: want.before.clone(),
+            want,
+            place: 0,
+            rounds: 0,
+            found: Vec::new(),
+            all: Vec::new(),
+            late: Vec::new(),
+            is_all: true,
+            then: Box::new(then),
+        };
+        collection.begin(self)
+    }
+
+    /// What the speaker may read of any private conversation.
+    pub fn parties(&self) -> Vec<Party> {
+        let me = self.user();
+        let account = me.account_id().map(Party::Account);
+        [Party::Nick(me.nick.folded())].into_iter().chain(account).collect()
+    }
+
+    /// What whoever the speaker talked to in a private conversation is called now; of somebody who is not here the name
+    /// of the account, or else what they were called.
+    fn other_of(&self, message: &Message) -> String {
+        let me = self.user();
+        let own = me.account_id();
+        let Target::User { user: to, nick: to_nick, .. } = &message.target else { return String::new() };
+        let (from_account, to_account) = message.between.unzip();
+        let is_own = message.sender == me.id || own.is_some() && from_account == own;
+        let (user, nick, account) = match is_own {
+            true => (*to, to_nick.as_str(), to_account),
+            false => {
+                let nick = message.source.split('!').next().unwrap_or_default();
+                (message.sender, nick, from_account)
+            }
+        };
+        if let Some(known) = self.network().user(user) {
+            return known.nick.to_string();
+        }
+        let Some(account) = account else { return nick.to_string() };
+        let again = self.network().users().find(|user| user.account_id() == Some(account));
+        let name = self.network().accounts().get(account).map(|account| account.name.as_str());
+        again.map_or(name.unwrap_or(nick).to_string(), |user| user.nick.to_string())
+    }
+
+    /// What the speaker calls the places where something was said, as far as they may read it there.
+    pub fn names_of_places(&self, records: &[Record]) -> Vec<(String, Timestamp)> {
+        let mut names: Vec<(String, Timestamp)> = Vec::new();
+        for record in records {
+            let Some(name) = self.name_of_place(record) else { continue };
+            // Somebody with two names is one and the same; the latest counts, which comes last.
+            names.retain(|(other, _)| *other != name);
+            names.push((name, record.stamp().time()));
+        }
+        names
+    }
+
+    fn name_of_place(&self, record: &Record) -> Option<String> {
+        let message = record.message()?;
+        match Conversation::of(message) {
+            Conversation::Channel(name) => {
+                let reading = Reading::of_channel(self, self.network().channel(&name)?)?;
+                reading.shows(record).then_some(reading.shown)
+            }
+            Conversation::Private(..) => self.was_part_of(record).then(|| self.other_of(message)),
+        }
+    }
+
+    /// Whether the speaker was part of a private conversation as this was said in it.
+    fn was_part_of(&self, record: &Record) -> bool {
+        let right = Right::of_parties(self);
+        record.message().is_some_and(|message| right.covers_message(message, record.stamp()))
+    }
+}
+
+impl Collection {
+    /// Asks for what came late, and then for everything else.
+    fn begin(mut self, turn: &mut Turn) -> Outcome {
+        let next = self.want.reading.conversations.get(self.place).cloned();
+        let (Some(target), Some(arrival), Some(before)) = (next, self.want.arrived_after, &self.want.after)
+        else {
+            self.place = 0;
+            return self.go_on(turn);
+        };
+        // Once is enough, or there would be no end to paging through it.
+        let shown = turn.session().late_shown.get(&self.want.reading.shown).copied().unwrap_or(0);
+        let query = Query::Late {
+            target,
+            arrived_after: arrival.max(shown),
+            before: before.clone(),
+            most: self.want.most + 1,
+        };
+        turn.recall_holding(self.want.holds, query, move |turn, answer| {
+            self.late.extend(answer.unwrap_or_default());
+            self.place += 1;
+            self.begin(turn)
+        });
+        Ok(())
+    }
+
+    /// Notes how far the speaker has been shown what came late.
+    fn settle_late(&mut self, turn: &mut Turn) {
+        self.late.retain(|record| self.want.reading.shows(record));
+        self.late.sort_by_key(|record| record.arrival);
+        if self.late.len() > self.want.most {
+            self.late.truncate(self.want.most);
+            self.is_all = false;
+        }
+        if let Some(last) = self.late.last() {
+            let (place, arrival) = (self.want.reading.shown.clone(), last.arrival);
+            let shown = &mut turn.session_mut().late_shown;
+            if shown.len() >= LATE_PLACES_MAX {
+                shown.clear();
+            }
+            shown.insert(place, arrival);
+        }
+    }
+
+    fn go_on(self, turn: &mut Turn) -> Outcome {
+        let Some(target) = self.want.reading.conversations.get(self.place).cloned() else {
+            return self.finish(turn);
+        };
+        // One more than is wanted, to know whether there is more.
+        let most = self.want.most - self.found.len() + 1;
+        let query = Query::Between {
+            target,
+            after: self.after.clone(),
+            before: self.before.clone(),
+            newest_first: self.want.newest_first,
+            most,
+            events: self.want.events,
+        };
+        let holds = self.want.holds;
+        turn.recall_holding(holds, query, move |turn, answer| self.take(turn, most, answer));
+        Ok(())
+    }
+
+    fn take(mut self, turn: &mut Turn, most: usize, answer: Answer) -> Outcome {
+        let records = match answer {
+            Ok(records) => records,
+            Err(why) => return (self.then)(turn, Err(why)),
+        };
+        let is_end = records.len() < most;
+        let edge = if self.want.newest_first { records.first() } else { records.last() };
+        let edge = edge.map(|record| Point::Stamp(record.stamp()));
+        if self.want.newest_first {
+            self.before = edge.or(self.before);
+        } else {
+            self.after = edge.or(self.after);
+        }
+        let shown = records.into_iter().filter(|record| self.want.reading.shows(record));
+        if self.want.newest_first {
+            self.found = shown.chain(std::mem::take(&mut self.found)).collect();
+        } else {
+            self.found.extend(shown);
+        }
+        self.rounds += 1;
+        let is_enough = self.found.len() > self.want.most;
+        if !is_end && !is_enough && self.rounds < ROUNDS_MAX {
+            return self.go_on(turn);
+        }
+        self.is_all &= is_end;
+        self.all.append(&mut self.found);
+        (self.after, self.before) = (self.want.after.clone(), self.want.before.clone());
+        self.place += 1;
+        self.rounds = 0;
+        self.go_on(turn)
+    }
+
+    fn finish(mut self, turn: &mut Turn) -> Outcome {
+        self.settle_late(turn);
+        self.all.sort_by_key(Record::stamp);
+        self.all.dedup_by_key(|record| record.dot());
+        let room = self.want.most - self.late.len();
+        let beyond = self.all.len().saturating_sub(room);
+        if beyond > 0 {
+            self.is_all = false;
+            match self.want.newest_first {
+                true => drop(self.all.drain(..beyond)),
+                false => self.all.truncate(room),
+            }
+        }
+        self.all.append(&mut self.late);
+        self.all.sort_by_key(Record::stamp);
+        (self.then)(turn, Ok(Gathered { records: self.all, is_all: self.is_all }))
+    }
+}
