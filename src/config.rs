@@ -7,7 +7,7 @@ pub use fit::duration_text;
 mod metadata;
 pub use metadata::{METADATA_KEY_BYTES_MAX, Metadata};
 mod history;
-pub use history::History;
+pub use history::{Ack, History};
 mod origin;
 pub use origin::{Cloak, Cloaked, Dns, Gateway, GatewayProtocol};
 mod rate;

@@ -3,6 +3,10 @@
 /// The program's version and revision, as one word.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("FOLKMOOT_REVISION"));
 
+// Some of what tests share names the program as those outside of it do.
+#[cfg(test)]
+extern crate self as folkmoot;
+
 /// What an admin may set.
 pub mod config;
 /// Faults that tests can plant; none in any build that is used.

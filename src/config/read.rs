@@ -410,7 +410,7 @@ mod tests {
         for (text, line, expected) in [
             ("[[operator]]\nname = \"a\"\npassword = \"plain\"", 3, "hash-password"),
             ("[server]\npassword = \"plain\"", 2, "hash-password"),
-            ("[history]\nkeep = \"365d\"", 2, "history.keep has no effect in this version"),
+            ("[metrics]\nlisten = []", 2, "metrics.listen has no effect in this version"),
             ("[listen]\nweb = [\"0.0.0.0:8067\"]", 2, "listen.web has no effect"),
             ("[[link]]\nname=\"a.b\"\nconnect=false\ndialect=\"hybrid\"", 4, "link.dialect has no effect"),
             ("[[link]]\nname=\"a.b\"\nconnect=false\nservices=true", 4, "link.services has no effect"),

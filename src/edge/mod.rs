@@ -115,6 +115,7 @@ fn start_with(
     );
 
     let (gateways, dns) = (config.gateway.as_slice().into(), Arc::new(config.dns.clone()));
+    let history = Arc::new(config.history.clone());
     let (store, stored) = Store::open(node.data.path(), identity::wall_clock(), config.limits.messages_kept)?;
     let mut clock = Clock::new(Instant::now());
     let engine = Engine::restored(config, node.identity, &stored, clock.now(Instant::now()))
@@ -122,6 +123,7 @@ fn start_with(
     let (shared, events) = Shared::new(engine, limits, capacity.clients_max, client_send_buffer_bytes)?;
     *shared.gateways.write() = gateways;
     *shared.dns.write() = dns;
+    *shared.history.write() = history;
     let shared = Arc::new(shared);
     let reload = Arc::new(Reload { source, data: node.data.path().to_path_buf(), own: node.own, shown });
     let (end, ends) = end::ends();

@@ -224,6 +224,7 @@ impl Router {
                 *self.shared.limits.write() = Arc::new(config.limits.clone());
                 *self.shared.gateways.write() = config.gateway.as_slice().into();
                 *self.shared.dns.write() = Arc::new(config.dns.clone());
+                *self.shared.history.write() = Arc::new(config.history.clone());
             }
             _ => {}
         }
@@ -333,7 +334,7 @@ impl Router {
             }
             Effect::Record { number, entries } => {
                 if let Err(entries) = self.store.record(number, entries) {
-                    self.own.push_back(Event::NotRecorded { entries });
+                    self.own.push_back(Event::NotRecorded { number, entries });
                 }
             }
             Effect::Recall { ask, query } => {

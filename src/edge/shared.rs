@@ -6,7 +6,7 @@
 //! | `Shared::arrivals` | acceptors, the router, and threads of connections that never opened, as clients come and go | |
 //! | `Shared::connections` | acceptors and diallers add; the router, and threads of connections that never opened, remove | router, flusher, stop |
 //! | `Conn::io`, one each | the router appends and flushes; the connection's own thread feeds TLS; the flusher finishes | |
-//! | `Shared::limits`, `Shared::gateways`, `Shared::dns` | the router, when the settings were read anew | acceptors, diallers, client threads |
+//! | `Shared::limits`, `Shared::gateways`, `Shared::dns`, `Shared::history` | the router, when the settings were read anew | acceptors, diallers, client threads, the store's writer |
 //! | `tls::Shown` | whoever reads the settings anew | client threads, at their handshake |
 //! | `Threads::roster`, three | each thread, as it starts and ends | stop |
 //! | `inbox` | all who tell the router | the router |
@@ -42,7 +42,7 @@ use super::conn::{Conn, Kind};
 use super::flusher::Flusher;
 use super::inbox::{Inbox, InboxReader, Lane, inbox};
 use super::threads::{STACK_BYTES, Threads};
-use crate::config::{Dns, Gateway, GatewayProtocol, Limits};
+use crate::config::{Dns, Gateway, GatewayProtocol, History, Limits};
 use crate::engine::{ConnId, Engine, Event};
 use crate::wire::cidr::neighbourhood;
 
@@ -65,6 +65,7 @@ pub struct Shared {
     pub limits: RwLock<Arc<Limits>>,
     pub gateways: RwLock<Arc<[Gateway]>>,
     pub dns: RwLock<Arc<Dns>>,
+    pub history: RwLock<Arc<History>>,
     /// How many connections are yet to say for whom they are.
     pub unproxied: AtomicUsize,
     /// To the router. Bounded: a client that is read faster than the router works waits, and TCP slows it.
@@ -103,6 +104,7 @@ impl Shared {
             limits: RwLock::new(Arc::new(limits)),
             gateways: RwLock::new(Arc::new([])),
             dns: RwLock::default(),
+            history: RwLock::default(),
             unproxied: AtomicUsize::new(0),
             inbox,
             flusher: Flusher::new().map_err(|why| format!("cannot watch sockets: {why}"))?,

@@ -3,18 +3,20 @@
 //! Nothing waits for the disk. What the store has no room for, as when the disk is full, is handed to it again later
 //! out of memory, for as long as it is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 use super::Engine;
-use super::effect::Effect;
-use super::event::AskId;
+use super::effect::{Effect, Topic};
+use super::event::{AskId, ConnId};
 use super::history::{Entry, Query, Record};
 use super::merge::{Origin, Stream};
 use super::network::Change;
+use super::outgoing::{Outgoing, Spoken};
 use super::pending::Pending;
 use super::turn::{Deferred, Outcome, Turn};
+use crate::config::Ack;
 
 /// How many messages are handed to the store again at once; it is asked every tick whether it has room.
 const AGAIN_AT_ONCE: usize = 2_000;
@@ -28,6 +30,19 @@ pub struct Chronicle {
     entries: Vec<Entry>,
     /// The first message of each origin that the store did not take.
     left_out: BTreeMap<Origin, u64>,
+    /// Where clients are told only what is on disk: the message that the line at hand has written.
+    written: Option<u64>,
+    /// This server's messages in what was handed over and is not on disk yet.
+    under_way: VecDeque<(u64, Vec<u64>)>,
+    /// What is to be said once a message is on disk.
+    held: BTreeMap<u64, Held>,
+}
+
+/// Replies to a line, and its label.
+#[derive(Debug)]
+struct Held {
+    reply: Deferred,
+    replies: Vec<Spoken>,
 }
 
 /// What is done with an answer of the store's, for the client who asked.
@@ -53,6 +68,9 @@ impl Engine {
     pub(super) fn chronicle(&mut self, change: &Arc<Change>) {
         if !self.keeps_history() || change.dot.stream != Stream::Message {
             return;
+        }
+        if change.dot.origin == self.origin() && self.config.history.ack == Ack::Disk {
+            self.chronicle.written = Some(change.dot.seq);
         }
         // What comes after something that was left out goes with it, so that each origin's are written in order.
         if !self.chronicle.left_out.contains_key(&change.dot.origin) {
@@ -82,11 +100,24 @@ impl Engine {
         }
         self.chronicle.number += 1;
         let (number, entries) = (self.chronicle.number, std::mem::take(&mut self.chronicle.entries));
+        if self.config.history.ack == Ack::Disk {
+            let own = self.origin();
+            let said = entries.iter().filter_map(|entry| match entry {
+                Entry::Said(change) => Some(change.dot).filter(|dot| dot.origin == own).map(|dot| dot.seq),
+                _ => None,
+            });
+            self.chronicle.under_way.push_back((number, said.collect()));
+        }
         self.effects.push(Effect::Record { number, entries });
     }
 
     /// The store had no room for these.
-    pub(super) fn not_recorded(&mut self, entries: Vec<Entry>) {
+    pub(super) fn not_recorded(&mut self, number: u64, entries: Vec<Entry>) {
+        self.chronicle.under_way.retain(|(refused, _)| *refused != number);
+        if self.chronicle.left_out.is_empty() {
+            let text = "the store cannot keep up: what is said now is written when it can";
+            self.note(log::Level::Error, Topic::Server, text.to_string());
+        }
         for entry in entries {
             match entry {
                 Entry::Said(change) => {
@@ -116,6 +147,50 @@ impl Engine {
             if last < tip {
                 self.chronicle.left_out.insert(origin, last + 1);
                 return;
+            }
+        }
+    }
+
+    pub(super) fn store_fault(&mut self, why: Option<&str>) {
+        let (level, text) = match why {
+            Some(why) => {
+                let text = format!("{why}; people go on talking, what is to be kept is tried again");
+                (log::Level::Error, text)
+            }
+            None => (log::Level::Info, "the store can be written again".to_string()),
+        };
+        self.note(level, Topic::Server, text);
+    }
+
+    // Being told only what is on disk.
+
+    /// What was written before concerns another line.
+    pub(super) fn begin_line(&mut self) {
+        self.chronicle.written = None;
+    }
+
+    /// Keeps the replies to a line that has written something until that is on disk; others have heard it.
+    pub(super) fn hold_replies(&mut self, conn: ConnId, label: Option<String>) -> Option<String> {
+        let Some(seq) = self.chronicle.written.take() else { return label };
+        let replies = self.take_replies(conn, false);
+        if label.is_some() || !replies.is_empty() {
+            self.chronicle.held.insert(seq, Held { reply: Deferred { conn, label }, replies });
+        }
+        None
+    }
+
+    /// Says what waited for this.
+    pub(super) fn recorded(&mut self, number: u64) {
+        while self.chronicle.under_way.front().is_some_and(|(first, _)| *first <= number) {
+            let (_, said) = self.chronicle.under_way.pop_front().expect("it was just seen");
+            for seq in said {
+                if let Some(Held { reply, replies }) = self.chronicle.held.remove(&seq) {
+                    let to = vec![reply.conn];
+                    let replies = replies.into_iter().map(|spoken| Outgoing { to: to.clone(), spoken });
+                    self.flush_outgoing();
+                    self.outgoing.extend(replies);
+                    self.finish_turn(reply.conn, reply.label);
+                }
             }
         }
     }

@@ -101,7 +101,16 @@ pub enum Event {
     },
     /// What an `Effect::Record` asked for, and the store has no room for just now.
     NotRecorded {
+        number: u64,
         entries: Vec<Entry>,
+    },
+    /// All that was taken by `Effect::Record` up to this number is on disk; told where somebody waits for that.
+    Recorded {
+        number: u64,
+    },
+    /// Why the store cannot be written; nothing once it can be again.
+    StoreFault {
+        why: Option<String>,
     },
     /// The admin wants an end: users and peers are told, then nothing more comes.
     Stop {

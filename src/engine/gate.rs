@@ -47,6 +47,7 @@ impl Engine {
     /// Gives a client's replies their label, and turns all that was said into effects.
     pub(super) fn finish_turn(&mut self, conn: ConnId, label: Option<String>) {
         let is_open = self.sessions.get(conn).is_some_and(|session| !matches!(session.stage, Stage::Closing));
+        let label = self.hold_replies(conn, label);
         if let Some(label) = label.filter(|_| is_open) {
             self.label_replies(conn, &label);
         }
@@ -164,6 +165,7 @@ fn is_one_batch(replies: &[Spoken]) -> bool {
 impl<'e> Turn<'e> {
     pub(super) fn new(engine: &'e mut Engine, conn: ConnId) -> Turn<'e> {
         let now = engine.now;
+        engine.begin_line();
         Turn { now, conn, engine, label: None, line: None, client_tags: Vec::new() }
     }
 

@@ -200,6 +200,11 @@ impl Record {
         matches!(&self.change.edit, Edit::Message(message) if message.is_blank)
     }
 
+    /// As it goes to other servers.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
     pub(super) fn into_change(self) -> Arc<Change> {
         self.change
     }
@@ -242,6 +247,14 @@ pub enum Entry {
     Skipped { origin: Origin, tip: u64 },
     /// Nothing that an origin said counts any more: it used its numbers twice.
     Forgotten { origin: Origin },
+}
+
+impl Entry {
+    /// A message, from the line that carries it.
+    #[cfg(test)]
+    pub fn read(line: &str) -> Option<Entry> {
+        peer::read_stored(line).map(|change| Entry::Said(Arc::new(change)))
+    }
 }
 
 /// One message, as columns.

@@ -378,7 +378,9 @@ impl Engine {
             Event::Configured { ask, file, outcome } => self.configured(ask, &file, outcome),
             Event::Kept { number } => self.kept(number),
             Event::Recalled { ask, outcome } => self.recalled(ask, outcome),
-            Event::NotRecorded { entries } => self.not_recorded(entries),
+            Event::NotRecorded { number, entries } => self.not_recorded(number, entries),
+            Event::Recorded { number } => self.recorded(number),
+            Event::StoreFault { why } => self.store_fault(why.as_deref()),
             Event::Stop { why } => self.stop(&why),
         }
         self.settle_reach();

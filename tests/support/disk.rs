@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use folkmoot::engine::{Entry, GENERATION, Query, Record, Row, Stored, Table};
 
 #[path = "shelf.rs"]
-mod shelf;
+pub mod shelf;
 use shelf::Shelf;
 
 /// Rows on disk, and batches on their way to it, which a crash loses.
@@ -83,6 +83,11 @@ impl Disk {
     pub fn recall(&mut self, query: &Query) -> Vec<Record> {
         self.sync_said(u64::MAX);
         self.shelf.recall(query)
+    }
+
+    /// All that was said and is here.
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     /// The server that used it ends well.

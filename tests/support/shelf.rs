@@ -154,6 +154,19 @@ impl Shelf {
         }
     }
 
+    /// All that is here, in the order in which it was said: what it is, and the line without what nobody else has to hold
+    /// alike.
+    #[allow(dead_code)]
+    pub fn all(&self) -> Vec<(Place, Kind, Option<String>, String)> {
+        let all = self.sorted().into_iter().map(|(_, row)| {
+            let (tags, rest) = row.line.split_once(' ').unwrap_or_default();
+            let tags: Vec<&str> = tags.split(';').filter(|tag| !tag.starts_with("after=")).collect();
+            let place = row.conversation.as_ref().map(Conversation::key);
+            (row.place.clone(), row.kind, place, format!("{} {rest}", tags.join(";")))
+        });
+        all.collect()
+    }
+
     /// Everything, by when it was said.
     fn sorted(&self) -> Vec<(u64, &MessageRow)> {
         let mut all: Vec<_> = self.rows.iter().map(|(arrival, row)| (*arrival, row)).collect();

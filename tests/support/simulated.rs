@@ -296,7 +296,9 @@ impl Simulated {
         let people = self.people.iter().filter(|(_, person)| person.end.0 == server);
         let people: Vec<String> = people.map(|(name, _)| name.clone()).collect();
         // What its disk had yet to say concerns no later run.
-        let is_of_disk = |event: &Event| matches!(event, Event::Kept { .. } | Event::Recalled { .. });
+        let is_of_disk = |event: &Event| {
+            matches!(event, Event::Kept { .. } | Event::Recalled { .. } | Event::Recorded { .. })
+        };
         self.on_the_way.retain(|(to, event)| to != server || !is_of_disk(event));
         for name in people {
             self.people.remove(&name);
@@ -405,6 +407,7 @@ impl Simulated {
                 let disk = &mut self.server(server).disk;
                 disk.record(number, entries);
                 disk.sync_said(number);
+                self.on_the_way.push_back((server.to_string(), Event::Recorded { number }));
             }
             Effect::Recall { ask, query } => {
                 let outcome = Ok(self.server(server).disk.recall(&query));

@@ -18,6 +18,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction};
 
 use self::messages::Messages;
+use crate::config::History;
 use crate::engine::{Entry, GENERATION, Row, Stored, Table};
 use crate::wire::time::Timestamp;
 
@@ -48,6 +49,9 @@ const OPEN: &str = "open";
 
 /// How long somebody else who looks into the file may keep us waiting.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
+
+/// A file up to this size is looked through as a whole at the start, which takes a moment.
+const CHECKED_BYTES_MAX: i64 = 64 << 20;
 
 /// The file, open.
 #[derive(Debug)]
@@ -81,10 +85,12 @@ impl Store {
         connection.busy_timeout(BUSY_WITHIN).map_err(unreadable)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(unreadable)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(unreadable)?;
-        let found: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(unreadable)?;
-        if found != "ok" {
-            return Err(self.unreadable(&found));
+        for part in self.parts_to_check().map_err(unreadable)? {
+            let check = format!("PRAGMA quick_check({part})");
+            let found: String = connection.query_row(&check, [], |row| row.get(0)).map_err(unreadable)?;
+            if found != "ok" {
+                return Err(self.unreadable(&found));
+            }
         }
         let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         let (version, application) =
@@ -102,6 +108,19 @@ impl Store {
             ));
         };
         self.migrate(missing).map_err(|why| self.unreadable(&why))
+    }
+
+    /// The file up to its first fault, or where there is much in it the tables without which there is no start: to look
+    /// through all that was ever said would take minutes, and what of it is damaged shows when somebody asks for it.
+    fn parts_to_check(&self) -> rusqlite::Result<Vec<String>> {
+        let number = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        if number("page_count")? * number("page_size")? <= CHECKED_BYTES_MAX {
+            return Ok(vec!["1".to_string()]);
+        }
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('message', 'words')
+             AND name NOT LIKE 'words\\_%' ESCAPE '\\'";
+        let mut tables = self.connection.prepare(sql)?;
+        tables.query_map([], |row| row.get(0))?.collect()
     }
 
     fn migrate(&mut self, missing: &[&str]) -> rusqlite::Result<()> {
@@ -183,6 +202,21 @@ impl Store {
         change.commit()?;
         self.messages = Some(messages);
         Ok(())
+    }
+
+    /// Lets go of some messages that are older, or more, than there may be; true where there are more of them.
+    pub fn prune(&mut self, limits: &History, now: Timestamp) -> Result<bool, String> {
+        self.try_prune(limits, now).map_err(|why| format!("cannot write {}: {why}", self.path.display()))
+    }
+
+    fn try_prune(&mut self, limits: &History, now: Timestamp) -> rusqlite::Result<bool> {
+        let change = self.connection.transaction()?;
+        let has_more = match &mut self.messages {
+            Some(messages) => messages.prune(&change, limits, now)?,
+            None => false,
+        };
+        change.commit()?;
+        Ok(has_more)
     }
 
     /// Nothing more will be written: the next start goes on in the same generation.

@@ -22,9 +22,8 @@ pub const READERS: usize = 2;
 /// How many questions may wait. Who asks then is told to ask again.
 const WAITING_MAX: usize = 256;
 
-/// How long a question waits at most for what was to be recorded before it; where the disk is at fault, what is
-/// there has to do.
-const RECORDED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a question waits at most for what was to be recorded before it.
+const RECORDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Before all that was ever said, and after it.
 const FIRST: (i64, &str) = (0, "");
@@ -56,21 +55,33 @@ impl Questions {
 
 /// How far the writer has come, for those who wait for it.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<(Mutex<u64>, Condvar)>);
+pub struct Progress(Arc<(Mutex<Reached>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Reached {
+    number: u64,
+    /// The disk is at fault: nobody is to wait for it, what is there has to do.
+    is_stuck: bool,
+}
 
 impl Progress {
     pub fn reach(&self, number: u64) {
-        *self.0.0.lock() = number;
+        *self.0.0.lock() = Reached { number, is_stuck: false };
+        self.0.1.notify_all();
+    }
+
+    pub fn get_stuck(&self) {
+        self.0.0.lock().is_stuck = true;
         self.0.1.notify_all();
     }
 
     pub fn has_reached(&self, number: u64) -> bool {
-        *self.0.0.lock() >= number
+        self.0.0.lock().number >= number
     }
 
     fn wait(&self, number: u64, deadline: Instant) {
         let mut reached = self.0.0.lock();
-        while *reached < number {
+        while reached.number < number && !reached.is_stuck {
             if self.0.1.wait_until(&mut reached, deadline).timed_out() {
                 return;
             }
@@ -80,7 +91,7 @@ impl Progress {
 
 /// Answers until the router is gone.
 pub fn run(directory: &Path, shared: &Shared, tray: &InTray) {
-    let mut reader = Reader { path: directory.join(FILE), connection: None };
+    let mut reader = Reader::new(directory);
     for Question { ask, query, after } in &tray.questions {
         tray.progress.wait(after, Instant::now() + RECORDED_WITHIN);
         let outcome = reader.answer(&query);
@@ -98,6 +109,10 @@ pub struct Reader {
 }
 
 impl Reader {
+    pub fn new(directory: &Path) -> Reader {
+        Reader { path: directory.join(FILE), connection: None }
+    }
+
     pub fn answer(&mut self, query: &Query) -> Result<Vec<Record>, String> {
         let found = self.open().and_then(|connection| look(connection, query));
         found.map_err(|why| {

@@ -9,6 +9,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Store;
 use super::read::{Progress, Question, Questions};
+use crate::config::Ack;
+use crate::edge::identity::wall_clock;
 use crate::edge::shared::Shared;
 use crate::engine::{AskId, Entry, Event, Query, Row};
 
@@ -18,6 +20,10 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long messages wait for others to be written along with them, and how many are written at once.
 const TOGETHER_WITHIN: Duration = Duration::from_millis(50);
 const TOGETHER_MAX: usize = 1_000;
+
+/// How often it is looked for messages that are kept long enough, and how soon again where there are many.
+const PRUNE_AFTER: Duration = Duration::from_secs(60);
+const PRUNE_ON: Duration = Duration::from_millis(50);
 
 /// How many messages may wait to be written: some seconds of all that a server can take, and some 50 MB.
 const WAITING_MAX: usize = 50_000;
@@ -50,7 +56,6 @@ pub struct Desk {
     waiting: Arc<AtomicUsize>,
     /// The number under which messages were last taken.
     recorded: u64,
-    is_full: bool,
 }
 
 /// What waits for the store's threads.
@@ -68,7 +73,7 @@ pub fn desk() -> (Desk, InTray) {
     let (questions, asked) = Questions::new();
     let (progress, waiting) = (Progress::default(), Arc::new(AtomicUsize::new(0)));
     let tray = InTray { work, waiting: waiting.clone(), questions: asked, progress: progress.clone() };
-    (Desk { work: sender, questions, progress, waiting, recorded: 0, is_full: false }, tray)
+    (Desk { work: sender, questions, progress, waiting, recorded: 0 }, tray)
 }
 
 impl Desk {
@@ -80,16 +85,8 @@ impl Desk {
     pub fn record(&mut self, number: u64, entries: Vec<Entry>) -> Result<(), Vec<Entry>> {
         let waiting = self.waiting.load(Ordering::Relaxed);
         if waiting + entries.len() > WAITING_MAX {
-            if !self.is_full {
-                log::error!(
-                    target: "folkmoot::server",
-                    "the store cannot keep up: waiting={waiting}; what is said now is written when it can"
-                );
-            }
-            self.is_full = true;
             return Err(entries);
         }
-        self.is_full = false;
         self.waiting.fetch_add(entries.len(), Ordering::Relaxed);
         self.recorded = number;
         self.send(Work::Record { number, entries });
@@ -113,7 +110,8 @@ impl Desk {
 /// Writes what comes until nothing more can come, and closes the store. While the disk is at fault, nothing
 /// is lost, and the server goes on: what cannot be kept is merely told to nobody else.
 pub fn run(store: Store, shared: &Shared, tray: &InTray) {
-    Writer { store, shared, tray, batches: Vec::new(), entries: VecDeque::new(), is_failing: false }.run();
+    let (batches, entries) = (Vec::new(), VecDeque::new());
+    Writer { store, shared, tray, batches, entries, count: 0, is_failing: false }.run();
 }
 
 struct Writer<'w> {
@@ -122,58 +120,69 @@ struct Writer<'w> {
     tray: &'w InTray,
     batches: Vec<Batch>,
     entries: VecDeque<(u64, Vec<Entry>)>,
+    /// How many entries there are in all.
+    count: usize,
     is_failing: bool,
 }
 
 impl Writer<'_> {
     fn run(mut self) {
-        // When what waits is written at the latest.
+        // When what waits is written at the latest, and when it is looked again for what is too old.
         let mut due: Option<Instant> = None;
+        let mut prune_at = Instant::now() + PRUNE_AFTER;
         loop {
-            let next = match due {
-                Some(due) => self.tray.work.recv_deadline(due),
-                None => self.tray.work.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
+            let next = self.tray.work.recv_deadline(due.map_or(prune_at, |due| due.min(prune_at)));
             let is_last = matches!(next, Err(RecvTimeoutError::Disconnected));
-            let mut is_due = next.is_err();
+            let mut is_urgent = is_last || self.is_told();
             for work in next.into_iter().chain(self.tray.work.try_iter()) {
-                is_due |= !matches!(work, Work::Record { .. });
+                is_urgent |= !matches!(work, Work::Record { .. });
                 match work {
                     Work::Keep(batch) => self.batches.push(batch),
-                    Work::Record { number, entries } => self.entries.push_back((number, entries)),
+                    Work::Record { number, entries } => {
+                        self.count += entries.len();
+                        self.entries.push_back((number, entries));
+                    }
                     Work::Hurry => {}
                 }
             }
-            let retries = self.is_failing && due.is_some_and(|due| Instant::now() < due);
-            let is_many =
-                self.entries.iter().map(|(_, entries)| entries.len()).sum::<usize>() >= TOGETHER_MAX;
-            if (is_due || is_many) && !retries || is_last {
-                self.write();
-            }
-            due = match (self.batches.is_empty() && self.entries.is_empty(), self.is_failing) {
-                (true, _) => None,
-                (false, true) => Some(due.filter(|_| retries).unwrap_or(Instant::now() + RETRY_AFTER)),
-                (false, false) => Some(due.filter(|_| !is_due).unwrap_or(Instant::now() + TOGETHER_WITHIN)),
+            let is_due = due.is_some_and(|due| due <= Instant::now());
+            let is_time = match self.is_failing {
+                true => is_due || is_last,
+                false => is_due || is_urgent || self.count >= TOGETHER_MAX,
             };
+            if is_time {
+                self.write();
+                due = None;
+            }
+            let within = if self.is_failing { RETRY_AFTER } else { TOGETHER_WITHIN };
+            let waits = !self.batches.is_empty() || !self.entries.is_empty();
+            due = waits.then(|| due.unwrap_or(Instant::now() + within));
             if is_last {
                 break;
+            }
+            if prune_at <= Instant::now() {
+                prune_at = Instant::now() + if self.prune() { PRUNE_ON } else { PRUNE_AFTER };
             }
         }
         let closed = match self.batches.is_empty() && self.entries.is_empty() {
             true => self.store.close(),
-            false => Err(format!(
-                "{} changes and {} messages could not be kept",
-                self.batches.len(),
-                self.entries.iter().map(|(_, entries)| entries.len()).sum::<usize>()
-            )),
+            false => {
+                Err(format!("{} changes and {} messages could not be kept", self.batches.len(), self.count))
+            }
         };
         if let Err(why) = closed {
             log::error!(target: "folkmoot::server", "the store was not closed: {why}");
         }
     }
 
+    /// Whether people wait for what they said to be on disk.
+    fn is_told(&self) -> bool {
+        self.shared.history.read().ack == Ack::Disk
+    }
+
     /// Writes all that waits, some messages at a time, as far as the disk takes it.
     fn write(&mut self) {
+        let is_told = self.is_told();
         while !self.batches.is_empty() || !self.entries.is_empty() {
             let mut count = 0;
             let taken = self.entries.iter().take_while(|(_, entries)| {
@@ -184,31 +193,44 @@ impl Writer<'_> {
             let taken = taken.count();
             let rows = self.batches.iter().flat_map(|batch| &batch.rows);
             let entries = self.entries.iter().take(taken).flat_map(|(_, entries)| entries);
-            if let Err(why) = self.store.write(rows, entries, !self.batches.is_empty()) {
-                return self.fail(&why);
+            let is_safe = is_told || !self.batches.is_empty();
+            if let Err(why) = self.store.write(rows, entries, is_safe) {
+                return self.fail(why);
             }
-            if self.is_failing {
-                log::info!(target: "folkmoot::server", "the store can be written again");
+            if std::mem::take(&mut self.is_failing) {
+                self.shared.tell(Event::StoreFault { why: None });
             }
-            self.is_failing = false;
             if let Some(batch) = self.batches.drain(..).next_back() {
                 self.shared.tell(Event::Kept { number: batch.number });
             }
             if let Some((number, _)) = self.entries.drain(..taken).next_back() {
+                self.count -= count;
                 self.tray.waiting.fetch_sub(count, Ordering::Relaxed);
                 self.tray.progress.reach(number);
+                if is_told {
+                    self.shared.tell(Event::Recorded { number });
+                }
             }
         }
     }
 
-    fn fail(&mut self, why: &str) {
-        if !self.is_failing {
-            log::error!(
-                target: "folkmoot::server",
-                "{why}; what is to be kept is told to no other server, and tried again"
-            );
+    fn fail(&mut self, why: String) {
+        self.tray.progress.get_stuck();
+        if !std::mem::replace(&mut self.is_failing, true) {
+            self.shared.tell(Event::StoreFault { why: Some(why) });
         }
-        self.is_failing = true;
+    }
+
+    /// Lets go of some messages that are older, or more, than the settings want kept; true where there are more of them.
+    fn prune(&mut self) -> bool {
+        let limits = self.shared.history.read().clone();
+        if self.is_failing || !limits.enabled {
+            return false;
+        }
+        self.store.prune(&limits, wall_clock()).unwrap_or_else(|why| {
+            self.fail(why);
+            false
+        })
     }
 }
 
@@ -233,10 +255,16 @@ mod tests {
         let (desk, tray) = desk();
         shared.serve("store", STACK_BYTES, move |shared| run(store, shared, &tray)).unwrap();
         let send = |number, key| desk.keep(Batch { number, rows: vec![row(key, Some("1"))] });
-        let kept = |within: Duration| match events.recv_timeout(within) {
-            Ok(Event::Kept { number }) => Some(number),
-            Err(_) => None,
-            Ok(event) => panic!("{event:?}"),
+        // A fault is told once, and so is its end.
+        let (mut faults, mut ends) = (0, 0);
+        let mut kept = |within: Duration| loop {
+            match events.recv_timeout(within) {
+                Ok(Event::Kept { number }) => break Some(number),
+                Err(_) => break None,
+                Ok(Event::StoreFault { why: Some(_) }) => faults += 1,
+                Ok(Event::StoreFault { why: None }) => ends += 1,
+                Ok(event) => panic!("{event:?}"),
+            }
         };
         send(1, "a");
         assert_eq!(kept(Duration::from_secs(10)), Some(1));
@@ -246,8 +274,45 @@ mod tests {
         assert_eq!(kept(RETRY_AFTER * 2), None);
         other.execute_batch("ALTER TABLE away RENAME TO fact").unwrap();
         assert_eq!(kept(Duration::from_secs(10)), Some(3));
+        assert_eq!((faults, ends), (1, 1));
         drop(desk);
         assert_eq!(shared.services.wait(std::time::Instant::now() + Duration::from_secs(10)), [""; 0]);
         assert_eq!(facts(&open(&scratch).unwrap().1).len(), 3);
+    }
+
+    #[test]
+    fn what_was_just_recorded_is_found_and_what_is_too_much_comes_back() {
+        let scratch = Scratch::new("store-desk");
+        let (store, _) = open(&scratch).unwrap();
+        let (shared, events) = shared(Limits::default());
+        let (mut desk, tray) = desk();
+        let tray = Arc::new(tray);
+        let said = |seq: u64| {
+            let dot = format!("1AA.2.M{}.{}", crate::wire::base36::encode(seq), "100000");
+            Entry::read(&format!("@dot={dot} :ann!a@host PRIVMSG 1AAAAAAAA #green :{seq}")).unwrap()
+        };
+        let many: Vec<Entry> = (1..=WAITING_MAX as u64).map(said).collect();
+        desk.record(1, many.clone()).unwrap();
+        let one_more = vec![said(WAITING_MAX as u64 + 1)];
+        assert_eq!(desk.record(2, one_more.clone()), Err(one_more.clone()));
+
+        let (writers, readers, directory) = (tray.clone(), tray, scratch.0.clone());
+        shared.serve("store", STACK_BYTES, move |shared| run(store, shared, &writers)).unwrap();
+        shared
+            .serve("recall 1", STACK_BYTES, move |shared| {
+                crate::edge::store::recall(&directory, shared, &readers);
+            })
+            .unwrap();
+        let origin = crate::engine::Run::parse("1AA.2").unwrap();
+        let query = Query::Range { origin, first: 1, last: u64::MAX, most: usize::MAX };
+        assert!(desk.recall(AskId(1), query.clone()));
+        let found = || match events.recv_timeout(Duration::from_secs(60)) {
+            Ok(Event::Recalled { ask, outcome }) => (ask.0, outcome.unwrap().len()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found(), (1, WAITING_MAX));
+        desk.record(3, one_more).unwrap();
+        assert!(desk.recall(AskId(2), query));
+        assert_eq!(found(), (2, WAITING_MAX + 1));
     }
 }

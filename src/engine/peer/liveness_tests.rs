@@ -473,7 +473,7 @@ fn a_long_range_is_pulled_from_all_who_have_it_and_each_message_once() {
 #[test]
 fn what_one_neighbour_does_not_give_is_asked_of_another() {
     for silence in [MESSAGE, "DONE M"] {
-        let mut mesh = behind_by(300);
+        let mut mesh = behind_by(80);
         // The one says what it has, and then does not give it, or never comes to an end.
         mesh.lost = vec![(1, 2, MESSAGE), (1, 2, silence)];
         while asked(&mesh).is_empty() {

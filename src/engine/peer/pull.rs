@@ -22,9 +22,10 @@ const PULL_WITHIN_MS: u64 = 10_000;
 /// from being asked for ever.
 const PULL_WHOLLY_WITHIN_MS: u64 = 300_000;
 
-/// How many messages a neighbour is asked for at once, and how often before it has answered.
-const MESSAGES_PER_RANGE: u64 = 500;
-const RANGES_PER_LINK: usize = 4;
+/// How many messages a neighbour is asked for at once, and how often before it has answered: so many as this server takes
+/// in within a few milliseconds, since its people wait for all that stands in front of what they say.
+const MESSAGES_PER_RANGE: u64 = 100;
+const RANGES_PER_LINK: usize = 2;
 
 impl Engine {
     /// Asks neighbours for what they are known to have and this server has not. Messages first:

@@ -118,6 +118,28 @@ impl Storm {
         Ok(())
     }
 
+    /// What was said is in the store of every server: each message once, with the same words (or none, where it was taken
+    /// back), in the same place and in the same order. What memory lost before the store could take it may be missing
+    /// on that one server until it starts again.
+    pub fn every_store_holds_the_same(&self) -> Result<(), String> {
+        let stores: Vec<_> = self.world.servers.iter().map(|machine| machine.disk.shelf().all()).collect();
+        if self.is_trimmed {
+            return Ok(());
+        }
+        for (number, store) in stores.iter().enumerate().skip(1) {
+            if let Some(place) =
+                (0..store.len().max(stores[0].len())).find(|at| stores[0].get(*at) != store.get(*at))
+            {
+                return Err(format!(
+                    "s0 and s{number} keep different histories: {:?} and {:?}",
+                    stores[0].get(place),
+                    store.get(place)
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// What was taken back on one server is taken back on all.
     pub fn everyone_agrees_on_what_was_taken_back(&self) -> Result<(), String> {
         if self.is_trimmed {

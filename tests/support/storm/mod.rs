@@ -49,6 +49,7 @@ pub fn play(seed: u64, trace: bool) -> Result<(), String> {
     storm.everyone_hears_everyone()?;
     if !was_lied_to {
         storm.everyone_holds_what_was_said()?;
+        storm.every_store_holds_the_same()?;
         storm.everyone_agrees_on_what_was_taken_back()?;
         storm.nobody_heard_a_part_of_a_message()?;
     }

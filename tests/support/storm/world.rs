@@ -59,7 +59,7 @@ pub struct Machine {
     /// Epoch and clock floor are those of its disk.
     identity: Identity,
     config: Config,
-    disk: Disk,
+    pub disk: Disk,
     wall_ahead_ms: i64,
     started_ms: u64,
     /// While it is stopped in its tracks: all that it finds when it goes on.
@@ -365,7 +365,10 @@ impl World {
                             machine.disk.sync(number);
                             self.step(server, Event::Kept { number });
                         }
-                        Kept::Said(number) => machine.disk.sync_said(number),
+                        Kept::Said(number) => {
+                            machine.disk.sync_said(number);
+                            self.step(server, Event::Recorded { number });
+                        }
                         Kept::Recalled(ask, found) => {
                             self.step(server, Event::Recalled { ask, outcome: Ok(found) });
                         }
@@ -437,8 +440,8 @@ impl World {
                 self.plan(after_ms, Due::Kept(server, run, Kept::Batch(number)));
             }
             // There is no room at times.
-            Effect::Record { entries, .. } if self.dice.one_in(50) => {
-                self.step(server, Event::NotRecorded { entries });
+            Effect::Record { number, entries } if self.dice.one_in(50) => {
+                self.step(server, Event::NotRecorded { number, entries });
             }
             Effect::Record { number, entries } => {
                 self.servers[server].disk.record(number, entries);

@@ -1,0 +1,186 @@
+//! What is on disk: after a server was killed, while the disk is at fault, and for another one that was away for long.
+//!
+//! ```text
+//! FOLKMOOT_KILLS=200 cargo test --release --test store killed -- --nocapture
+//! cargo test --release --test store -- --ignored --nocapture
+//! ```
+
+#[path = "support/dice.rs"]
+#[allow(dead_code)]
+mod dice;
+#[path = "support/process/mod.rs"]
+mod process;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use dice::Dice;
+use process::Server;
+use process::client::Client;
+use process::log::Mark;
+use rusqlite::{Connection, OpenFlags};
+
+/// How many times a server is killed when nobody says.
+const KILLS: u64 = 8;
+
+/// How much is said before it is known which of it is on disk.
+const LINES_AT_ONCE: u64 = 300;
+
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
+}
+
+fn look_into(server: &Server) -> Connection {
+    let path = server.data().join("folkmoot.db");
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+/// How often each text is on a server's disk.
+fn texts(server: &Server) -> BTreeMap<String, usize> {
+    let store = look_into(server);
+    let mut all = store.prepare("SELECT line FROM message").unwrap();
+    let mut texts = BTreeMap::new();
+    for line in all.query_map([], |row| row.get::<_, String>(0)).unwrap() {
+        let line = line.unwrap();
+        *texts.entry(line.rsplit_once(" :").expect("a text").1.to_string()).or_default() += 1;
+    }
+    texts
+}
+
+fn count(server: &Server) -> u64 {
+    let count = look_into(server).query_row("SELECT count(*) FROM message", [], |row| row.get::<_, u32>(0));
+    count.unwrap().into()
+}
+
+/// Somebody on #green.
+fn on_green(server: &Server, nick: &str, caps: &str) -> Client {
+    let mut client = server.client(nick);
+    client.say(&format!("CAP REQ :{caps}"));
+    client.hear_until(" ACK ");
+    client.join("#green");
+    client
+}
+
+fn talk(client: &mut Client, texts: impl Iterator<Item = String>) {
+    let lines: String = texts.map(|text| format!("PRIVMSG #green :{text}\r\n")).collect();
+    client.send(lines.as_bytes());
+}
+
+#[test]
+fn a_killed_server_starts_again_with_all_that_it_had_said_to_be_on_disk() {
+    let mut hall = Server::new("hall");
+    hall.set("history.ack = \"disk\"");
+    let mut dice = Dice::new(7);
+    let mut told: Vec<String> = Vec::new();
+    for kill in 1..=number("FOLKMOOT_KILLS", KILLS) {
+        hall.start();
+        let mut alice = on_green(&hall, "alice", "echo-message");
+        talk(&mut alice, (0..LINES_AT_ONCE).map(|line| format!("{kill}-{line}")));
+        for _ in 0..=dice.below(LINES_AT_ONCE) {
+            let line = alice.hear_until(" PRIVMSG #green :");
+            told.push(line.rsplit_once(':').expect("there is one").1.to_string());
+        }
+        hall.kill();
+        // What was on its way to her had been told as well.
+        let heard = alice.hear_to_the_end();
+        let late = heard.iter().filter_map(|line| line.split_once(" PRIVMSG #green :"));
+        told.extend(late.map(|(_, text)| text.to_string()));
+        hall.start();
+        let kept = texts(&hall);
+        let lost: Vec<&String> = told.iter().filter(|text| kept.get(*text) != Some(&1)).collect();
+        assert!(lost.is_empty(), "kill {kill}: {lost:?} of {} that were told to be on disk", told.len());
+        assert!(kept.values().all(|times| *times == 1), "kill {kill}: something is there twice");
+        hall.stop();
+    }
+}
+
+/// Proves: echo-message
+#[test]
+fn people_go_on_talking_while_the_disk_is_at_fault_and_operators_hear_of_it() {
+    let operator = "[[operator]]\nname = \"root\"\npassword = \"hay\"\nclass = \"administrator\"";
+    let hall = Server::started("hall", operator);
+    let mut root = hall.client("root");
+    root.say("OPER root hay");
+    root.hear_until(" 381 ");
+    root.say("MODE root +s +s");
+    root.hear_until(" 008 ");
+    let (mut alice, mut bob) =
+        (on_green(&hall, "alice", "echo-message"), on_green(&hall, "bob", "echo-message"));
+    // Somebody else holds on to the file for longer than the server waits.
+    let other = Connection::open(hall.data().join("folkmoot.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    talk(&mut alice, (0..50).map(|line| format!("meanwhile {line}")));
+    alice.hear_until(":meanwhile 49");
+    bob.hear_until(":meanwhile 49");
+    root.hear_until("cannot write");
+    talk(&mut bob, std::iter::once("and still".to_string()));
+    alice.hear_until(":and still");
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    root.hear_until("the store can be written again");
+    process::until(|| count(&hall) == 51).unwrap();
+}
+
+/// What is 3 times slower for somebody while their server catches up is too slow.
+const SLOWER_MAX: f64 = 3.0;
+
+/// How many messages the other server was away for.
+const MISSED: u64 = 100_000;
+
+#[test]
+#[ignore = "says a hundred thousand lines, and is about speed: in a release build, on a machine with nothing else to do"]
+fn a_server_that_was_away_for_long_catches_up_and_its_people_hardly_notice() {
+    let missed = number("FOLKMOOT_MISSED", MISSED);
+    let hall = Server::started("hall", "limits.messages_kept = 1000");
+    let mut alice = on_green(&hall, "alice", "echo-message");
+    let begun = Instant::now();
+    for first in (0..missed).step_by(1_000) {
+        talk(
+            &mut alice,
+            (first..missed.min(first + 1_000)).map(|line| format!("line {line} of what barn missed")),
+        );
+        alice.sync();
+    }
+    process::until(|| count(&hall) == missed).unwrap();
+    println!("said and stored: {missed} in {:?}", begun.elapsed());
+
+    let mut barn = Server::started("barn", "limits.messages_kept = 1000");
+    let (quiet, _) = round_trips(&barn, || false, Duration::from_secs(5));
+    let address = hall.places().link[0];
+    barn.call(&hall.name(), address);
+    let begun = Instant::now();
+    barn.reload();
+    barn.logs(Mark::START, "linked conn=");
+    let watch = look_into(&barn);
+    let has_all = |watch: &Connection| {
+        let count: u32 = watch.query_row("SELECT count(*) FROM message", [], |row| row.get(0)).unwrap();
+        u64::from(count) == missed
+    };
+    let (busy, is_done) = round_trips(&barn, || has_all(&watch), Duration::from_secs(300));
+    let took = begun.elapsed();
+    assert!(is_done, "it has {} of {missed}", count(&barn));
+    println!(
+        "caught up: {missed} in {took:?}, {:.0} a second; p99 of a round trip there {busy:?}, in quiet {quiet:?}",
+        missed as f64 / took.as_secs_f64()
+    );
+    let limit = quiet.mul_f64(SLOWER_MAX).max(Duration::from_millis(5));
+    assert!(busy <= limit, "{busy:?} while it catches up, {quiet:?} else");
+}
+
+/// The 99th percentile of how long a server takes to answer somebody on it, until something is so.
+fn round_trips(server: &Server, is_so: impl Fn() -> bool, within: Duration) -> (Duration, bool) {
+    let mut carol = server.client("carol");
+    let (mut times, deadline) = (Vec::new(), Instant::now() + within);
+    let mut is_done = false;
+    while !is_done && Instant::now() < deadline {
+        for _ in 0..20 {
+            let begun = Instant::now();
+            carol.sync();
+            times.push(begun.elapsed());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        is_done = is_so();
+    }
+    times.sort();
+    (times[times.len() * 99 / 100], is_done)
+}
