@@ -242,7 +242,12 @@ impl Storm {
                 format!("PRIVMSG {channel} :{author} {}", self.said)
             }
         };
+        let msgid = line.strip_prefix("REDACT ").and_then(|rest| rest.split(' ').nth(1));
+        let text = msgid.and_then(|msgid| self.text_of(client.0, msgid));
         let answer = self.world.ask(client, &line);
+        if !answer.iter().any(|line| line.contains("FAIL REDACT")) {
+            self.taken_back.extend(text);
+        }
         if line.starts_with("PRIVMSG #") && answer.is_empty() {
             let text = line.split_once(" :").map_or("", |(_, text)| text).to_string();
             self.accepted.push((text, client.0, self.world.servers[client.0].runs));
@@ -254,6 +259,12 @@ impl Storm {
         {
             self.is_set_as_asked(client, channel, mode);
         }
+    }
+
+    /// What a message says that a server holds.
+    fn text_of(&self, server: usize, msgid: &str) -> Option<String> {
+        let engine = self.world.servers[server].engine.as_ref()?;
+        engine.messages().find(|(dot, _)| dot == msgid).map(|(_, text)| text.to_string())
     }
 
     /// Several lines as one message, which everyone hears whole or not at all.

@@ -110,7 +110,8 @@ impl Storm {
             for (text, server, run) in &self.accepted {
                 let has_lived = self.world.servers[*server].runs == *run;
                 let times = held.get(text.as_str()).copied().unwrap_or(0);
-                if times > 1 || (has_lived && times == 0) {
+                let is_held = has_lived && !self.taken_back.contains(text);
+                if times > 1 || (is_held && times == 0) {
                     return Err(format!("s{number} holds `{text}` of s{server} {times} times"));
                 }
             }

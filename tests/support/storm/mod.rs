@@ -17,6 +17,7 @@ mod shadow;
 mod wires;
 mod world;
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use folkmoot::engine::ConnId;
@@ -62,6 +63,8 @@ pub struct Storm {
     said: u64,
     /// What was said on channels and not refused: the text, and the run of the server that took it.
     accepted: Vec<(String, usize, u32)>,
+    /// Texts that were taken back: whoever starts again does not hold them any more.
+    taken_back: BTreeSet<String>,
     /// The numbers that somebody said in one message.
     whole: Vec<(String, RangeInclusive<u64>)>,
     /// A server that the others do not see between the beginning and the calm.
@@ -76,7 +79,15 @@ impl Storm {
         let mut world = World::new(layout, 1, std::env::var_os("FOLKMOOT_TRACE").is_some());
         world.ledger.is_thorough = true;
         world.start_all();
-        Storm { world, said: 0, accepted: Vec::new(), whole: Vec::new(), away: None, is_trimmed: false }
+        Storm {
+            world,
+            said: 0,
+            accepted: Vec::new(),
+            taken_back: BTreeSet::new(),
+            whole: Vec::new(),
+            away: None,
+            is_trimmed: false,
+        }
     }
 
     fn new(seed: u64, trace: bool) -> Storm {
@@ -98,7 +109,15 @@ impl Storm {
         }
         world.start_all();
         let away = dice.one_in(6).then(|| dice.below(world.count() as u64) as usize);
-        Storm { world, said: 0, accepted: Vec::new(), whole: Vec::new(), away, is_trimmed }
+        Storm {
+            world,
+            said: 0,
+            accepted: Vec::new(),
+            taken_back: BTreeSet::new(),
+            whole: Vec::new(),
+            away,
+            is_trimmed,
+        }
     }
 
     /// Everyone knows everyone; now one of them is lost from sight until the calm.

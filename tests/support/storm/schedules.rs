@@ -70,6 +70,14 @@ impl Storm {
         (format!("{run}.{stream}{}", base36(tip + ahead)), base36(self.world.wall_ms() << 16))
     }
 
+    /// The numbers of all facts that a server has written.
+    fn said_by(&self, server: usize) -> Vec<String> {
+        let (last, _) = self.to_come(server, 'S', 0);
+        let (run, tip) = last.rsplit_once(".S").expect("as it was just made");
+        let tip = u64::from_str_radix(tip, 36).expect("as it was just made");
+        (1..=tip).map(|seq| format!("{run}.S{}", base36(seq))).collect()
+    }
+
     fn sees(&mut self, client: Client, nick: &str) -> bool {
         self.names(client).iter().any(|name| name.trim_start_matches('@') == nick)
     }
@@ -382,11 +390,12 @@ fn what_belongs_to_another() -> Result<(), String> {
     let bob = storm.comes(1, "bob");
     let uid = |server: usize| storm.world.ledger.user_of(server).ok_or("nobody has an id there");
     let (anns, bobs) = (uid(0)?, uid(1)?);
-    for (ahead, body) in
-        [(1, format!("QUIT {anns} :forged")), (2, format!("KICK {bobs} #green x!y@z :forged"))]
+    for (ahead, of, body) in
+        [(1, 0, format!("QUIT {anns} :forged")), (2, 1, format!("KICK {bobs} #green x!y@z :forged"))]
     {
         let (dot, stamp) = storm.to_come(2, 'S', ahead);
-        storm.world.forge(2, 0, &format!("@dot={dot}.{stamp} {body}"));
+        let over = storm.said_by(of).join(",");
+        storm.world.forge(2, 0, &format!("@dot={dot}.{stamp};over={over} {body}"));
     }
     storm.world.wait(1_000);
     for client in [ann, bob] {
@@ -433,7 +442,8 @@ fn what_a_liar_brought_early() -> Result<(), String> {
     expect("what bob has heard", heard, vec![1, 2, 3])
 }
 
-/// 2 tells 1 of an event of 0 from a time far ahead, which it would have to wait for; then it is cut off.
+/// 2 tells 1 of an event of 0 from a time far ahead, which it would have to wait for; then it is cut off. What 0 really
+/// said in its place 1 has to ask for.
 fn a_false_time() -> Result<(), String> {
     let mut storm = linked(Layout::plain(3));
     let ann = storm.comes(0, "ann");
@@ -443,8 +453,10 @@ fn a_false_time() -> Result<(), String> {
     storm.world.forge(2, 1, &format!("@dot={dot}.{stamp} TOPIC #green 5.0AA x 5 :forged"));
     storm.world.wait(100);
     storm.cut(2, &[0, 1]);
+    storm.cut(0, &[1]);
     storm.world.wait(2_000);
     storm.says(ann, "TOPIC #green :harvest");
-    storm.world.wait(1_000);
+    storm.mend(0, &[1]);
+    storm.world.wait(90_000);
     expect("the topic", storm.topic(bob), "harvest".to_string())
 }
