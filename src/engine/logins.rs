@@ -154,6 +154,7 @@ impl Turn<'_> {
         }
         let ask = self.engine.ask(Pending::Login { accounts, attempt });
         self.engine.effects.push(Effect::Match { ask, given: Secret(password.to_string()), known });
+        self.hold_what_follows();
         Some(ask)
     }
 
@@ -162,6 +163,13 @@ impl Turn<'_> {
         let reply = self.defer();
         let ask = self.engine.ask(Pending::NewPassword(NewPassword { reply, purpose }));
         self.engine.effects.push(Effect::Hash { ask, password: Secret(password.to_string()) });
+        self.hold_what_follows();
+    }
+
+    /// What the client says next is heard when the answer is there, and answered behind it.
+    fn hold_what_follows(&mut self) {
+        let now_ms = self.now.steady_ms;
+        self.session_mut().held.open(now_ms);
     }
 
     /// Logs the speaker in, if nobody has suspended the account, or why not.
@@ -258,7 +266,8 @@ impl Engine {
         let Some(Pending::Login { accounts, attempt }) = self.asks.take(ask) else { return };
         let account = which.and_then(|which| accounts.get(which).copied());
         let conn = attempt.reply.conn;
-        let Some(session) = self.sessions.get(conn) else { return };
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        session.held.close();
         let is_waited_for = match attempt.by {
             By::Sasl(_) => session.exchange.as_ref().is_some_and(|exchange| exchange.waits_for(ask)),
         };
@@ -267,15 +276,15 @@ impl Engine {
             login_decided(&mut turn, &attempt, account);
             self.finish_turn(conn, attempt.reply.label);
         }
+        self.release_lines(conn);
     }
 
     /// A new password was hashed.
     pub(super) fn password_hashed(&mut self, ask: AskId, credential: Option<Credential>) {
         let Some(Pending::NewPassword(NewPassword { reply, purpose })) = self.asks.take(ask) else { return };
         let conn = reply.conn;
-        if self.sessions.get(conn).is_none() {
-            return;
-        }
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        session.held.close();
         let mut turn = Turn::new(self, conn);
         let outcome = match purpose {
             Purpose::Register { name, email } => {
@@ -288,6 +297,7 @@ impl Engine {
             Ok(()) => {}
         }
         self.finish_turn(conn, reply.label);
+        self.release_lines(conn);
     }
 
     /// Those of this server's users are logged out whose account is gone, or was suspended.
