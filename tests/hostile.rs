@@ -78,7 +78,7 @@ fn a_clock_ahead_and_lies_about_others_are_told_and_harm_nobody() {
     village.hall.logs(mark, "is in quarantine: its clock is ahead of the one here origin=9ZZ.1");
     let sid = village.hall.log().text();
     let sid = sid.split(" sid=").nth(1).unwrap().get(..3).unwrap().to_string();
-    village.event(&format!("{sid}.zzzzz.S1"), Duration::ZERO, "GOODBYE :so long");
+    village.event(&format!("{sid}.1yyyyyy.S1"), Duration::ZERO, "GOODBYE :so long");
     village.hall.logs(mark, "tells of a later run of this server, which is not believed");
     village.is_well();
 }

@@ -339,7 +339,12 @@ impl Engine {
         heard: impl IntoIterator<Item = (Origin, u64)>,
         stream: Stream,
     ) -> bool {
-        let heard: Vec<_> = heard.into_iter().filter(|(origin, _)| self.is_likely_run(*origin)).collect();
+        let (heard, unlikely): (Vec<_>, Vec<_>) =
+            heard.into_iter().partition(|(origin, _)| self.is_likely_run(*origin));
+        let own = unlikely.iter().find(|(origin, _)| origin.server == self.identity.sid);
+        if let Some((origin, _)) = own {
+            self.disbelieve_run(conn, origin.epoch);
+        }
         if stream == Stream::Durable {
             return self.is_of_another_past(&heard.into_iter().collect());
         }
@@ -361,7 +366,6 @@ impl Engine {
     /// Whether to believe that this server was seen in a later run. It happens where its data was lost, so
     /// hardly ever, and never by many runs at once.
     pub(super) fn may_renew(&mut self, conn: ConnId, seen: u32) -> bool {
-        let own = self.identity.epoch;
         let now_ms = self.now.steady_ms;
         self.renewals.retain(|at_ms| now_ms < at_ms + RENEWALS_WITHIN_MS);
         let is_likely = self.is_likely_run(Origin { server: self.identity.sid, epoch: seen });
@@ -369,13 +373,18 @@ impl Engine {
             self.renewals.push(now_ms);
             return true;
         }
+        self.disbelieve_run(conn, seen);
+        false
+    }
+
+    fn disbelieve_run(&mut self, conn: ConnId, seen: u32) {
+        let own = self.identity.epoch;
         let label = self.links.by_conn.get(&conn).map_or(String::new(), Link::label);
         let text = format!(
             "{label} tells of a later run of this server, which is not believed conn={} run={} seen={seen}",
             conn.0, own
         );
         self.suspect(Fault::OwnOrigin, &label, &text);
-        false
     }
 
     /// Somebody remembers this server in a later run than this one: its data was lost or put back.
