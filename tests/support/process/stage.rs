@@ -28,6 +28,10 @@ pub struct Processes {
     fences: u64,
     /// Until then something may come that no fence waits for.
     unsettled_until: Option<Instant>,
+    /// Something was said that others hear of when it is on disk.
+    writes_to_disk: bool,
+    /// A channel is registered, or may be: what is set on it goes to disk as well.
+    has_registered: bool,
 }
 
 struct Person {
@@ -153,6 +157,10 @@ impl Stage for Processes {
         // put on disk before others hear of them.
         let is_of_bans = said.to_ascii_uppercase().ends_with(b"LINE");
         let is_checked = !known.is_registered && self.servers[&known.server].has_password();
+        let text = String::from_utf8_lossy(line).to_ascii_uppercase();
+        self.has_registered |= ["CHANSERV", "CS "].iter().any(|word| text.contains(word));
+        self.writes_to_disk |=
+            self.has_registered || text.contains("REGISTER ") || text.contains("MARKREAD ");
         if is_checked || is_of_bans || ["OPER", "REHASH", "CONNECT", "SQUIT"].into_iter().any(is_slow) {
             self.unsettle();
         }
@@ -181,6 +189,9 @@ impl Stage for Processes {
             // First all that was said is taken in, then all that came of it reaches every server, then everyone on it.
             // Where something came, that may have had others do something in turn.
             self.fence_people()?;
+            if std::mem::take(&mut self.writes_to_disk) {
+                self.unsettle();
+            }
             self.fence_network()?;
             self.fence_people()?;
             let is_settled = self.unsettled_until.is_none_or(|until| Instant::now() >= until);
