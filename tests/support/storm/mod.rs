@@ -78,6 +78,10 @@ impl Storm {
     fn scripted(layout: Layout) -> Storm {
         let mut world = World::new(layout, 1, std::env::var_os("FOLKMOOT_TRACE").is_some());
         world.ledger.is_thorough = true;
+        Storm::over(world)
+    }
+
+    fn over(mut world: World) -> Storm {
         world.start_all();
         Storm {
             world,
@@ -107,17 +111,9 @@ impl Storm {
             world.wires.hostile = Some((*cable, Mutator::new(manner)));
             world.anything_goes = manner == Manner::Lying;
         }
-        world.start_all();
-        let away = dice.one_in(6).then(|| dice.below(world.count() as u64) as usize);
-        Storm {
-            world,
-            said: 0,
-            accepted: Vec::new(),
-            taken_back: BTreeSet::new(),
-            whole: Vec::new(),
-            away,
-            is_trimmed,
-        }
+        let storm = Storm::over(world);
+        let away = dice.one_in(6).then(|| dice.below(storm.world.count() as u64) as usize);
+        Storm { away, is_trimmed, ..storm }
     }
 
     /// Everyone knows everyone; now one of them is lost from sight until the calm.
