@@ -7,6 +7,7 @@ mod beacon;
 mod capacity;
 pub mod cli;
 mod client;
+mod clock;
 mod compat;
 mod compression;
 mod conn;
@@ -55,11 +56,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
+use self::clock::Clock;
 use self::end::End;
 use self::keeper::Keeper;
 use self::listen::Listener;
 use self::reload::Reload;
-use self::router::{Clock, Helpers, Router};
+use self::router::{Helpers, Router};
 use self::running::Services;
 use self::shared::Shared;
 use self::store::Store;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cause;
+use crate::engine::network::Network;
 use crate::engine::network::change::{Change, Edit};
 use crate::engine::network::channel::{Channel, Item};
 use crate::engine::network::news::News;
-use crate::engine::network::{Network, fold};
-use crate::wire::fold::Folded;
+use crate::wire::fold::{Folded, fold};
 use crate::wire::names::ChannelName;
 
 impl Network {

@@ -1,0 +1,192 @@
+//! The router with nobody but itself: what it lets out, to whom, when and in which order.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+
+use crossbeam_channel::Receiver;
+
+use super::*;
+use crate::config::Limits;
+use crate::edge::conn::Kind;
+use crate::edge::end::ends;
+use crate::edge::shared::tests;
+use crate::edge::threads::STACK_BYTES;
+use crate::edge::tls::tests::certificate;
+use crate::edge::tls::{LINK_PROTOCOL, mesh_client};
+use crate::edge::{keeper, store, verify};
+use crate::engine::{AskId, Secret};
+
+fn router() -> (Router, Receiver<Check>, Receiver<Task>) {
+    let (shared, events) = tests::shared(Limits { connections_per_address: 0, ..Limits::default() });
+    let (verifier, checks) = Verifier::new();
+    let (keeper, tasks) = keeper::tasks();
+    let mesh = Arc::new(mesh_client(&certificate(), LINK_PROTOCOL).unwrap());
+    let (store, _) = store::desk();
+    let helpers = Helpers { verifier, keeper, store, ends: ends().0 };
+    (Router::new(shared, events, helpers, mesh, Clock::new(Instant::now())), checks, tasks)
+}
+
+fn guest(router: &Router) -> (ConnId, TcpStream) {
+    let (conn, theirs) = tests::conn(&router.shared, Kind::Client);
+    router.shared.admit(&conn).unwrap();
+    (conn.id, theirs)
+}
+
+/// What one batch would do with these.
+fn carry_out(router: &mut Router, effects: impl IntoIterator<Item = Effect>) {
+    let shared = router.shared.clone();
+    let connections = shared.connections.read();
+    effects.into_iter().for_each(|effect| router.queue(effect, &connections, Due::AtOnce));
+    drop(connections);
+    router.carry_out();
+}
+
+#[test]
+fn lines_reach_everyone_once_and_the_closed_after_their_last_words() {
+    let (mut router, _checks, _tasks) = router();
+    let ((alice, alice_hears), (bob, bob_hears)) = (guest(&router), guest(&router));
+    let nobody = ConnId(99);
+    carry_out(
+        &mut router,
+        [
+            Effect::SendAll { to: vec![alice, nobody, bob], line: "hello".into() },
+            Effect::Close { conn: bob, why: "enough".into() },
+            Effect::Send { to: bob, line: "ERROR :enough".into() },
+            Effect::Send { to: nobody, line: "hello".into() },
+        ],
+    );
+    let mut bob_heard = String::new();
+    BufReader::new(bob_hears).read_to_string(&mut bob_heard).unwrap();
+    assert_eq!(bob_heard, "hello\r\nERROR :enough\r\n");
+    let mut line = String::new();
+    BufReader::new(alice_hears).read_line(&mut line).unwrap();
+    assert_eq!(line, "hello\r\n");
+}
+
+#[test]
+fn who_was_told_to_go_and_stays_is_cut_off() {
+    let (mut router, _checks, _tasks) = router();
+    let (alice, _still_here) = guest(&router);
+    carry_out(&mut router, [Effect::Close { conn: alice, why: "enough".into() }]);
+    let conn = router.shared.connections.read().get(alice).cloned().unwrap();
+    router.end_the_late(Instant::now());
+    conn.socket().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    conn.socket().peek(&mut [0]).expect_err("it may still come to its end by itself");
+    router.end_the_late(Instant::now() + CLOSE_WITHIN);
+    assert_eq!(conn.socket().peek(&mut [0]).unwrap(), 0);
+    assert_eq!(conn.kill("Connection closed"), "enough");
+}
+
+#[test]
+fn a_connection_is_forgotten_after_its_last_batch() {
+    let (mut router, _checks, _tasks) = router();
+    let (alice, mut hears) = guest(&router);
+    router.shared.tell(Event::Closed { conn: alice, why: "gone".into() });
+    router.batch();
+    carry_out(&mut router, [Effect::Send { to: alice, line: "what you asked before you went".into() }]);
+    assert!(router.shared.connections.read().get(alice).is_none());
+    let mut heard = String::new();
+    hears.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "what you asked before you went\r\n");
+}
+
+#[test]
+fn what_goes_to_many_lets_others_by_and_keeps_its_order() {
+    let (mut router, _checks, _tasks) = router();
+    let crowd: Vec<(ConnId, TcpStream)> = (0..AUDIENCE_AT_ONCE_MAX + 1).map(|_| guest(&router)).collect();
+    let to: Vec<ConnId> = crowd.iter().map(|(conn, _)| *conn).collect();
+    let (last, mut last_hears) = (to[to.len() - 1], &crowd[to.len() - 1].1);
+    carry_out(&mut router, [Effect::SendAll { to: to.clone(), line: "to all".into() }]);
+    router.flush_slice(SLICE_SENDS);
+    assert_eq!(router.in_turn.len(), to.len() - SLICE_SENDS);
+    // A word to one of those who wait goes out now, behind what that one has waited for.
+    carry_out(&mut router, [Effect::Send { to: last, line: "to one".into() }]);
+    last_hears.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut heard = [0; 16];
+    last_hears.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"to all\r\nto one\r\n");
+    // Whoever had all of it is no send any more.
+    router.flush_slice(to.len() - SLICE_SENDS - 1);
+    router.flush_slice(1);
+    assert!(router.in_turn.is_empty());
+    drop(router);
+    for (_, mut hears) in crowd.into_iter().filter(|(conn, _)| *conn != last) {
+        let mut line = [0; 8];
+        hears.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"to all\r\n");
+    }
+}
+
+#[test]
+fn who_is_demanding_goes_after_the_others_one_event_a_round() {
+    let (mut router, _checks, _tasks) = router();
+    let ((loud, _), (calm, calm_hears)) = (guest(&router), guest(&router));
+    let conn = |id: ConnId| router.shared.connections.read().get(id).cloned().unwrap();
+    let (loud, calm) = (conn(loud), conn(calm));
+    let said = |conn: &Conn, text: &str| Event::Lines { conn: conn.id, lines: text.into() };
+    let opened = |conn: &Conn| Event::Opened {
+        conn: conn.id,
+        from: crate::engine::Origin::Client {
+            address: conn.address,
+            name: None,
+            secure: None,
+            certificate: None,
+        },
+    };
+    for conn in [&loud, &calm] {
+        router.shared.tell_of(conn, opened(conn));
+    }
+    router.round();
+    loud.set_demanding(true);
+    for number in 0..3 {
+        router.shared.tell_of(&loud, said(&loud, &format!("PING {number}")));
+        // Even where it is calm again, its own order is kept.
+        loud.set_demanding(false);
+    }
+    router.shared.tell_of(&calm, said(&calm, "NICK calm\r\nCAP LS"));
+    router.round();
+    let mut line = String::new();
+    BufReader::new(calm_hears).read_line(&mut line).unwrap();
+    assert!(line.contains(" CAP * LS "), "{line}");
+    let taken = |router: &Router| router.shared.counters.patient_events.load(Ordering::Relaxed);
+    assert_eq!(taken(&router), 1);
+    router.round();
+    router.round();
+    assert_eq!(taken(&router), 3);
+    router.shared.tell_of(&loud, said(&loud, "PING 3"));
+    router.round();
+    assert_eq!(
+        (taken(&router), router.inbox.is_empty()),
+        (3, true),
+        "nothing waits: it is as everybody else"
+    );
+}
+
+#[test]
+fn slow_things_are_done_elsewhere_and_answered_by_events() {
+    let (mut router, checks, tasks) = router();
+    router.shared.serve("verify", STACK_BYTES, move |shared| verify::run(shared, &checks)).unwrap();
+    let verify = |ask, given: &str| Effect::Verify {
+        ask: AskId(ask),
+        given: Secret(given.into()),
+        known: "hay".into(),
+    };
+    carry_out(&mut router, [verify(1, "hay"), verify(2, "straw"), Effect::KeepClock { ms: 7 }]);
+    for (expected, is_right) in [(1, true), (2, false)] {
+        match router.inbox.recv_timeout(Duration::from_secs(10)) {
+            Ok(Event::Verified { ask, right }) => assert_eq!((ask.0, right), (expected, is_right)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(tasks.try_recv(), Ok(Task::KeepClock { ms: 7 })));
+}
+
+#[test]
+fn time_passes_however_much_there_is_to_do() {
+    let (mut router, _checks, _tasks) = router();
+    router.shared.tell(Event::Closed { conn: ConnId(1), why: String::new() });
+    router.next_tick = Instant::now();
+    assert!(matches!(router.next_event(), Some(Event::Tick)));
+    router.next_tick = Instant::now() + Duration::from_secs(3600);
+    assert!(matches!(router.next_event(), Some(Event::Closed { .. })));
+}
