@@ -1,5 +1,7 @@
 //! `[accounts]`: who may make one, what it takes, and how often a login may fail.
 
+use std::time::Duration;
+
 use super::fit;
 use super::rate::Rate;
 use super::section::Section;
@@ -8,12 +10,17 @@ use super::section::Section;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accounts {
     pub registration: Registration,
+    /// Whether nobody comes in who is not logged in.
+    pub required: bool,
     /// Whether REGISTER is taken before a connection has registered.
     pub before_connect: bool,
     /// Whether an account may be called otherwise than whoever registers it.
     pub custom_name: bool,
     pub email_required: bool,
     pub password_length_min: usize,
+    pub nick_ownership: NickOwnership,
+    /// How long somebody may go by a nick that is somebody else's.
+    pub nick_grace: Duration,
     /// How often a login from one address may fail; `None` is no limit.
     pub failure_rate: Option<Rate>,
     /// How many accounts may be registered from one address.
@@ -29,14 +36,27 @@ pub enum Registration {
     Closed,
 }
 
+/// What becomes of those who go by a nick that belongs to an account that they are not logged in to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NickOwnership {
+    None,
+    /// They are told, and after a time renamed.
+    Timeout,
+    /// They cannot take it.
+    Strict,
+}
+
 impl Default for Accounts {
     fn default() -> Accounts {
         Accounts {
             registration: Registration::Open,
+            required: false,
             before_connect: true,
             custom_name: false,
             email_required: false,
             password_length_min: 6,
+            nick_ownership: NickOwnership::Timeout,
+            nick_grace: Duration::from_secs(60),
             failure_rate: Some(Rate::new(20, 600)),
             registration_rate: Some(Rate::new(10, 3600)),
         }
@@ -45,6 +65,9 @@ impl Default for Accounts {
 
 const REGISTRATIONS: [(&str, Registration); 3] =
     [("open", Registration::Open), ("operators", Registration::Operators), ("closed", Registration::Closed)];
+
+const OWNERSHIPS: [(&str, NickOwnership); 3] =
+    [("none", NickOwnership::None), ("timeout", NickOwnership::Timeout), ("strict", NickOwnership::Strict)];
 
 impl Section<'_, '_, '_> {
     pub(super) fn accounts(&mut self) {
@@ -56,6 +79,15 @@ impl Section<'_, '_, '_> {
         if let Some((_, which)) = REGISTRATIONS.iter().find(|(name, _)| *name == registration) {
             accounts.registration = *which;
         }
+        let mut ownership = String::new();
+        self.text("nick_ownership", &mut ownership, |text| {
+            fit::one_of(text, &OWNERSHIPS.map(|(name, _)| name))
+        });
+        if let Some((_, which)) = OWNERSHIPS.iter().find(|(name, _)| *name == ownership) {
+            accounts.nick_ownership = *which;
+        }
+        self.duration("nick_grace", &mut accounts.nick_grace);
+        self.flag("required", &mut accounts.required);
         self.flag("before_connect", &mut accounts.before_connect);
         self.flag("custom_name", &mut accounts.custom_name);
         self.flag("email_required", &mut accounts.email_required);

@@ -145,7 +145,13 @@ fn start_with(
     let begun = shared
         .serve("router", ROOMY_STACK_BYTES, |_| router.run())
         .and_then(|()| shared.serve("flusher", STACK_BYTES, |shared| shared.flusher.run(shared)))
-        .and_then(|()| shared.serve("verify", STACK_BYTES, move |shared| verify::run(shared, &checks)))
+        .and_then(|()| {
+            (1..=verify::threads()).try_for_each(|number| {
+                let checks = checks.clone();
+                let work = move |shared: &Arc<Shared>| verify::run(shared, &checks);
+                shared.serve(&format!("verify {number}"), STACK_BYTES, work)
+            })
+        })
         .and_then(|()| {
             shared.serve("keeper", ROOMY_STACK_BYTES, move |shared| keeper.run(shared, &tasks_waiting))
         })

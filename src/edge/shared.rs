@@ -22,7 +22,8 @@
 //! | `accept irc 127.0.0.1:6667` | one per listening socket | accept |
 //! | `gateway 10.0.0.1:4711` | one per connection that has yet to say for whom it is | recv |
 //! | `client 41`, `full 41`, `link 42`, `link barn` | one per connection | connect, recv, the inbox, its own pace |
-//! | `verify`, `keeper` | one each | their own channels |
+//! | `verify` | one for two cores | their channel |
+//! | `keeper` | one | its own channel |
 //! | `store` | one | its own channel, and the disk |
 //! | `discovery`, `mDNS_daemon` | one each, or none | poll, until the next question or answer is due |
 //! | `signals`, and the one that started all | one each | the next signal, and what it asks for |

@@ -53,6 +53,13 @@ impl Verifier {
     }
 }
 
+/// How many passwords are checked at a time: half of the machine's cores, so that many logins leave the other half to
+/// those who are in, and no more memory is taken than this many hashes need.
+pub fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    (cores / 2).clamp(1, 4)
+}
+
 /// Answers until the router is gone.
 pub fn run(shared: &Shared, waiting: &Receiver<Check>) {
     for check in waiting {

@@ -19,6 +19,16 @@ impl Dice {
         tag.as_ref().try_into().expect("SHA-256 gives 32 bytes")
     }
 
+    /// So many letters and digits that people cannot take for one another.
+    pub fn code(&mut self, chars: usize) -> String {
+        const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789_";
+        let mut bytes = Vec::new();
+        while bytes.len() < chars {
+            bytes.extend(self.bytes());
+        }
+        bytes[..chars].iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
+    }
+
     /// A number from 0 to `below`, exclusive.
     pub fn below(&mut self, below: u64) -> u64 {
         let bytes: [u8; 8] = self.bytes()[..8].try_into().expect("8 of 32 bytes");

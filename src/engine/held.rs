@@ -12,7 +12,7 @@ const HELD_LINES_MAX: usize = 512;
 const HELD_BYTES_MAX: usize = 64 * 1024;
 
 /// How long anything waits at most, whatever became of what it waits for.
-const HELD_FOR_MS: u64 = 15_000;
+pub const HELD_FOR_MS: u64 = 15_000;
 
 /// What waits of one client.
 #[derive(Debug, Default)]

@@ -97,6 +97,7 @@ fn tokens(config: &Config) -> Vec<String> {
         "SAFERATE".to_string(),
         "soju.im/SAFERATE".to_string(),
     ];
+    tokens.extend(config.accounts.required.then(|| "draft/ACCOUNTREQUIRED".to_string()));
     if config.history.enabled {
         tokens.push(format!("CHATHISTORY={}", config.history.most_at_once));
         tokens.push(format!("MSGREFTYPES={}", chathistory::SELECTORS));
@@ -158,6 +159,17 @@ pub fn my_info(server: &str, version: &str) -> Numeric {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Proves: draft/ACCOUNTREQUIRED
+    #[test]
+    fn it_is_told_that_one_has_to_be_logged_in_where_it_is_so() {
+        let mut config = Config::default();
+        let is_told =
+            |config: &Config| replies(config).iter().any(|reply| reply.text.contains("ACCOUNTREQUIRED"));
+        assert!(!is_told(&config));
+        config.accounts.required = true;
+        assert!(is_told(&config));
+    }
 
     #[test]
     fn every_token_fits_whatever_the_settings() {

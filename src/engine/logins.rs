@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 
-use super::Engine;
 use super::effect::{Effect, Secret, Topic};
 use super::event::AskId;
 use super::meter::Meter;
@@ -15,6 +14,7 @@ use super::network::{Account, AccountId, Credential, Edit, UserFact};
 use super::outgoing::{Outgoing, Spoken};
 use super::pending::Pending;
 use super::turn::{Deferred, Refusal, Turn};
+use super::{Engine, command};
 use crate::config::Rate;
 use crate::wire::names::{UserId, Word};
 use crate::wire::numeric;
@@ -40,6 +40,8 @@ pub struct Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Sasl(&'static str),
+    /// By what is said to NickServ.
+    Words,
 }
 
 /// A new password on its way to be hashed.
@@ -52,7 +54,14 @@ pub struct NewPassword {
 #[derive(Debug)]
 pub enum Purpose {
     /// An account that is registered with it.
-    Register { name: String, email: Option<String> },
+    Register {
+        name: String,
+        email: Option<String>,
+        /// Whether it was said to NickServ, who answers.
+        in_words: bool,
+    },
+    /// It is that of this account from now on.
+    Change { account: AccountId },
 }
 
 /// What was tried lately, by address.
@@ -257,6 +266,7 @@ fn on_lost_name(account: &Account) -> Option<String> {
 fn login_decided(turn: &mut Turn, attempt: &Attempt, account: Option<AccountId>) {
     match attempt.by {
         By::Sasl(mechanism) => turn.sasl_decided(mechanism, account),
+        By::Words => command::identified(turn, account),
     }
 }
 
@@ -270,6 +280,7 @@ impl Engine {
         session.held.close();
         let is_waited_for = match attempt.by {
             By::Sasl(_) => session.exchange.as_ref().is_some_and(|exchange| exchange.waits_for(ask)),
+            By::Words => session.user().is_some(),
         };
         if is_waited_for {
             let mut turn = Turn::new(self, conn);
@@ -286,12 +297,15 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         session.held.close();
         let mut turn = Turn::new(self, conn);
+        let in_words = !matches!(purpose, Purpose::Register { in_words: false, .. });
         let outcome = match purpose {
-            Purpose::Register { name, email } => {
-                super::command::account_hashed(&mut turn, &name, email, credential)
+            Purpose::Register { name, email, in_words } => {
+                command::account_hashed(&mut turn, &name, email, credential, in_words)
             }
+            Purpose::Change { account } => command::password_changed(&mut turn, account, credential),
         };
         match outcome {
+            Err(refusal) if in_words => command::say_no(&mut turn, refusal),
             Err(Refusal::Standard(failure)) => turn.fail(failure),
             Err(refusal) => turn.refuse(refusal),
             Ok(()) => {}
@@ -305,6 +319,7 @@ impl Engine {
         if !self.network.take_new_accounts() {
             return;
         }
+        self.touch_nicks();
         let counts = |id: AccountId| {
             self.network.accounts().get(id).is_some_and(|account| account.suspension.is_none())
         };

@@ -31,6 +31,8 @@ mod late;
 mod links;
 mod load;
 mod logins;
+#[cfg(test)]
+mod logins_tests;
 mod marker;
 mod mend;
 mod merge;
@@ -43,6 +45,7 @@ mod multiline;
 mod network;
 mod offer;
 mod outgoing;
+mod ownership;
 mod peer;
 mod pending;
 mod places;
@@ -61,6 +64,7 @@ mod roster;
 mod sasl;
 mod scram;
 mod secret;
+mod services;
 mod session;
 mod settings;
 mod shield;
@@ -155,6 +159,7 @@ pub struct Engine {
     whowas: whowas::Whowas,
     monitors: monitor::Monitors,
     logins: logins::Logins,
+    trespassers: ownership::Trespassers,
     arrivals: arrivals::Arrivals,
     held_modes: tell::HeldModes,
     late: late::Late,
@@ -259,6 +264,7 @@ impl Engine {
             whowas: whowas::Whowas::default(),
             monitors: monitor::Monitors::default(),
             logins: logins::Logins::default(),
+            trespassers: ownership::Trespassers::default(),
             arrivals: arrivals::Arrivals::default(),
             held_modes: tell::HeldModes::default(),
             late: late::Late::default(),
@@ -383,6 +389,7 @@ impl Engine {
             Event::StoreFault { why } => self.store_fault(why.as_deref()),
             Event::Stop { why } => self.stop(&why),
         }
+        self.guard_nicks();
         self.settle_reach();
         self.settle_mending();
         self.put_on_disk();

@@ -76,7 +76,7 @@ impl Turn<'_> {
     /// Takes one AUTHENTICATE.
     pub fn authenticate(&mut self, said: &str) {
         if said == "*" {
-            self.session_mut().exchange = None;
+            self.give_up_exchange();
             return self.reply(numeric::sasl_aborted());
         }
         match self.session_mut().exchange.take() {
@@ -111,6 +111,8 @@ impl Turn<'_> {
         }
         if exchange.waits.is_some() {
             // Nobody has anything to say while it is being decided.
+            self.session_mut().exchange = Some(exchange);
+            self.give_up_exchange();
             return self.reply(numeric::sasl_failed(""));
         }
         if said != "+" {
@@ -169,9 +171,18 @@ impl Turn<'_> {
         }
     }
 
+    /// A password that is being checked has cost as much as a wrong one.
+    fn give_up_exchange(&mut self) {
+        let exchange = self.session_mut().exchange.take();
+        if let Some(exchange) = exchange.filter(|exchange| exchange.waits.is_some()) {
+            self.count_failed_login(exchange.mechanism);
+        }
+    }
+
     /// Whoever goes on without waiting for the end of an exchange goes on without it.
     pub fn abort_exchange(&mut self) {
-        if self.session_mut().exchange.take().is_some() {
+        if self.session().exchange.is_some() {
+            self.give_up_exchange();
             self.reply(numeric::sasl_aborted());
         }
     }

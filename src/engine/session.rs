@@ -37,6 +37,8 @@ pub struct Session {
     pub account: Option<AccountId>,
     /// An AUTHENTICATE that has not come to its end.
     pub exchange: Option<Exchange>,
+    /// What has to be said to drop the account, once that was asked for.
+    pub drop_code: Option<(AccountId, String)>,
     /// How often a login has failed here.
     pub failed_logins: u32,
     pub stage: Stage,
@@ -135,6 +137,7 @@ impl Session {
             certificate: None,
             account: None,
             exchange: None,
+            drop_code: None,
             failed_logins: 0,
             stage: Stage::Registering(Registration::default()),
             caps: Caps::default(),

@@ -64,6 +64,7 @@ impl Engine {
         let before = std::mem::replace(&mut self.config, config);
         self.tell_isupport(&isupport::changes(&before, &self.config));
         self.tell_offers(&before);
+        self.touch_nicks();
         self.know_fixed_places();
         self.network.keep_at_most(self.config.limits.events_kept, self.config.limits.messages_kept);
         self.reintroduce();

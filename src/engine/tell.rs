@@ -64,6 +64,7 @@ impl Engine {
                     self.tell_heal(&split, joins);
                 }
                 News::Renamed { who, from, old, new } => {
+                    self.touch_nicks();
                     let user = who.user;
                     self.remember(user, old.as_str());
                     self.tell_renamed(user, &old, &new);
@@ -92,6 +93,7 @@ impl Engine {
                 }
                 News::AccountChanged { who, before } => {
                     let user = who.user;
+                    self.touch_nicks();
                     self.tell_own_account(user);
                     let Some(known) = self.network.user(user) else { continue };
                     let account = known.account.as_deref().unwrap_or("*");
@@ -103,7 +105,7 @@ impl Engine {
                     self.say(hears, spoken);
                 }
                 // Of no interest but to those who watch for it.
-                News::Arrived { .. } => {}
+                News::Arrived { .. } => self.touch_nicks(),
                 News::RegistrationLost { channel, account } => {
                     self.tell_registration_lost(channel.as_str(), account);
                 }

@@ -50,7 +50,6 @@ impl Hall {
         self.heard(&effects)
     }
 
-    /// Has somebody's own server say another thing of them.
     /// Makes an account, and logs somebody in to it.
     fn log_in(&mut self, nick: &str, account: &str) -> Vec<String> {
         let account = super::logins::make_account(&mut self.engine, account);
@@ -58,6 +57,7 @@ impl Hall {
         self.alter(nick, |fact| fact.account = Some(account))
     }
 
+    /// Has somebody's own server say another thing of them.
     fn alter(&mut self, nick: &str, how: impl FnOnce(&mut UserFact)) -> Vec<String> {
         let user = self.engine.network.user_called(nick).expect("somebody is called so");
         let (id, mut fact) = (user.id, user.fact.clone());

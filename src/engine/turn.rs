@@ -9,7 +9,7 @@ use super::network::{Channel, Edit, Network, User};
 use super::outgoing::{Outgoing, Spoken};
 use super::pending::{LineId, Pending};
 use super::session::{Registration, Session};
-use super::{Engine, peer};
+use super::{Engine, peer, services};
 use crate::config::Config;
 use crate::wire::fold::fold;
 use crate::wire::names::{ChannelName, Nick, ServerId, UserId, Word};
@@ -185,7 +185,8 @@ impl Turn<'_> {
 
     pub fn parse_nick(&self, text: &str) -> Result<Nick, Refusal> {
         let nick = Nick::parse(text, self.config().limits.nick_length);
-        nick.ok_or_else(|| numeric::erroneous_nick(Word::echo(text)).into())
+        nick.filter(|_| !services::is_reserved(text))
+            .ok_or_else(|| numeric::erroneous_nick(Word::echo(text)).into())
     }
 
     /// A user's own connection, where it is to this server.

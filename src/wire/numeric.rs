@@ -129,6 +129,7 @@ numerics! {
     410 invalid_cap_command(subcommand: impl OneWord)         "{subcommand} :Invalid CAP command"
     431 no_nick_given()                                       ":No nickname given"
     432 erroneous_nick(nick: impl OneWord)                    "{nick} :Erroneous nickname"
+    433 nick_owned(nick: impl OneWord)                        "{nick} :Nickname belongs to an account: log in to it first"
     433 nick_in_use(nick: impl OneWord)                       "{nick} :Nickname is already in use"
     451 not_registered()                                      ":You have not registered"
     462 already_registered()                                  ":You may not reregister"

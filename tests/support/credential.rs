@@ -2,10 +2,17 @@
 
 use folkmoot::engine::{Credential, ScramKeys, Secret};
 
+const START: &str = "$simulated$";
+
 /// As a hash goes over links: one word.
 pub fn hash(password: &Secret) -> String {
     let hex: String = password.0.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("$simulated${hex}")
+    format!("{START}{hex}")
+}
+
+/// Whether somebody could read a hash from this.
+pub fn is_in(text: &str) -> bool {
+    text.contains(START)
 }
 
 /// SCRAM is tried with real clients: nobody in a story can compute what it asks for.

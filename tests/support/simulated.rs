@@ -355,8 +355,15 @@ impl Simulated {
         let mut chores = Vec::new();
         for effect in engine.step(now, event) {
             match effect {
-                Effect::Send { to, line } | Effect::SendApart { to, line } => self.deliver(server, to, &line),
+                Effect::SendApart { to, line } => self.deliver(server, to, &line),
+                Effect::Send { line, .. } | Effect::SendAll { line, .. } if credential::is_in(&line) => {
+                    panic!("{server} sends a secret among other lines: {line}");
+                }
+                Effect::Send { to, line } => self.deliver(server, to, &line),
                 Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.deliver(server, to, &line)),
+                Effect::Note { text, .. } if credential::is_in(&text) => {
+                    panic!("{server} writes a secret to its log: {text}");
+                }
                 effect => chores.push(effect),
             }
         }

@@ -4,6 +4,7 @@ use super::{Command, Who};
 use crate::config::Registration;
 use crate::engine::logins::Purpose;
 use crate::engine::network::{AccountFact, AccountId, Credential, Edit, Field, is_given_name};
+use crate::engine::services;
 use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::wire::fold::fold;
 use crate::wire::names::{Nick, Word};
@@ -26,11 +27,6 @@ pub const COMMANDS: &[Command] = &[
         usage: "<account> <code>",
         help: "Would complete a registration with a code that came by mail. This server sends none.",
     },
-];
-
-/// Names that people would take for the network's own.
-const RESERVED: &[&str] = &[
-    "nickserv", "chanserv", "memoserv", "operserv", "hostserv", "botserv", "saslserv", "histserv", "services",
 ];
 
 /// As long as every client can send one in a message to NickServ.
@@ -71,24 +67,17 @@ fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
         asked => asked.to_string(),
     };
     may_register(turn, &name, nick.as_ref())?;
-    let email = match email {
-        "*" if turn.config().accounts.email_required => {
-            return Err(fail("INVALID_EMAIL", &name, "An address for mail has to be given"));
-        }
-        "*" => None,
-        email if is_email(email) => Some(email.to_string()),
-        _ => return Err(fail("INVALID_EMAIL", &name, "That is no address for mail; give * for none")),
-    };
-    check_new_password(turn, &name, password)?;
+    let email = check_email(turn, &name, email)?;
+    check_new_password(turn, "REGISTER", &name, password)?;
     if !turn.may_register_account() {
         return Err(fail("TEMPORARILY_UNAVAILABLE", &name, "Too many accounts come from there, try later"));
     }
-    turn.hash_password(password, Purpose::Register { name, email });
+    turn.hash_password(password, Purpose::Register { name, email, in_words: false });
     Ok(())
 }
 
 /// Whether the speaker may make an account of that name now.
-fn may_register(turn: &Turn, name: &str, nick: Option<&Nick>) -> Outcome {
+pub fn may_register(turn: &Turn, name: &str, nick: Option<&Nick>) -> Outcome {
     match turn.config().accounts.registration {
         Registration::Open => {}
         Registration::Operators if turn.has_right("accounts") => {}
@@ -100,7 +89,7 @@ fn may_register(turn: &Turn, name: &str, nick: Option<&Nick>) -> Outcome {
         }
     }
     let is_fit = Nick::parse(name, turn.config().limits.nick_length).is_some();
-    if !is_fit || is_given_name(name) || RESERVED.contains(&fold(name).as_str()) {
+    if !is_fit || is_given_name(name) || services::is_reserved(name) {
         return Err(fail("BAD_ACCOUNT_NAME", name, "An account cannot be called that"));
     }
     let is_nick = nick.is_some_and(|nick| nick.folded() == fold(name));
@@ -134,15 +123,28 @@ fn is_email(text: &str) -> bool {
         })
 }
 
-fn check_new_password(turn: &Turn, name: &str, password: &str) -> Outcome {
+/// An address for mail, or none, as the settings want it.
+pub fn check_email(turn: &Turn, name: &str, email: &str) -> Result<Option<String>, Refusal> {
+    match email {
+        "*" if turn.config().accounts.email_required => {
+            Err(fail("INVALID_EMAIL", name, "An address for mail has to be given"))
+        }
+        "*" => Ok(None),
+        email if is_email(email) => Ok(Some(email.to_string())),
+        _ => Err(fail("INVALID_EMAIL", name, "That is no address for mail; give * for none")),
+    }
+}
+
+pub fn check_new_password(turn: &Turn, command: &'static str, name: &str, password: &str) -> Outcome {
+    let fail = |code, why| Err(Standard::fail(command, code, why).about(Word::echo(name)).into());
     let least = turn.config().accounts.password_length_min;
     if password.chars().count() < least || fold(password) == fold(name) {
         let why = format!("A password has at least {least} characters, and is not the account's name");
-        return Err(fail("WEAK_PASSWORD", name, why));
+        return fail("WEAK_PASSWORD", why);
     }
     if password.len() > PASSWORD_BYTES_MAX || password.contains(char::is_control) {
         let why = format!("A password has at most {PASSWORD_BYTES_MAX} bytes");
-        return Err(fail("UNACCEPTABLE_PASSWORD", name, why));
+        return fail("UNACCEPTABLE_PASSWORD", why);
     }
     Ok(())
 }
@@ -153,14 +155,18 @@ pub fn account_hashed(
     name: &str,
     email: Option<String>,
     credential: Option<Credential>,
+    in_words: bool,
 ) -> Outcome {
     let Some(credential) = credential else {
         return Err(fail("TEMPORARILY_UNAVAILABLE", name, "Too much is to be done, try later"));
     };
     is_free(turn, name)?;
     let account = make(turn, name, email, credential);
-    let shown = Word::echo(name);
-    turn.say(format!(":{} REGISTER SUCCESS {shown} :The account is yours", turn.server_name()));
+    let (shown, text) = (Word::echo(name), "The account is yours");
+    match in_words {
+        true => turn.notice_by(services::NICKSERV, text),
+        false => turn.say(format!(":{} REGISTER SUCCESS {shown} :{text}", turn.server_name())),
+    }
     if turn.account().is_none()
         && let Err(why) = turn.log_in(account, "REGISTER")
     {

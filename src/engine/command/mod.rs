@@ -20,6 +20,7 @@ mod markread;
 mod metadata;
 mod mode;
 mod monitor;
+mod nickserv;
 mod presence;
 mod redact;
 mod register;
@@ -37,13 +38,17 @@ mod who;
 mod whois;
 
 pub use account::account_hashed;
+use account::{check_email, check_new_password, may_register};
 pub use admin::oper_checked;
 pub use ban::duration;
 use banlist::{all_bans, bans};
 pub use channel::bring;
 use chanserv::{CHANSERV, hear as hear_chanserv};
 pub use look::WHOWAS_NICKS_MAX;
-pub use register::{complete, pong_answered, rename};
+use nickserv::hear as hear_nickserv;
+pub use nickserv::{identified, password_changed, say_no};
+use register::rename as go_by;
+pub use register::{complete, pong_answered, rename, take_nick_from_ghost};
 use stats::letters as stats_letters;
 pub use whois::whois_answered;
 
@@ -79,6 +84,7 @@ pub const COMMANDS: &[&[Command]] = &[
     register::COMMANDS,
     authenticate::COMMANDS,
     account::COMMANDS,
+    nickserv::COMMANDS,
     talk::COMMANDS,
     redact::COMMANDS,
     rename::COMMANDS,

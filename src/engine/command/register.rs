@@ -19,6 +19,7 @@ use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut, fill};
 use crate::wire::names::{Nick, ServerId, UserId, Word, is_username_char};
 use crate::wire::numeric;
+use crate::wire::standard::Standard;
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -201,7 +202,8 @@ fn nick(turn: &mut Turn, params: &[&str]) -> Outcome {
     if turn.session().user().is_none() {
         // With a ghost of the same person's it depends on the username, which may be yet to come.
         let holder = turn.network().holder(&nick.folded());
-        if holder.is_some_and(|holder| turn.engine.routes.is_reachable(holder.server())) {
+        let is_reachable = holder.is_some_and(|holder| turn.engine.routes.is_reachable(holder.server()));
+        if is_reachable && !turn.comes_before_holder(&nick.folded()) {
             return Err(numeric::nick_in_use(&nick).into());
         }
         if let Some(registration) = turn.registration() {
@@ -224,6 +226,20 @@ fn nick(turn: &mut Turn, params: &[&str]) -> Outcome {
 pub fn rename(turn: &mut Turn, nick: &str) -> Outcome {
     let nick = turn.parse_nick(nick)?;
     take_nick(turn, nick)
+}
+
+/// Takes a nick from one's own ghost, whose server was asked to end it: its claim is the later one from now on.
+pub fn take_nick_from_ghost(turn: &mut Turn, nick: &str) -> Outcome {
+    let nick = turn.parse_nick(nick)?;
+    let now = turn.stamp();
+    let holder = turn.network().holder(&nick.folded());
+    let ghost = holder.and_then(|holder| turn.network().user_even_unseen(holder));
+    let claimed = ghost.map_or(now, |ghost| ghost.fact.claimed.just_before(now.server));
+    turn.change_me(|fact| {
+        fact.nick = nick;
+        fact.claimed = claimed;
+    });
+    Ok(())
 }
 
 fn take_nick(turn: &mut Turn, nick: Nick) -> Outcome {
@@ -290,6 +306,12 @@ pub fn complete(turn: &mut Turn) -> Outcome {
         }
     }
     turn.abort_exchange();
+    if turn.config().accounts.required && turn.account().is_none() {
+        let why = "You need an account to come in: log in by SASL";
+        turn.fail(Standard::fail("*", "ACCOUNT_REQUIRED", why));
+        turn.close(why);
+        return Ok(());
+    }
     let address = turn.session().address_text();
     let claimed = claim(turn, &nick, &username, &address).inspect_err(|_| {
         // Taken by somebody who was quicker; the client is asked for another.
@@ -310,10 +332,17 @@ pub fn complete(turn: &mut Turn) -> Outcome {
 /// the ghost gives way even if its server returns, and nobody else's claim comes between.
 fn claim(turn: &mut Turn, nick: &Nick, username: &str, address: &str) -> Result<Stamp, Refusal> {
     let now = turn.stamp();
+    turn.may_use_nick(nick)?;
+    if turn.comes_before_holder(&nick.folded()) {
+        return Ok(now);
+    }
     let Some(holder) = turn.network().holder(&nick.folded()) else { return Ok(now) };
     let ghost = turn.network().user_even_unseen(holder).map(|user| &user.fact);
-    let is_same_person =
-        |ghost: &&UserFact| ghost.account.is_none() && ghost.username == username && ghost.address == address;
+    let own = turn.account().map(|account| account.id);
+    let is_same_person = |ghost: &&UserFact| match ghost.account {
+        Some(account) => own == Some(account),
+        None => ghost.username == username && ghost.address == address,
+    };
     let is_out_of_reach = !turn.engine.routes.is_reachable(holder.server());
     match ghost.filter(is_same_person) {
         Some(ghost) if is_out_of_reach => Ok(ghost.claimed.just_before(now.server)),

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::{CHANSERV, Command, Who, hear_chanserv};
+use super::{CHANSERV, Command, Who, hear_chanserv, hear_nickserv};
 use crate::engine::cap::Cap;
 use crate::engine::effect::Topic;
 use crate::engine::mode;
 use crate::engine::network::{Channel, Message, Target, Text, Verb};
 use crate::engine::peer::Passing;
+use crate::engine::services::NICKSERV;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -164,6 +165,13 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
             }
         });
         send(turn, verb, name, target, &heard.text, joints.as_deref());
+        return Ok(());
+    }
+    if name.eq_ignore_ascii_case(NICKSERV) {
+        // Nobody else hears it, nor is it kept: it may hold passwords.
+        if verb == Verb::Privmsg {
+            hear_nickserv(turn, text);
+        }
         return Ok(());
     }
     if name.eq_ignore_ascii_case(CHANSERV) {

@@ -182,6 +182,19 @@ impl Account {
         self.name != self.chosen
     }
 
+    /// Every field of which something is said; that without which there is no account comes first.
+    pub fn fields(&self) -> Vec<Field> {
+        let mut fields = vec![Field::Registered, Field::Name];
+        fields.extend(self.password.as_ref().map(|_| Field::Password));
+        fields.extend(self.certificates.keys().map(|pin| Field::Certificate(*pin)));
+        fields.extend(self.devices.keys().cloned().map(Field::Device));
+        fields.extend(self.email.as_ref().map(|_| Field::Email));
+        fields.extend(self.suspension.as_ref().map(|_| Field::Suspension));
+        fields.extend(self.nicks.keys().cloned().map(Field::Nick));
+        fields.extend(self.settings.keys().cloned().map(Field::Setting));
+        fields
+    }
+
     /// What the facts make of it; `None` where there is none any more, or not yet.
     fn of(id: AccountId, facts: &Facts<Key, Value>) -> Option<Account> {
         let shown = |field: Field| match &facts.get(&Key::Account(id, field))?.value {

@@ -22,6 +22,8 @@ pub enum Act {
     Kill { user: UserId, by: String, reason: String },
     /// Let somebody past a channel's key, limit and invite-only mode, and have everyone told who wants to know.
     Invite { user: UserId, channel: ChannelName, birth: Stamp, by: String },
+    /// End a connection that goes by the nick that was claimed then, by the wish of whose nick it is.
+    Ghost { user: UserId, claimed: Stamp, by: String },
     /// Rename somebody who goes by the nick that was claimed then.
     Nick { user: UserId, claimed: Stamp, nick: Nick, by: String },
     /// Bring somebody to a channel, whatever bars them from it.
@@ -50,6 +52,7 @@ impl Act {
             Act::Invite { user, channel, birth, by } => {
                 draft.param("INVITE").param(user).param(channel).param(birth).param(by)
             }
+            Act::Ghost { user, claimed, by } => draft.param("GHOST").param(user).param(claimed).param(by),
             Act::Nick { user, claimed, nick, by } => {
                 draft.param("NICK").param(user).param(claimed).param(nick).param(by)
             }
@@ -87,6 +90,9 @@ impl Act {
                 birth: Stamp::parse(birth)?,
                 by: by.to_string(),
             },
+            ["GHOST", user, claimed, by, ..] => {
+                Act::Ghost { user: UserId::parse(user)?, claimed: Stamp::parse(claimed)?, by: by.to_string() }
+            }
             ["NICK", user, claimed, nick, by, ..] => Act::Nick {
                 user: UserId::parse(user)?,
                 claimed: Stamp::parse(claimed)?,
@@ -139,6 +145,13 @@ impl Engine {
                 let session = self.sessions.of_user_mut(user).ok_or_else(|| numeric::no_such_nick(user))?;
                 session.invited.insert(channel.folded(), birth);
                 self.pass(Passing::Invite { by, user, channel });
+            }
+            Act::Ghost { user, claimed, by } => {
+                let is_meant = self.network.user(user).is_some_and(|known| known.fact.claimed == claimed);
+                if is_meant && let Ok(conn) = self.conn_of(user) {
+                    let by = by.split('!').next().unwrap_or_default();
+                    self.close_client(conn, &format!("GHOST by {by}"));
+                }
             }
             Act::Nick { user, claimed, nick, by } => {
                 let conn = self.conn_of(user)?;

@@ -32,6 +32,7 @@ mod vectors;
 
 use std::sync::Arc;
 
+pub use accounts::WORD_BYTES_MAX;
 pub use act::Act;
 pub use ask::{Acted, Request};
 pub use chain::Chains;

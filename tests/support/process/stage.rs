@@ -159,8 +159,8 @@ impl Stage for Processes {
         let is_checked = !known.is_registered && self.servers[&known.server].has_password();
         let text = String::from_utf8_lossy(line).to_ascii_uppercase();
         self.has_registered |= ["CHANSERV", "CS "].iter().any(|word| text.contains(word));
-        self.writes_to_disk |=
-            self.has_registered || text.contains("REGISTER ") || text.contains("MARKREAD ");
+        self.writes_to_disk |= self.has_registered
+            || ["REGISTER ", "MARKREAD ", "NICKSERV ", "NS "].iter().any(|word| text.contains(word));
         if is_checked || is_of_bans || ["OPER", "REHASH", "CONNECT", "SQUIT"].into_iter().any(is_slow) {
             self.unsettle();
         }

@@ -141,7 +141,7 @@ impl Storm {
 
     fn someone_does(&mut self, client: Client) {
         let channel = self.channel();
-        let act = self.world.dice.below(30);
+        let act = self.world.dice.below(33);
         // What takes a right is mostly done by those who have it.
         let client = match act {
             8..17 | 22..26 | 28 | 29 if !self.world.dice.one_in(4) => {
@@ -219,6 +219,7 @@ impl Storm {
                 }
             }
             25 => format!("INVITE {} {channel}", self.nick()),
+            30..33 => return self.someone_is_somebody(client),
             22..24 => format!("TOPIC {channel} :{}", self.world.dice.number() % 1000),
             15 => format!("KICK {channel} {} :out", self.member(client, channel)),
             16 if self.world.dice.one_in(2) => return self.world.hang_up(client),
@@ -258,6 +259,32 @@ impl Storm {
             && !is_refused
         {
             self.is_set_as_asked(client, channel, mode);
+        }
+    }
+
+    /// Makes an account, logs in or out, or does something with what is theirs. Accounts are called as people are, so
+    /// that several sides of a split make the same one, and take nicks from each other.
+    fn someone_is_somebody(&mut self, client: Client) {
+        let (nick, password) = (self.nick(), format!("sesame-{}", self.world.dice.below(2)));
+        let line = match self.world.dice.below(12) {
+            0..4 => format!("REGISTER * * {password}"),
+            4..7 => format!("NS IDENTIFY {nick} {password}"),
+            7 => format!("NS SET PASSWORD {password}"),
+            8 => "NS GROUP".to_string(),
+            9 => format!("NS REGAIN {nick}"),
+            10 => "NS LOGOUT".to_string(),
+            _ => return self.someone_gives_up(client, &nick),
+        };
+        self.world.ask(client, &line);
+    }
+
+    /// Drops an account, if it is theirs: with the code that they are given.
+    fn someone_gives_up(&mut self, client: Client, name: &str) {
+        let answer = self.world.ask(client, &format!("NS DROP {name}"));
+        let code =
+            answer.iter().find(|line| line.contains(" say DROP ")).and_then(|line| line.rsplit(' ').next());
+        if let Some(code) = code {
+            self.world.ask(client, &format!("NS DROP {name} {code}"));
         }
     }
 

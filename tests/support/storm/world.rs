@@ -409,7 +409,11 @@ impl World {
         let mut chores = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Send { to, line } | Effect::SendApart { to, line } => self.send((server, to), &line),
+                Effect::SendApart { to, line } => self.send((server, to), &line),
+                Effect::Send { line, .. } | Effect::SendAll { line, .. } if credential::is_in(&line) => {
+                    panic!("s{server} sends a secret among other lines: {line}");
+                }
+                Effect::Send { to, line } => self.send((server, to), &line),
                 Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.send((server, to), &line)),
                 effect => chores.push(effect),
             }
