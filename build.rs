@@ -25,6 +25,23 @@ fn main() {
         println!("cargo::rustc-cfg=has_faketime");
     }
 
+    let has_irssi = is_installed("irssi") && is_installed("script") && is_installed("stty");
+    let programs = [
+        ("irssi", has_irssi),
+        ("weechat", is_installed("weechat-headless")),
+        ("ii", is_installed("ii")),
+        ("netcat", is_installed("nc")),
+        ("openssl", is_installed("openssl")),
+        ("python_irc", python_imports("irc.client")),
+        ("python_ircstates", python_imports("irctokens, ircstates")),
+    ];
+    for (program, is_there) in programs {
+        println!("cargo::rustc-check-cfg=cfg(has_{program})");
+        if is_there {
+            println!("cargo::rustc-cfg=has_{program}");
+        }
+    }
+
     println!("cargo::rerun-if-changed=tests/transcripts");
     let root = Path::new("tests/transcripts");
     let (mut simulated, mut processes) = (String::new(), String::new());
@@ -81,8 +98,13 @@ fn may_make_namespaces() -> bool {
 }
 
 fn is_installed(program: &str) -> bool {
-    let places = ["/usr/sbin", "/sbin", "/usr/bin"];
+    let places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
     places.into_iter().any(|place| Path::new(place).join(program).exists())
+}
+
+fn python_imports(modules: &str) -> bool {
+    let import = format!("import {modules}");
+    Command::new("python3").args(["-c", &import]).output().is_ok_and(|output| output.status.success())
 }
 
 /// Whether a process can be given another clock: that takes a library to be loaded before it, where it loads any.

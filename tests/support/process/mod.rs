@@ -392,6 +392,9 @@ pub fn linked(one: &mut Server, other: &mut Server) -> relay::Relay {
     one.start();
     one.is_linked_with(Mark::START, other);
     other.is_linked_with(Mark::START, one);
+    // Only then can people of the one reach the other.
+    one.logs(Mark::START, &format!("{} is part of the network", other.name()));
+    other.logs(Mark::START, &format!("{} is part of the network", one.name()));
     relay
 }
 
