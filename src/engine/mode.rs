@@ -2,12 +2,14 @@
 
 mod channel;
 mod entry;
+mod lock;
 mod speech;
 mod value;
 
 pub use channel::{
     Attempt, CHANNEL_MODES, CHANNEL_MODES_AT_BIRTH, Case, Kind, channel_letters, channel_mode,
 };
+pub use lock::Lock;
 pub use speech::{is_moderation, without_colours};
 pub use value::Flood;
 

@@ -425,6 +425,12 @@ numerics! {
     714 knock_on_own_channel(channel: impl OneWord)           "{channel} :You are already on that channel"
 }
 
+// Registered channels.
+numerics! {
+    742 mode_is_locked(channel: impl OneWord, letter: Word, lock: &Words)
+        "{channel} {letter} {lock} :MODE cannot be set due to channel having an active MLOCK restriction policy"
+}
+
 // Operators.
 numerics! {
     381 you_are_operator()                                    ":You are now an IRC operator"

@@ -3,7 +3,7 @@
 use super::{Command, Who, at_least_one};
 use crate::engine::cap::Cap;
 use crate::engine::mode::{self, Attempt, CHANNEL_MODES_AT_BIRTH};
-use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic};
+use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic, User};
 use crate::engine::peer::Act;
 use crate::engine::pending::Reply;
 use crate::engine::throttle::Deed;
@@ -332,22 +332,29 @@ fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Err(numeric::need_more_params(Word::echo("INVITE")).into());
     };
     let user = turn.user_within_reach(nick)?.clone();
-    let channel = turn.own_channel(channel)?;
+    let channel = turn.own_channel(channel)?.clone();
+    if !channel.has(user.id) {
+        policy::allows(turn.network(), &channel, Attempt::Invite { user: turn.user() })?;
+    }
+    invite_to(turn, &user, &channel)
+}
+
+/// Invites somebody to a channel of which it is known that the speaker may do so.
+pub fn invite_to(turn: &mut Turn, user: &User, channel: &Channel) -> Outcome {
     if channel.has(user.id) {
         return Err(numeric::user_on_channel(&user.nick, &channel.name).into());
     }
-    policy::allows(turn.network(), channel, Attempt::Invite { user: turn.user() })?;
     let (name, channel, birth) = (channel.name.clone(), channel.made_as.clone(), channel.birth);
     let mut done = vec![Reply::Numeric(numeric::inviting(&user.nick, &name))];
     if let Some(away) = &user.fact.away {
         done.push(Reply::Numeric(numeric::away(&user.nick, away)));
     }
     turn.may(Deed::Invite).map_err(|_| numeric::try_again(Word::echo("INVITE")))?;
-    turn.address(&user)?;
+    turn.address(user)?;
     turn.did(Deed::Invite);
     // Their own server knows the invitation when they come with it.
     let act = Act::Invite { user: user.id, channel, birth, by: turn.prefix() };
-    turn.have_done(user.server(), act, "INVITE", Word::echo(nick), done)
+    turn.have_done(user.server(), act, "INVITE", Word::from(&user.nick), done)
 }
 
 fn names(turn: &mut Turn, params: &[&str]) -> Outcome {

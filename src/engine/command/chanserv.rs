@@ -1,5 +1,7 @@
 //! CHANSERV and CS: channels that stay somebody's, in words; one row a word.
 
+mod upkeep;
+
 use super::{Command, Who};
 use crate::engine::mode;
 use crate::engine::network::{AccountId, Channel, Clause, ClauseFact, Edit, Registration, StatusFact};
@@ -42,7 +44,9 @@ struct ServiceWord {
     help: &'static str,
 }
 
-const WORDS: &[ServiceWord] = &[
+const WORDS: &[&[ServiceWord]] = &[OWN, upkeep::WORDS];
+
+const OWN: &[ServiceWord] = &[
     ServiceWord {
         word: "HELP",
         params_min: 0,
@@ -103,8 +107,8 @@ const WORDS: &[ServiceWord] = &[
         word: "SET",
         params_min: 2,
         run: set,
-        usage: "SET <channel> DESC [<text>] | SUCCESSOR [<account>]",
-        help: "says what the channel is for, or who has it once your account is no more",
+        usage: "SET <channel> DESC [<text>] | SUCCESSOR [<account>] | MLOCK [<letters> [<value>...]]",
+        help: "says what the channel is for, who has it once your account is no more, or which modes nobody changes",
     },
     ServiceWord {
         word: "TRANSFER",
@@ -157,7 +161,7 @@ pub fn hear(turn: &mut Turn, text: &str) {
     let mut params = text.split_ascii_whitespace();
     let name = params.next().unwrap_or("HELP");
     let params: Vec<&str> = params.collect();
-    let Some(word) = WORDS.iter().find(|word| word.word.eq_ignore_ascii_case(name)) else {
+    let Some(word) = words().find(|word| word.word.eq_ignore_ascii_case(name)) else {
         return say(turn, "That is nothing that can be said here. HELP tells what can.");
     };
     if params.len() < word.params_min {
@@ -166,6 +170,10 @@ pub fn hear(turn: &mut Turn, text: &str) {
     if let Err(refusal) = (word.run)(turn, &params) {
         turn.refuse(refusal);
     }
+}
+
+fn words() -> impl Iterator<Item = &'static ServiceWord> {
+    WORDS.iter().copied().flatten()
 }
 
 /// A reply in the name that people write to.
@@ -185,7 +193,7 @@ fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
     let asked = params.first().copied();
     let is_asked = |word: &&ServiceWord| asked.is_none_or(|asked| word.word.eq_ignore_ascii_case(asked));
     let lines: Vec<String> =
-        WORDS.iter().filter(is_asked).map(|word| format!("{}: {}", word.usage, word.help)).collect();
+        words().filter(is_asked).map(|word| format!("{}: {}", word.usage, word.help)).collect();
     if lines.is_empty() {
         return done(turn, "There is no such word. HELP alone tells which there are.");
     }
@@ -268,6 +276,9 @@ fn info(turn: &mut Turn, params: &[&str]) -> Outcome {
     done(turn, format!("{} is {owner}'s, since {since}.", of.name))?;
     if let Some(text) = &of.description {
         done(turn, format!("What it is for: {text}"))?;
+    }
+    if let Some(lock) = &of.lock {
+        done(turn, format!("Its modes are locked at {lock}."))?;
     }
     if let Some(successor) = of.successor {
         done(turn, format!("After {owner} it is {}'s.", account_name(turn, successor)))?;
@@ -410,7 +421,8 @@ fn set(turn: &mut Turn, params: &[&str]) -> Outcome {
             write(turn, &of, Clause::Successor, Some(ClauseFact::Account(id)));
             done(turn, format!("{name} has {} after you.", of.name))
         }
-        _ => done(turn, "There is DESC and SUCCESSOR to set."),
+        "MLOCK" => upkeep::set_lock(turn, &of, &value),
+        _ => done(turn, "There is DESC, SUCCESSOR and MLOCK to set."),
     }
 }
 

@@ -42,7 +42,7 @@ use account::{check_email, check_new_password, may_register};
 pub use admin::oper_checked;
 pub use ban::duration;
 use banlist::{all_bans, bans};
-pub use channel::bring;
+pub use channel::{bring, invite_to};
 use chanserv::{CHANSERV, hear as hear_chanserv};
 pub use look::WHOWAS_NICKS_MAX;
 use nickserv::hear as hear_nickserv;

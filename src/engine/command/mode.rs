@@ -1,7 +1,7 @@
 //! MODE and SAMODE: what a channel and a user are set to.
 
 use super::{Command, Who};
-use crate::engine::mode::{self, Kind, USER_MODES};
+use crate::engine::mode::{self, Kind, Lock, USER_MODES};
 use crate::engine::network::{Channel, Edit, Item, MaskFact, Setting, StatusFact};
 use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::engine::{extban, policy, sight};
@@ -215,18 +215,22 @@ impl Act<'_> {
         self.with_value <= turn.config().limits.modes_per_line
     }
 
-    fn set(&mut self, turn: &Turn, letter: char, value: Option<Setting>) {
+    fn set(&mut self, turn: &Turn, letter: char, value: Option<Setting>) -> Outcome {
+        let lock = turn.network().registrations().get(&self.id).map(Lock::of).unwrap_or_default();
+        self.permit(|| match lock.permits(letter, value.as_ref()) {
+            true => Ok(()),
+            false => {
+                Err(numeric::mode_is_locked(&self.channel.name, Word::from(letter), &lock.letters()).into())
+            }
+        })?;
         let item = Item::Mode(letter);
         // The last word on a letter counts, as if the earlier ones had not been said.
         self.edits.retain(|edit| !matches!(edit, Edit::Setting { item: other, .. } if *other == item));
-        let now = self.channel.modes.get(&letter).map(|value| match value {
-            Some(text) => Setting::Value(text.clone()),
-            None => Setting::On,
-        });
-        if value != now {
+        if value != self.channel.setting(letter) {
             let (channel, birth, by) = (self.id.clone(), self.channel.birth, turn.prefix());
             self.edits.push(Edit::Setting { channel, birth, item, value, by });
         }
+        Ok(())
     }
 
     fn flag(&mut self, turn: &Turn, on: bool, letter: char) -> Outcome {
@@ -234,15 +238,13 @@ impl Act<'_> {
         if letter == 'O' && on && !turn.user().is_operator() {
             return Err(numeric::no_privileges().into());
         }
-        self.set(turn, letter, on.then_some(Setting::On));
-        Ok(())
+        self.set(turn, letter, on.then_some(Setting::On))
     }
 
     fn key(&mut self, turn: &Turn, on: bool, key: Option<&str>) -> Outcome {
         self.permit(|| policy::may_run(self.channel, turn.user()))?;
         if !on {
-            self.set(turn, 'k', None);
-            return Ok(());
+            return self.set(turn, 'k', None);
         }
         let Some(key) = key.filter(|key| !key.is_empty()) else {
             return Err(self.lacks_value('k', "You must give a key"));
@@ -255,7 +257,7 @@ impl Act<'_> {
             return Err(self.bad_value('k', "*", "That is no key, or too long"));
         }
         if self.counts(turn) {
-            self.set(turn, 'k', Some(Setting::Value(key.to_string())));
+            self.set(turn, 'k', Some(Setting::Value(key.to_string())))?;
         }
         Ok(())
     }
@@ -271,7 +273,7 @@ impl Act<'_> {
             self.may_forward_to(turn, &value)?;
         }
         if self.counts(turn) {
-            self.set(turn, letter, Some(Setting::Value(value)));
+            self.set(turn, letter, Some(Setting::Value(value)))?;
         }
         Ok(())
     }

@@ -136,6 +136,11 @@ pub struct Settings {
 }
 
 impl Channel {
+    /// What a mode is set to.
+    pub fn setting(&self, letter: char) -> Option<Setting> {
+        self.modes.get(&letter).map(|value| value.clone().map_or(Setting::On, Setting::Value))
+    }
+
     pub(super) fn new(name: ChannelName, birth: Stamp) -> Channel {
         Channel {
             made_as: name.clone(),

@@ -29,6 +29,8 @@ pub enum Clause {
     /// To which account the founder wishes to give it.
     Offer,
     Description,
+    /// Which modes stay as they are, whoever runs the channel.
+    Lock,
 }
 
 /// As the wire and the log call it: `access/2s1k0ftdg0.7FA`.
@@ -40,6 +42,7 @@ impl fmt::Display for Clause {
             Clause::Successor => f.write_str("successor"),
             Clause::Offer => f.write_str("offer"),
             Clause::Description => f.write_str("description"),
+            Clause::Lock => f.write_str("lock"),
         }
     }
 }
@@ -68,6 +71,8 @@ pub struct Registration {
     pub successor: Option<AccountId>,
     pub offer: Option<AccountId>,
     pub description: Option<String>,
+    /// As it was written.
+    pub lock: Option<String>,
 }
 
 impl Registration {
@@ -88,7 +93,8 @@ impl Registration {
     ) -> Option<Registration> {
         let (first, last) = clauses(channel, claimed);
         let mut founded = None;
-        let (mut access, mut successor, mut offer, mut description) = (BTreeMap::new(), None, None, None);
+        let (mut access, mut successor, mut offer) = (BTreeMap::new(), None, None);
+        let (mut description, mut lock) = (None, None);
         for (key, fact) in facts.range(&first, &last) {
             let (Key::Registration(_, _, clause), Value::Registration(fact)) = (key, &fact.value) else {
                 continue;
@@ -103,20 +109,21 @@ impl Registration {
                 (Clause::Successor, ClauseFact::Account(account)) => successor = Some(account),
                 (Clause::Offer, ClauseFact::Account(account)) => offer = Some(account),
                 (Clause::Description, ClauseFact::Text(text)) => description = Some(text),
+                (Clause::Lock, ClauseFact::Text(text)) => lock = Some(text),
                 _ => {}
             }
         }
         let (name, birth, founder, at) = founded?;
         let owner =
             [Some(founder), successor].into_iter().flatten().find(|id| accounts.get(*id).is_some())?;
-        Some(Registration { claimed, name, birth, owner, at, access, successor, offer, description })
+        Some(Registration { claimed, name, birth, owner, at, access, successor, offer, description, lock })
     }
 }
 
 /// The first and last key of a registration.
 pub fn clauses(channel: &Folded, claimed: Stamp) -> (Key, Key) {
     let key = |clause| Key::Registration(channel.clone(), claimed, clause);
-    (key(Clause::Founded), key(Clause::Description))
+    (key(Clause::Founded), key(Clause::Lock))
 }
 
 /// Every registered channel.

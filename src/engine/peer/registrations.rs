@@ -13,7 +13,7 @@ pub const MESSAGES: &[EventMessage] = &[EventMessage {
     name: "CHANNEL",
     params_min: 4,
     read: read_clause,
-    shape: "<channel> <claimed> <founded|access/…|successor|offer|description> <by> [<what it says> …]",
+    shape: "<channel> <claimed> <founded|access/…|successor|offer|description|lock> <by> [<what it says> …]",
 }];
 
 /// No text of a registration is longer.
@@ -55,6 +55,7 @@ fn read_clause(message: &Message) -> Option<Edit> {
             "successor" => Clause::Successor,
             "offer" => Clause::Offer,
             "description" => Clause::Description,
+            "lock" => Clause::Lock,
             _ => return None,
         },
     };
@@ -72,7 +73,7 @@ fn read_clause(message: &Message) -> Option<Edit> {
         (Clause::Successor | Clause::Offer, [account, ..]) => {
             Some(ClauseFact::Account(AccountId::parse(account)?))
         }
-        (Clause::Description, [text, ..]) if text.len() <= TEXT_BYTES_MAX => {
+        (Clause::Description | Clause::Lock, [text, ..]) if text.len() <= TEXT_BYTES_MAX => {
             Some(ClauseFact::Text(text.to_string()))
         }
         _ => return None,
