@@ -40,6 +40,7 @@ fn edits_of(channel: &Channel, by: &str) -> Vec<Edit> {
     let modes = channel.modes.iter().map(|(letter, value)| {
         setting(Item::Mode(*letter), value.clone().map_or(Setting::On, Setting::Value))
     });
+    let given = channel.renaming.iter().map(|(_, renaming)| setting(Item::Name, Setting::Name(renaming.clone())));
     let topic = channel.topic.iter().map(|topic| setting(Item::Topic, Setting::Topic(topic.clone())));
     let masks = channel.lists.iter().flat_map(|(list, masks)| {
         masks.iter().map(|(mask, fact)| Edit::Mask {
@@ -57,7 +58,7 @@ fn edits_of(channel: &Channel, by: &str) -> Vec<Edit> {
         value: Some(value.clone()),
         by: by.clone(),
     });
-    modes.chain(topic).chain(masks).chain(metadata).collect()
+    modes.chain(given).chain(topic).chain(masks).chain(metadata).collect()
 }
 
 impl Engine {
@@ -113,7 +114,7 @@ impl Turn<'_> {
 
     /// Makes a channel nobody's again. Whoever is on it notices nothing: all that is set goes on for as long as they stay.
     pub fn drop_registration(&mut self, of: &Registration) {
-        let (name, by) = (of.name.folded(), self.prefix());
+        let (name, by) = (of.id(), self.prefix());
         let network = self.network();
         let is_there = network.channel_or_shadow(&name).is_some();
         let now = if is_there { network.settings_of(&name, &by) } else { Vec::new() };

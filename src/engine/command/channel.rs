@@ -97,7 +97,7 @@ fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
     let id = turn.network().channel_id(&name.folded());
     if let Some(renamed) = turn.network().channel_called_before(&id).filter(|_| id == name.folded()) {
         let is_hidden = renamed.has_mode('s') || renamed.has_mode('p');
-        if is_hidden && !turn.session().is_invited(renamed) {
+        if is_hidden && !turn.session().is_invited(&renamed) {
             // Nobody learns by the old name what it is called by now.
             return Err(numeric::unavailable_for_now(&name).into());
         }

@@ -207,7 +207,14 @@ fn own_account(turn: &Turn) -> Option<(AccountId, String)> {
 }
 
 fn registration(turn: &Turn, channel: &str) -> Option<Registration> {
-    turn.network().registrations().get(&fold(channel)).cloned()
+    let id = turn.network().channel_id(&fold(channel));
+    turn.network().registrations().get(&id).cloned()
+}
+
+/// What a registered channel is called now.
+fn shown(turn: &Turn, of: &Registration) -> ChannelName {
+    let channel = turn.network().channel_or_kept(&of.id());
+    channel.map_or_else(|| of.name.clone(), |channel| channel.name.clone())
 }
 
 fn account_name(turn: &Turn, account: AccountId) -> String {
@@ -215,7 +222,7 @@ fn account_name(turn: &Turn, account: AccountId) -> String {
 }
 
 fn write(turn: &mut Turn, of: &Registration, clause: Clause, fact: Option<ClauseFact>) {
-    let (channel, claimed, by) = (of.name.folded(), of.claimed, turn.prefix());
+    let (channel, claimed, by) = (of.id(), of.claimed, turn.prefix());
     turn.change(Edit::Registration { channel, claimed, clause, fact, by });
 }
 
@@ -228,15 +235,8 @@ fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
         return done(turn, "You have to be logged in for that.");
     };
     let channel = turn.own_channel(params[0])?;
-    let (name, birth) = (channel.made_as.clone(), channel.birth);
-    if channel.name.folded() != channel.id() {
-        // It would be found by that name only while somebody is there.
-        return done(
-            turn,
-            format!("{} has another name since it was made: it cannot be registered.", channel.name),
-        );
-    }
-    if turn.network().registrations().get(&name.folded()).is_some() {
+    let (id, made_as, name) = (channel.id(), channel.made_as.clone(), channel.name.clone());
+    if channel.is_registered {
         return done(turn, format!("{name} is registered already."));
     }
     if !mode::is_at_least(channel.status(turn.me()), 'o') {
@@ -246,17 +246,17 @@ fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
     if owned >= CHANNELS_PER_ACCOUNT {
         return done(turn, format!("You have {owned} channels, and may not have more."));
     }
-    let by = turn.prefix();
+    let (birth, by) = (channel.birth, turn.prefix());
     // First what is set, so that nothing changes for anybody as it becomes durable.
-    for edit in turn.network().settings_of(&name.folded(), &by) {
+    for edit in turn.network().settings_of(&id, &by) {
         turn.change(Edit::Lasting(Box::new(edit)));
     }
     let (claimed, at) = (turn.stamp(), turn.now.wall);
-    let fact = ClauseFact::Founded { name: name.clone(), birth, founder, at };
-    let (channel, clause) = (name.folded(), Clause::Founded);
+    let fact = ClauseFact::Founded { name: made_as, birth, founder, at };
+    let (channel, clause) = (id.clone(), Clause::Founded);
     turn.change(Edit::Registration { channel, claimed, clause, fact: Some(fact), by });
     note(turn, format!("{name} was registered by={} account={account}", turn.prefix()));
-    turn.take_access(&name.folded());
+    turn.take_access(&id);
     done(turn, format!("{name} is yours now, {account}."))
 }
 
@@ -264,7 +264,7 @@ fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
 fn may_know(turn: &Turn, of: &Registration) -> bool {
     let part = own_account(turn).is_some_and(|(own, _)| !of.status_of(own).is_empty());
     let is_hidden = |channel: &Channel| !sight::sees_channel(turn, channel);
-    part || !turn.network().channel_or_kept(&of.name.folded()).is_some_and(|channel| is_hidden(&channel))
+    part || !turn.network().channel_or_kept(&of.id()).is_some_and(|channel| is_hidden(&channel))
 }
 
 fn info(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -273,7 +273,7 @@ fn info(turn: &mut Turn, params: &[&str]) -> Outcome {
     };
     let owner = account_name(turn, of.owner);
     let since = crate::engine::greeting::readable(of.at);
-    done(turn, format!("{} is {owner}'s, since {since}.", of.name))?;
+    done(turn, format!("{} is {owner}'s, since {since}.", shown(turn, &of)))?;
     if let Some(text) = &of.description {
         done(turn, format!("What it is for: {text}"))?;
     }
@@ -299,7 +299,7 @@ fn run_by(turn: &mut Turn, channel: &str, least: char) -> Option<Registration> {
     };
     let own = own_account(turn).map_or(Letters::NONE, |(own, _)| of.status_of(own));
     if !mode::is_at_least(own, least) {
-        say(turn, &format!("You have no right to that on {}.", of.name));
+        say(turn, &format!("You have no right to that on {}.", shown(turn, &of)));
         return None;
     }
     Some(of)
@@ -311,9 +311,10 @@ fn access(turn: &mut Turn, params: &[&str]) -> Outcome {
     let Some(of) = run_by(turn, params[0], least) else { return Ok(()) };
     match (verb.as_str(), &params[2..]) {
         ("LIST", []) => {
-            done(turn, format!("{}: {} founder", of.name, account_name(turn, of.owner)))?;
+            done(turn, format!("{}: {} founder", shown(turn, &of), account_name(turn, of.owner)))?;
             for (account, letters) in &of.access {
-                let line = format!("{}: {} {}", of.name, account_name(turn, *account), level_of(*letters));
+                let line =
+                    format!("{}: {} {}", shown(turn, &of), account_name(turn, *account), level_of(*letters));
                 done(turn, line)?;
             }
             Ok(())
@@ -331,19 +332,19 @@ fn access(turn: &mut Turn, params: &[&str]) -> Outcome {
                 return done(turn, "There is no room for more.");
             }
             write(turn, &of, Clause::Access(id), Some(ClauseFact::Access(letters)));
-            turn.give_access(&of.name.folded(), id);
-            done(turn, format!("{name} is {} of {} from now on.", level_of(letters), of.name))
+            turn.give_access(&of.id(), id);
+            done(turn, format!("{name} is {} of {} from now on.", level_of(letters), shown(turn, &of)))
         }
         ("DEL", [account]) => {
             let Some((id, name)) = find_account(turn, account) else { return no_account(turn) };
             if !of.access.contains_key(&id) {
-                return done(turn, format!("{name} has no access to {}.", of.name));
+                return done(turn, format!("{name} has no access to {}.", shown(turn, &of)));
             }
             if !may_rank(turn, &of, id, Letters::NONE) {
                 return done(turn, "That is for the founder to say.");
             }
             write(turn, &of, Clause::Access(id), None);
-            done(turn, format!("{name} has no access to {} any more.", of.name))
+            done(turn, format!("{name} has no access to {} any more.", shown(turn, &of)))
         }
         _ => done(turn, "It is written ACCESS <channel> LIST, or ADD <account> <level>, or DEL <account>"),
     }
@@ -383,7 +384,7 @@ fn give(turn: &mut Turn, params: &[&str], letter: char, on: bool) -> Outcome {
     };
     let is_below = mode::rank(member.status) <= mode::rank(own);
     if !is_own && !(mode::is_at_least(own, 'o') && (on || is_below)) {
-        return done(turn, format!("You have no right to that on {}.", of.name));
+        return done(turn, format!("You have no right to that on {}.", shown(turn, &of)));
     }
     let (channel, birth) = (channel.id(), channel.birth);
     let fact = StatusFact { on, joined: member.fact.joined };
@@ -410,16 +411,16 @@ fn set(turn: &mut Turn, params: &[&str]) -> Outcome {
                 Clause::Description,
                 Some(text).filter(|text| !text.is_empty()).map(ClauseFact::Text),
             );
-            done(turn, format!("{} has another description.", of.name))
+            done(turn, format!("{} has another description.", shown(turn, &of)))
         }
         "SUCCESSOR" if value.is_empty() => {
             write(turn, &of, Clause::Successor, None);
-            done(turn, format!("Nobody has {} after you.", of.name))
+            done(turn, format!("Nobody has {} after you.", shown(turn, &of)))
         }
         "SUCCESSOR" => {
             let Some((id, name)) = find_account(turn, &value) else { return no_account(turn) };
             write(turn, &of, Clause::Successor, Some(ClauseFact::Account(id)));
-            done(turn, format!("{name} has {} after you.", of.name))
+            done(turn, format!("{name} has {} after you.", shown(turn, &of)))
         }
         "MLOCK" => upkeep::set_lock(turn, &of, &value),
         _ => done(turn, "There is DESC, SUCCESSOR and MLOCK to set."),
@@ -430,7 +431,7 @@ fn transfer(turn: &mut Turn, params: &[&str]) -> Outcome {
     let Some(of) = run_by(turn, params[0], 'q') else { return Ok(()) };
     let Some((id, name)) = find_account(turn, params[1]) else { return no_account(turn) };
     write(turn, &of, Clause::Offer, Some(ClauseFact::Account(id)));
-    done(turn, format!("{name} has {} once they say ACCEPT {0} to {CHANSERV}.", of.name))
+    done(turn, format!("{name} has {} once they say ACCEPT {0} to {CHANSERV}.", shown(turn, &of)))
 }
 
 fn accept(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -444,9 +445,9 @@ fn accept(turn: &mut Turn, params: &[&str]) -> Outcome {
     let before = account_name(turn, of.owner);
     write(turn, &of, Clause::Founded, Some(ClauseFact::Founded { name, birth, founder, at }));
     write(turn, &of, Clause::Offer, None);
-    note(turn, format!("{} was handed over from={before} to={account}", of.name));
-    turn.take_access(&of.name.folded());
-    done(turn, format!("{} is yours now, {account}.", of.name))
+    note(turn, format!("{} was handed over from={before} to={account}", shown(turn, &of)));
+    turn.take_access(&of.id());
+    done(turn, format!("{} is yours now, {account}.", shown(turn, &of)))
 }
 
 fn drop_channel(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -457,21 +458,22 @@ fn drop_channel(turn: &mut Turn, params: &[&str]) -> Outcome {
             None => return Ok(()),
         },
     };
-    if params.get(1).is_none_or(|again| fold(again) != of.name.folded()) {
-        return done(turn, format!("To make {0} nobody's again, say DROP {0} {0}", of.name));
+    if params.get(1).is_none_or(|again| turn.network().channel_id(&fold(again)) != of.id()) {
+        return done(turn, format!("To make {0} nobody's again, say DROP {0} {0}", shown(turn, &of)));
     }
+    let name = shown(turn, &of);
     turn.drop_registration(&of);
-    note(turn, format!("{} is not registered any more by={}", of.name, turn.prefix()));
-    done(turn, format!("{} is not registered any more.", of.name))
+    note(turn, format!("{name} is not registered any more by={}", turn.prefix()));
+    done(turn, format!("{name} is not registered any more."))
 }
 
 fn list(turn: &mut Turn, _: &[&str]) -> Outcome {
     let own = own_account(turn).map(|(own, _)| own);
     let sees_all = turn.has_right("see-all");
     let registrations = turn.network().registrations().iter();
-    let shown = registrations.filter(|(_, of)| sees_all || Some(of.owner) == own);
+    let listed = registrations.filter(|(_, of)| sees_all || Some(of.owner) == own);
     let lines: Vec<String> =
-        shown.map(|(_, of)| format!("{} {}", of.name, account_name(turn, of.owner))).collect();
+        listed.map(|(_, of)| format!("{} {}", shown(turn, of), account_name(turn, of.owner))).collect();
     if lines.is_empty() {
         return done(turn, "You have no registered channel.");
     }

@@ -15,7 +15,7 @@ pub const COMMANDS: &[Command] = &[Command {
     who: Who::Registered,
     run: rename,
     usage: "<channel> <new name> [:<reason>]",
-    help: "Gives a channel another name; who is on it, what is set and what was said stay as they are.",
+    help: "Gives a channel another name; who is on it, what is set and what was said stay as they are. A registered channel is named by its founder.",
 }];
 
 /// How long a channel keeps a name at least: to most clients another one means coming to it anew.
@@ -23,7 +23,12 @@ const AGAIN_AFTER_MS: u64 = 60_000;
 
 fn rename(turn: &mut Turn, params: &[&str]) -> Outcome {
     let channel = turn.own_channel(params[0])?;
-    if !mode::is_at_least(channel.status(turn.me()), 'o') {
+    // What is somebody's they alone call something else.
+    let may = match channel.is_registered {
+        true => turn.network().access(&channel.id(), turn.me()).has('q'),
+        false => mode::is_at_least(channel.status(turn.me()), 'o'),
+    };
+    if !may {
         return Err(numeric::channel_operator_needed(&channel.name).into());
     }
     let name = match name_for(turn, params[0], params[1]) {
@@ -60,10 +65,6 @@ fn name_for(turn: &Turn, old: &str, new: &str) -> Result<ChannelName, Standard> 
     }
     if name.folded() == channel.name.folded() {
         return Ok(name);
-    }
-    if channel.is_registered {
-        // It is found by that name also when nobody is there.
-        return Err(cannot("A registered channel keeps its name"));
     }
     let holder = turn.network().channel_or_kept(&turn.network().channel_id(&name.folded()));
     if holder.is_some_and(|holder| holder.id() != channel.id()) {

@@ -100,7 +100,7 @@ pub struct Network {
 impl Network {
     /// `events_kept` says how many of each origin can be given to those who missed them.
     pub fn new(me: ServerId, durable: Durable, events_kept: usize, talk: Talk) -> Network {
-        Network {
+        let mut network = Network {
             me,
             facts: Facts::default(),
             registrations: Registrations::of(durable.facts(), &Accounts::of(durable.facts())),
@@ -125,7 +125,9 @@ impl Network {
             late_births: BTreeSet::new(),
             heard: BTreeMap::new(),
             barren: Barren::default(),
-        }
+        };
+        network.refresh_kept_names(&[]);
+        network
     }
 
     /// The same from now on, for a network that runs.
@@ -234,7 +236,9 @@ impl Network {
         let edits = self.durable.begin_anew(own);
         let edits = edits.into_iter().map(|edit| edit.clone().lasting().unwrap_or(edit)).collect();
         self.accounts = Accounts::of(self.durable.facts());
+        let before: Vec<Folded> = self.registrations.iter().map(|(id, _)| id.clone()).collect();
         self.registrations = Registrations::of(self.durable.facts(), &self.accounts);
+        self.refresh_kept_names(&before);
         self.bans = Bans::of(self.durable.facts());
         self.new_bans.clear();
         edits

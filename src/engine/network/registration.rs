@@ -61,6 +61,7 @@ pub enum ClauseFact {
 pub struct Registration {
     /// When it was made: the earliest has the channel.
     pub claimed: Stamp,
+    /// What it was called when it was made, which it is kept under.
     pub name: ChannelName,
     /// The birth that counts, whoever else bears another one.
     pub birth: Stamp,
@@ -76,6 +77,11 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// What all that is known of the channel is kept under.
+    pub fn id(&self) -> Folded {
+        self.name.folded()
+    }
+
     /// What an account is given on the channel as it comes.
     pub fn status_of(&self, account: AccountId) -> Letters {
         match account == self.owner {

@@ -43,7 +43,7 @@ const LISTS: &[(&str, char)] = &[("BANS", 'b'), ("EXCEPTIONS", 'e'), ("INVITATIO
 /// A registered channel on which the speaker's account is at least this, as everyone sees it.
 fn kept_by(turn: &mut Turn, name: &str, least: char) -> Option<(Registration, Channel)> {
     let of = run_by(turn, name, least)?;
-    let channel = turn.network().channel_or_kept(&of.name.folded())?.into_owned();
+    let channel = turn.network().channel_or_kept(&of.id())?.into_owned();
     Some((of, channel))
 }
 
@@ -167,13 +167,13 @@ pub fn set_lock(turn: &mut Turn, of: &Registration, text: &str) -> Outcome {
         Ok(lock) => lock,
         Err(why) => return done(turn, why),
     };
-    let Some(channel) = turn.network().channel_or_kept(&of.name.folded()) else { return Ok(()) };
+    let Some(channel) = turn.network().channel_or_kept(&of.id()) else { return Ok(()) };
     let channel = channel.into_owned();
     if lock.is_empty() {
         write(turn, of, Clause::Lock, None);
-        return done(turn, format!("No mode of {} is locked.", of.name));
+        return done(turn, format!("No mode of {} is locked.", channel.name));
     }
     write(turn, of, Clause::Lock, Some(ClauseFact::Text(lock.to_string())));
     set_modes(turn, &channel, lock.to_be_set(&channel));
-    done(turn, format!("The modes of {} are locked at {lock}.", of.name))
+    done(turn, format!("The modes of {} are locked at {lock}.", channel.name))
 }

@@ -241,6 +241,7 @@ impl Network {
         let mut channel = Channel::new(of.name.clone(), of.birth);
         channel.is_registered = true;
         self.read_settings(name, &mut channel);
+        channel.name = self.name_of(&channel).0;
         channel
     }
 

@@ -1,11 +1,12 @@
 //! What each channel is called now, and which of them are called something else than before.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cause;
 use crate::engine::network::Network;
-use crate::engine::network::change::{Change, Edit};
-use crate::engine::network::channel::{Channel, Item};
+use crate::engine::network::change::{Change, Edit, Key, Value};
+use crate::engine::network::channel::{Channel, Item, Setting};
 use crate::engine::network::news::News;
 use crate::wire::fold::{Folded, fold};
 use crate::wire::names::ChannelName;
@@ -22,9 +23,7 @@ impl Network {
     ) {
         let mut affected = touched.clone();
         for id in touched {
-            let given = self.channels.get(id).and_then(|channel| channel.renaming.as_ref());
-            let given = given.map(|(stamp, renaming)| (*stamp, renaming.name.folded()));
-            affected.extend(self.names.give(id, given));
+            affected.extend(self.give_name(id));
         }
         // A name also comes free, or is taken, by a channel that was made with it.
         let rivals = affected.iter().flat_map(|name| self.names.claimants(name));
@@ -37,15 +36,46 @@ impl Network {
             } else if new.contains(&id) {
                 self.channels.entry(id).and_modify(|channel| channel.name = name);
             } else {
-                let by = match cause {
-                    Cause::Change(Change { edit: Edit::Setting { item: Item::Name, by, .. }, .. }) => {
-                        by.clone()
-                    }
-                    _ => self.server_name(self.me).to_string(),
+                let given_by = match cause {
+                    Cause::Change(Change { edit, .. }) => match edit.plain() {
+                        Edit::Setting { item: Item::Name, by, .. } => Some(by.clone()),
+                        _ => None,
+                    },
+                    _ => None,
                 };
+                let by = given_by.unwrap_or_else(|| self.server_name(self.me).to_string());
                 self.to_rename.insert(id, by);
             }
         }
+    }
+
+    /// The same for registered channels that nobody is on: where all that is known of them was read anew, or was so
+    /// when these were registered.
+    pub(in crate::engine::network) fn refresh_kept_names(&mut self, before: &[Folded]) {
+        let now = self.registrations.iter().map(|(id, _)| id).chain(before);
+        let ids: BTreeSet<Folded> = now.filter(|id| !self.channels.contains_key(*id)).cloned().collect();
+        for id in ids {
+            self.give_name(&id);
+        }
+    }
+
+    /// Notes the name that a channel was given, which a registered one has though nobody is there; answers with the
+    /// names about which that may matter to others.
+    fn give_name(&mut self, id: &Folded) -> Vec<Folded> {
+        let given = match (self.channels.get(id), self.registrations.get(id)) {
+            (Some(channel), _) => {
+                channel.renaming.as_ref().map(|(stamp, renaming)| (*stamp, renaming.name.folded()))
+            }
+            (None, Some(of)) => {
+                let fact = self.durable.facts().get(&Key::Setting(id.clone(), of.birth, Item::Name));
+                fact.and_then(|fact| match &fact.value {
+                    Value::Setting(Setting::Name(renaming)) => Some((fact.stamp, renaming.name.folded())),
+                    _ => None,
+                })
+            }
+            (None, None) => None,
+        };
+        self.names.give(id, given)
     }
 
     /// Channels that are to be called something else, and who wanted it, each once.
@@ -61,7 +91,7 @@ impl Network {
         (from != channel.name).then(|| News::ChannelRenamed { channel: id.clone(), from, by, reason })
     }
 
-    fn name_of(&self, channel: &Channel) -> (ChannelName, String) {
+    pub(super) fn name_of(&self, channel: &Channel) -> (ChannelName, String) {
         let given = channel.renaming.as_ref().map(|(_, renaming)| renaming);
         match given.filter(|given| self.channel_id(&given.name.folded()) == channel.id()) {
             Some(given) => (given.name.clone(), given.reason.clone()),
@@ -87,7 +117,7 @@ impl Network {
     }
 
     /// The channel that was made with this name and is called something else now, in sight or not.
-    pub fn channel_called_before(&self, name: &Folded) -> Option<&Channel> {
-        self.channels.get(name).filter(|channel| channel.name.folded() != *name)
+    pub fn channel_called_before(&self, name: &Folded) -> Option<Cow<'_, Channel>> {
+        self.channel_or_kept(name).filter(|channel| channel.name.folded() != *name)
     }
 }
