@@ -2,9 +2,7 @@
 
 use super::Engine;
 use super::effect::Topic;
-use super::network::{
-    AccountId, Channel, Clause, Edit, MemberFact, Network, Registration, StatusFact, Subject,
-};
+use super::network::{AccountId, Channel, Clause, Edit, MemberFact, Network, Registration, Subject};
 use super::turn::Turn;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
@@ -40,7 +38,8 @@ fn edits_of(channel: &Channel, by: &str) -> Vec<Edit> {
     let modes = channel.modes.iter().map(|(letter, value)| {
         setting(Item::Mode(*letter), value.clone().map_or(Setting::On, Setting::Value))
     });
-    let given = channel.renaming.iter().map(|(_, renaming)| setting(Item::Name, Setting::Name(renaming.clone())));
+    let given =
+        channel.renaming.iter().map(|(_, renaming)| setting(Item::Name, Setting::Name(renaming.clone())));
     let topic = channel.topic.iter().map(|topic| setting(Item::Topic, Setting::Topic(topic.clone())));
     let masks = channel.lists.iter().flat_map(|(list, masks)| {
         masks.iter().map(|(mask, fact)| Edit::Mask {
@@ -102,13 +101,7 @@ impl Turn<'_> {
         let due = self.network().access(name, user);
         let Some(channel) = self.network().channel(name) else { return };
         let Some(member) = channel.member(user) else { return };
-        let (birth, joined, status) = (channel.birth, member.fact.joined, member.status);
-        let by = self.server_name().to_string();
-        let given = due.iter().filter(|letter| !status.has(*letter)).map(|letter| {
-            let fact = StatusFact { on: true, joined };
-            Edit::Status { channel: name.clone(), birth, user, letter, fact, by: by.clone() }
-        });
-        let given: Vec<Edit> = given.collect();
+        let given = channel.given_to(user, member, due, self.server_name());
         self.change_all(given);
     }
 

@@ -70,6 +70,7 @@ mod settings;
 mod shield;
 mod sight;
 mod speaking;
+mod succession;
 mod suspicion;
 mod tell;
 #[cfg(test)]

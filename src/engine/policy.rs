@@ -85,13 +85,14 @@ pub fn may_kick(channel: &Channel, user: &User, member: &User) -> Result<(), Ref
 }
 
 /// Whether somebody may give a status to a member. Where nobody is present who could, an operator can:
-/// that is how a channel gets its first owner.
+/// that is how a channel gets its first owner. One that is registered has an owner, present or not.
 pub fn may_give(channel: &Channel, user: &User, letter: char) -> Result<(), Refusal> {
     let given_by = mode::status(letter).map_or('q', |status| status.given_by);
     let is_above = |status: Letters| mode::is_at_least(status, given_by);
     let own = channel.status(user.id);
-    let is_open =
-        mode::is_at_least(own, 'o') && !channel.members().any(|(_, member)| is_above(member.status));
+    let is_open = !channel.is_registered
+        && mode::is_at_least(own, 'o')
+        && !channel.members().any(|(_, member)| is_above(member.status));
     match is_above(own) || is_open {
         true => Ok(()),
         false => Err(numeric::channel_operator_needed(&channel.name).into()),

@@ -74,7 +74,21 @@ impl Engine {
             if edits.is_empty() {
                 return;
             }
-            edits.into_iter().for_each(|edit| self.write(edit, false));
+            let mut edits = edits.into_iter().peekable();
+            while let Some(edit) = edits.next() {
+                let more = edits.peek().is_some_and(|next| is_one_act(&edit, next));
+                self.write(edit, more);
+            }
         }
+    }
+}
+
+/// Whether two edits are told as one: what somebody comes to be on one channel.
+fn is_one_act(edit: &Edit, next: &Edit) -> bool {
+    match (edit, next) {
+        (Edit::Status { channel, user, .. }, Edit::Status { channel: other, user: another, .. }) => {
+            (channel, user) == (other, another)
+        }
+        _ => false,
     }
 }

@@ -21,6 +21,7 @@ const SHAPES: &[(&str, HasShape)] = &[
     ("number", is_number),
     ("msgid", |text| is_word(text) && !text.contains(';')),
     ("batch", |text| is_word(text) && !text.contains(';')),
+    ("code", is_word),
     ("uid", |text| UserId::parse(text).is_some()),
     ("host", |text| is_word(text) && !text.contains(['@', '!'])),
     // Whatever it is, and another thing each time.

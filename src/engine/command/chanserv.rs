@@ -112,10 +112,10 @@ const OWN: &[ServiceWord] = &[
     },
     ServiceWord {
         word: "TRANSFER",
-        params_min: 2,
+        params_min: 1,
         run: transfer,
-        usage: "TRANSFER <channel> <account>",
-        help: "offers a channel of yours to somebody, who has it on ACCEPT",
+        usage: "TRANSFER <channel> [<account>]",
+        help: "offers a channel of yours to somebody, who has it on ACCEPT; to nobody any more without an account",
     },
     ServiceWord {
         word: "ACCEPT",
@@ -222,8 +222,7 @@ fn account_name(turn: &Turn, account: AccountId) -> String {
 }
 
 fn write(turn: &mut Turn, of: &Registration, clause: Clause, fact: Option<ClauseFact>) {
-    let (channel, claimed, by) = (of.id(), of.claimed, turn.prefix());
-    turn.change(Edit::Registration { channel, claimed, clause, fact, by });
+    turn.write_clause(of, clause, fact);
 }
 
 fn note(turn: &mut Turn, text: String) {
@@ -242,9 +241,8 @@ fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
     if !mode::is_at_least(channel.status(turn.me()), 'o') {
         return done(turn, format!("You do not run {name}."));
     }
-    let owned = turn.network().registrations().iter().filter(|(_, one)| one.owner == founder).count();
-    if owned >= CHANNELS_PER_ACCOUNT {
-        return done(turn, format!("You have {owned} channels, and may not have more."));
+    if let Some(why) = has_enough(turn, founder) {
+        return done(turn, why);
     }
     let (birth, by) = (channel.birth, turn.prefix());
     // First what is set, so that nothing changes for anybody as it becomes durable.
@@ -258,6 +256,12 @@ fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
     note(turn, format!("{name} was registered by={} account={account}", turn.prefix()));
     turn.take_access(&id);
     done(turn, format!("{name} is yours now, {account}."))
+}
+
+/// Why an account cannot have one more channel, if so.
+fn has_enough(turn: &Turn, account: AccountId) -> Option<String> {
+    let owned = turn.network().registrations().iter().filter(|(_, one)| one.owner == account).count();
+    (owned >= CHANNELS_PER_ACCOUNT).then(|| format!("You have {owned} channels, and may not have more."))
 }
 
 /// Whether the speaker may know of a registered channel.
@@ -280,8 +284,12 @@ fn info(turn: &mut Turn, params: &[&str]) -> Outcome {
     if let Some(lock) = &of.lock {
         done(turn, format!("Its modes are locked at {lock}."))?;
     }
-    if let Some(successor) = of.successor {
+    if let Some(successor) = of.successor.filter(|successor| *successor != of.owner) {
         done(turn, format!("After {owner} it is {}'s.", account_name(turn, successor)))?;
+    }
+    let is_party = |to: AccountId| own_account(turn).is_some_and(|(own, _)| own == of.owner || own == to);
+    if let Some(to) = of.offer.filter(|to| is_party(*to)) {
+        done(turn, format!("It is offered to {}.", account_name(turn, to)))?;
     }
     Ok(())
 }
@@ -414,11 +422,13 @@ fn set(turn: &mut Turn, params: &[&str]) -> Outcome {
             done(turn, format!("{} has another description.", shown(turn, &of)))
         }
         "SUCCESSOR" if value.is_empty() => {
+            turn.settle_succession(&of);
             write(turn, &of, Clause::Successor, None);
             done(turn, format!("Nobody has {} after you.", shown(turn, &of)))
         }
         "SUCCESSOR" => {
             let Some((id, name)) = find_account(turn, &value) else { return no_account(turn) };
+            turn.settle_succession(&of);
             write(turn, &of, Clause::Successor, Some(ClauseFact::Account(id)));
             done(turn, format!("{name} has {} after you.", shown(turn, &of)))
         }
@@ -429,7 +439,15 @@ fn set(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 fn transfer(turn: &mut Turn, params: &[&str]) -> Outcome {
     let Some(of) = run_by(turn, params[0], 'q') else { return Ok(()) };
-    let Some((id, name)) = find_account(turn, params[1]) else { return no_account(turn) };
+    let Some(to) = params.get(1) else {
+        if of.offer.is_none() {
+            return done(turn, format!("{} is offered to nobody.", shown(turn, &of)));
+        }
+        write(turn, &of, Clause::Offer, None);
+        return done(turn, format!("{} is offered to nobody any more.", shown(turn, &of)));
+    };
+    let Some((id, name)) = find_account(turn, to) else { return no_account(turn) };
+    turn.settle_succession(&of);
     write(turn, &of, Clause::Offer, Some(ClauseFact::Account(id)));
     done(turn, format!("{name} has {} once they say ACCEPT {0} to {CHANSERV}.", shown(turn, &of)))
 }
@@ -441,10 +459,11 @@ fn accept(turn: &mut Turn, params: &[&str]) -> Outcome {
     let (Some(of), Some((founder, account))) = (offered, own) else {
         return done(turn, "That channel was not offered to you.");
     };
-    let (name, birth, at) = (of.name.clone(), of.birth, of.at);
+    if let Some(why) = has_enough(turn, founder) {
+        return done(turn, why);
+    }
     let before = account_name(turn, of.owner);
-    write(turn, &of, Clause::Founded, Some(ClauseFact::Founded { name, birth, founder, at }));
-    write(turn, &of, Clause::Offer, None);
+    turn.found_anew(&of, founder);
     note(turn, format!("{} was handed over from={before} to={account}", shown(turn, &of)));
     turn.take_access(&of.id());
     done(turn, format!("{} is yours now, {account}.", shown(turn, &of)))

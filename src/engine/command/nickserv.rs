@@ -337,6 +337,7 @@ fn drop_account(turn: &mut Turn, params: &[&str]) -> Outcome {
         if code != given {
             return say(turn, "That is not the code.");
         }
+        turn.bequeath_channels(account.id);
         let by = turn.prefix();
         for field in account.fields() {
             turn.change(Edit::Account { account: account.id, field, fact: None, by: by.clone() });

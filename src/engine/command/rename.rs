@@ -63,11 +63,9 @@ fn name_for(turn: &Turn, old: &str, new: &str) -> Result<ChannelName, Standard> 
     if name == channel.name {
         return Err(cannot("It is called that already"));
     }
-    if name.folded() == channel.name.folded() {
-        return Ok(name);
-    }
+    let is_same = name.folded() == channel.name.folded();
     let holder = turn.network().channel_or_kept(&turn.network().channel_id(&name.folded()));
-    if holder.is_some_and(|holder| holder.id() != channel.id()) {
+    if !is_same && holder.is_some_and(|holder| holder.id() != channel.id()) {
         return Err(fail("CHANNEL_NAME_IN_USE", "The channel name is already taken"));
     }
     let again_ms = channel.renaming.as_ref().map_or(0, |(stamp, _)| stamp.ms + AGAIN_AFTER_MS);

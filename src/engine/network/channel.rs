@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::change::Edit;
 use super::metadata::Metadata;
 use crate::engine::merge::Stamp;
 use crate::wire::fold::Folded;
@@ -108,7 +109,7 @@ impl Member {
 pub struct Channel {
     /// What it is called now.
     pub name: ChannelName,
-    /// What it was called when it was made. All that is known of it is kept under this, folded: its id.
+    /// What it was called when it was made, or registered. All that is known of it is kept under this, folded: its id.
     pub made_as: ChannelName,
     /// The last name that it was given, when, and by whom; it counts as far as `refresh/names.rs` says.
     pub renaming: Option<(Stamp, Renaming)>,
@@ -121,8 +122,9 @@ pub struct Channel {
     /// Whether it is somebody's, so that what is set is durable.
     pub is_registered: bool,
     pub(super) members: BTreeMap<UserId, Member>,
-    /// How many members joined under each birth.
-    pub(super) births: BTreeMap<Stamp, usize>,
+    /// How many members joined under each birth, by each spelling of the name: the first has both, whoever was heard of
+    /// first.
+    pub(super) births: BTreeMap<(Stamp, ChannelName), usize>,
     pub(super) visible: usize,
 }
 
@@ -161,6 +163,27 @@ impl Channel {
     /// Under which all that is known of it is kept, whatever it is called by now.
     pub fn id(&self) -> Folded {
         self.made_as.folded()
+    }
+
+    /// Whether somebody's own server has to write their membership again, under the birth that counts. One that is
+    /// earlier counts itself, unless the channel is registered: there it must not outlast the registration, and give
+    /// the channel away once that is dropped. Which birth is registered is settled by durable facts alone, so this ends.
+    pub(super) fn is_to_be_rewritten(&self, member: &MemberFact) -> bool {
+        member.birth > self.birth || self.is_registered && member.birth != self.birth
+    }
+
+    /// What gives a member the status that they lack of what is due to them.
+    pub fn given_to(&self, user: UserId, member: &Member, due: Letters, by: &str) -> Vec<Edit> {
+        let lacking = due.iter().filter(|letter| !member.status.has(*letter));
+        let given = lacking.map(|letter| Edit::Status {
+            channel: self.id(),
+            birth: self.birth,
+            user,
+            letter,
+            fact: StatusFact { on: true, joined: member.fact.joined },
+            by: by.to_string(),
+        });
+        given.collect()
     }
 
     pub fn settings(&self) -> Settings {

@@ -92,6 +92,8 @@ pub struct Network {
     /// What this server still has to write because of what it heard.
     lost_nicks: BTreeSet<UserId>,
     late_births: BTreeSet<(Folded, UserId)>,
+    /// Accounts that are more on a channel than they were, as has to be seen on those who are there.
+    raised: BTreeSet<(Folded, AccountId)>,
     /// The latest stamp that was heard of each server's facts.
     heard: BTreeMap<ServerId, Stamp>,
     barren: Barren,
@@ -123,6 +125,7 @@ impl Network {
             to_rename: BTreeMap::new(),
             lost_nicks: BTreeSet::new(),
             late_births: BTreeSet::new(),
+            raised: BTreeSet::new(),
             heard: BTreeMap::new(),
             barren: Barren::default(),
         };
@@ -292,13 +295,14 @@ impl Network {
         for (name, user) in std::mem::take(&mut self.late_births) {
             let Some(channel) = self.channels.get(&name) else { continue };
             let Some(member) = channel.members.get(&user) else { continue };
-            if member.fact.birth > channel.birth {
+            if channel.is_to_be_rewritten(&member.fact) {
                 // Status counts only under the birth it was given in, so that nobody gains a channel
                 // by making it anew on the far side of a split.
                 let fact = member.fact.under(channel, self.access(&name, user));
                 edits.push(Edit::Join { user, channel: name, fact });
             }
         }
+        edits.extend(self.raise());
         edits
     }
 

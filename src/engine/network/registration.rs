@@ -65,11 +65,13 @@ pub struct Registration {
     pub name: ChannelName,
     /// The birth that counts, whoever else bears another one.
     pub birth: Stamp,
+    pub founder: AccountId,
     /// Whose it is: the founder's, or the successor's where the founder has no account any more.
     pub owner: AccountId,
     pub at: Timestamp,
     pub access: BTreeMap<AccountId, Letters>,
     pub successor: Option<AccountId>,
+    /// Whom the founder has offered it; a founder who is no more offers nothing.
     pub offer: Option<AccountId>,
     pub description: Option<String>,
     /// As it was written.
@@ -80,6 +82,20 @@ impl Registration {
     /// What all that is known of the channel is kept under.
     pub fn id(&self) -> Folded {
         self.name.folded()
+    }
+
+    /// Everyone who is anything on the channel.
+    fn entitled(&self) -> impl Iterator<Item = AccountId> {
+        self.access.keys().copied().chain([self.owner])
+    }
+
+    /// Those who are more on the channel than they were by another registration of it.
+    pub(super) fn raised_since(&self, before: &Registration) -> BTreeSet<AccountId> {
+        let is_raised = |account: &AccountId| {
+            let (now, before) = (self.status_of(*account), before.status_of(*account));
+            now.iter().any(|letter| !before.has(letter))
+        };
+        self.entitled().filter(is_raised).collect()
     }
 
     /// What an account is given on the channel as it comes.
@@ -122,7 +138,20 @@ impl Registration {
         let (name, birth, founder, at) = founded?;
         let owner =
             [Some(founder), successor].into_iter().flatten().find(|id| accounts.get(*id).is_some())?;
-        Some(Registration { claimed, name, birth, owner, at, access, successor, offer, description, lock })
+        let offer = offer.filter(|_| owner == founder);
+        Some(Registration {
+            claimed,
+            name,
+            birth,
+            founder,
+            owner,
+            at,
+            access,
+            successor,
+            offer,
+            description,
+            lock,
+        })
     }
 }
 

@@ -151,14 +151,16 @@ impl Network {
             }
         }
         let Some(mut channel) = channel else { return difference };
-        let Some(earliest) = channel.births.first_key_value().map(|(birth, _)| *birth) else {
+        let earliest = channel.births.keys().next().cloned();
+        let registration = self.registrations.get(name);
+        let registered = registration.map(|registration| (registration.birth, registration.name.clone()));
+        let Some((birth, made_as)) = earliest.map(|earliest| registered.unwrap_or(earliest)) else {
             return difference;
         };
-        let registered = self.registrations.get(name).map(|registration| registration.birth);
-        let birth = registered.unwrap_or(earliest);
-        let reborn = birth_before != Some(birth) || channel.is_registered != registered.is_some();
+        let reborn = birth_before != Some(birth) || channel.is_registered != registration.is_some();
         channel.birth = birth;
-        channel.is_registered = registered.is_some();
+        channel.made_as = made_as;
+        channel.is_registered = registration.is_some();
         if reborn {
             statuses.extend(
                 channel
@@ -183,7 +185,7 @@ impl Network {
         for (id, before) in statuses {
             let Some(member) = channel.members.get(&id) else { continue };
             let status = self.status(name, birth, id, &member.fact);
-            if own(id) && member.fact.birth > birth {
+            if own(id) && channel.is_to_be_rewritten(&member.fact) {
                 self.late_births.insert((name.clone(), id));
             }
             match difference.joined.iter_mut().find(|(user, _)| *user == id) {
@@ -250,9 +252,6 @@ impl Network {
         let birth = channel.birth;
         let facts = self.settings_facts(channel);
         let metadata = Subject::Channel(name.clone(), birth).read(facts, |_| true);
-        if let Some(member) = channel.members.values().find(|member| member.fact.birth == birth) {
-            channel.made_as = member.fact.name.clone();
-        }
         let settings_from = Key::Setting(name.clone(), birth, Item::Mode('\0'));
         let settings_to = Key::Setting(name.clone(), birth, Item::Topic);
         for (key, fact) in facts.range(&settings_from, &settings_to) {
@@ -340,17 +339,18 @@ fn status_of((id, member): (&UserId, &Member)) -> (UserId, Letters) {
 impl Channel {
     fn take_member(&mut self, id: UserId) -> Option<Member> {
         let member = self.members.remove(&id)?;
-        let births = self.births.get_mut(&member.fact.birth).expect("each member's birth is counted");
+        let birth = (member.fact.birth, member.fact.name.clone());
+        let births = self.births.get_mut(&birth).expect("each member's birth is counted");
         *births -= 1;
         if *births == 0 {
-            self.births.remove(&member.fact.birth);
+            self.births.remove(&birth);
         }
         self.visible -= usize::from(member.visible);
         Some(member)
     }
 
     fn put_member(&mut self, id: UserId, member: Member) {
-        *self.births.entry(member.fact.birth).or_default() += 1;
+        *self.births.entry((member.fact.birth, member.fact.name.clone())).or_default() += 1;
         self.visible += usize::from(member.visible);
         self.members.insert(id, member);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Touched;
 use crate::engine::network::Network;
+use crate::engine::network::change::Edit;
 use crate::engine::network::news::News;
 use crate::wire::fold::Folded;
 
@@ -23,11 +24,32 @@ impl Network {
             {
                 news.push(News::RegistrationLost { channel: now.name.clone(), account: before.owner });
             }
+            if let (Some(before), Some(now)) = (&before, now) {
+                let raised = now.raised_since(before).into_iter();
+                self.raised.extend(raised.map(|account| (channel.clone(), account)));
+            }
             let birth = |of: &Option<&crate::engine::network::Registration>| of.map(|of| of.birth);
             if birth(&before.as_ref()) != birth(&now) {
                 touched.items.entry(channel).or_default();
             }
         }
         news
+    }
+
+    /// Gives this server's users on registered channels what was said meanwhile that their accounts are there: whoever
+    /// said it may not have known that they are on it.
+    pub(in crate::engine::network) fn raise(&mut self) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        for (name, account) in std::mem::take(&mut self.raised) {
+            let Some(channel) = self.channels.get(&name) else { continue };
+            let own = channel.members_of(self.me).filter(|(user, _)| {
+                self.users.get(user).is_some_and(|user| user.account_id() == Some(account))
+            });
+            for (user, member) in own {
+                let by = self.server_name(self.me);
+                edits.extend(channel.given_to(user, member, self.access(&name, user), by));
+            }
+        }
+        edits
     }
 }
