@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 use super::dot::{Dot, Vector};
 use crate::defect::{Defect, is_planted};
 
+/// So many there may be at most. In a network where nobody lies there are as many as events that are on their way.
+pub const EARLY_MAX: usize = 100_000;
+
 /// A dot, and the mark of the key of which somebody says that it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
@@ -47,6 +50,16 @@ impl Early {
 
     pub fn forget_covered(&mut self, seen: &Vector) {
         self.0.retain(|named| !seen.covers(named.dot));
+    }
+
+    /// Leaves no more than there may be: first those go that are of servers of which nothing was ever heard.
+    pub fn bound(&mut self, seen: &Vector) {
+        if self.0.len() > EARLY_MAX {
+            self.0.retain(|named| seen.epoch(named.dot.origin.server).is_some());
+        }
+        while self.0.len() > EARLY_MAX {
+            self.0.pop_last();
+        }
     }
 
     /// What is here and not there.

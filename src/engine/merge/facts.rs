@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::dot::{Dot, Origin, Vector};
 use super::dots::Dots;
-use super::early::{Early, Named};
+use super::early::{EARLY_MAX, Early, Named};
 use super::stamp::Stamp;
 use super::sums::{Counting, Digested, Sums};
 
@@ -112,7 +112,7 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
     pub fn apply(&mut self, mut write: Write<K, V>) -> Vec<K> {
         if is_planted(Defect::OverIgnored)
             || (is_planted(Defect::DeadReplacesNothing)
-                && self.early.names(write.dot, || V::mark(&write.key)))
+                && supersedes::<K, V>(&self.early, &self.seen, write.dot, &write.key))
         {
             write.over.clear();
         }
@@ -132,13 +132,16 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
         let is_early =
             |dot: &Dot| dot.stream == write.dot.stream && dot.origin != origin && !self.seen.covers(*dot);
         for dot in write.over.iter().copied().filter(is_early) {
-            self.early.insert(Named { dot, mark: V::mark(&write.key) });
+            // Without room for it both stand until servers compare what they hold.
+            if self.early.len() < EARLY_MAX {
+                self.early.insert(Named { dot, mark: V::mark(&write.key) });
+            }
         }
         if is_planted(Defect::EarlyForgotten) {
             self.early = Early::default();
         }
         // Dead on arrival: somebody who had seen it wrote over it, and their news came first.
-        let superseded = self.early.names(write.dot, || V::mark(&write.key));
+        let superseded = supersedes::<K, V>(&self.early, &self.seen, write.dot, &write.key);
         self.early.forget(write.dot);
         if let Some(value) = write.value
             && !superseded
@@ -188,8 +191,8 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
         self.live.retain(|key, facts| {
             let before = facts.len();
             facts.retain(|fact| {
-                let unknown_there =
-                    !answer.seen.covers(fact.dot) && !answer.early.names(fact.dot, || V::mark(key));
+                let unknown_there = !answer.seen.covers(fact.dot)
+                    && !supersedes::<K, V>(&answer.early, &answer.seen, fact.dot, key);
                 let stays =
                     theirs.contains(fact.dot) || unknown_there || is_planted(Defect::MergeKeepsTheDead);
                 if !stays {
@@ -205,7 +208,8 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
         for (key, fact) in answer.facts {
             // A peer may say the same twice.
             let is_here = self.siblings(&key).iter().any(|known| known.dot == fact.dot);
-            if !is_here && !self.seen.covers(fact.dot) && !self.early.names(fact.dot, || V::mark(&key)) {
+            let is_superseded = || supersedes::<K, V>(&self.early, &self.seen, fact.dot, &key);
+            if !is_here && !self.seen.covers(fact.dot) && !is_superseded() {
                 self.insert(key.clone(), fact);
                 touched.insert(key);
             }
@@ -213,6 +217,7 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
         self.seen.join(&answer.seen);
         self.early.extend(answer.early.iter());
         self.early.forget_covered(&self.seen);
+        self.early.bound(&self.seen);
         touched.into_iter().collect()
     }
 
@@ -285,6 +290,19 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
     }
 }
 
+/// Whether something that has not come is known to be superseded. What is owned only a later run of its owner can have
+/// written over, and whoever knows of that has heard of the run.
+fn supersedes<K, V: Digested<K>>(early: &Early, seen: &Vector, dot: Dot, key: &K) -> bool {
+    let may_be = match V::counting(key) {
+        Counting::InLatestRun => {
+            seen.epoch(dot.origin.server).is_some_and(|epoch| epoch > dot.origin.epoch)
+                || is_planted(Defect::OwnedByAnyone)
+        }
+        Counting::Always | Counting::Apart => true,
+    };
+    may_be && early.names(dot, || V::mark(key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::dot::Stream;
@@ -346,7 +364,10 @@ mod tests {
                     let next = servers[me].seen.tip(own.origin) + 1;
                     let over = servers[me].siblings(&key).iter().map(|fact| fact.dot);
                     let mut over: Vec<Dot> = over.filter(|dot| dot.origin != own.origin).collect();
-                    if has_liar && me == 3 {
+                    // Of what is owned only its owner writes, and here nobody has a second run.
+                    if key == 0 {
+                        over.clear();
+                    } else if has_liar && me == 3 {
                         over.extend((0..roll(4)).map(|_| dot(roll(3), 1 + roll(12) as u64)));
                     }
                     let value = (roll(3) > 0).then_some(step as u32);

@@ -10,7 +10,7 @@ mod sums;
 
 pub use dot::{Dot, Origin, Stream, Vector};
 pub use dots::Dots;
-pub use early::{Early, Named};
+pub use early::{EARLY_MAX, Early, Named};
 pub use facts::{Answer, Fact, Facts, Write};
 pub use stamp::{Clock, Stamp};
 pub use sums::{Counting, Digested};

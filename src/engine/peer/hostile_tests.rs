@@ -8,13 +8,13 @@ use crate::config::Config;
 use crate::engine::effect::Effect;
 use crate::engine::event::{ConnId, Event, Origin, Pin};
 use crate::engine::links::LinkStage;
-use crate::engine::merge::{Origin as Run, Stream};
-use crate::engine::peer::next_hash;
+use crate::engine::merge::{EARLY_MAX, Origin as Run, Stream};
 use crate::engine::peer::{Fault, RULES};
+use crate::engine::peer::{digest_of, next_hash};
 use crate::engine::{Engine, Identity};
 use crate::wire::base36;
 use crate::wire::line::Lines;
-use crate::wire::names::{ServerId, ServerName};
+use crate::wire::names::{ServerId, ServerName, UserId};
 use crate::wire::time::{Now, Timestamp};
 
 const SECRET: &[u8] = b"known to all of them";
@@ -157,6 +157,19 @@ impl Hall {
         self.introduce(peer, name);
         self.told(peer);
         peer
+    }
+
+    /// Somebody on this server.
+    pub(super) fn client(&mut self, conn: u64, nick: &str) -> UserId {
+        let address = "10.0.0.1:50000".parse().unwrap();
+        let from = Origin::Client { address, name: None, secure: None, certificate: None };
+        self.step(Event::Opened { conn: ConnId(conn), from });
+        self.hear_client(conn, &format!("NICK {nick}\nUSER {nick} 0 * :{nick}"));
+        self.engine.network.user_called(nick).expect("registered").id
+    }
+
+    pub(super) fn hear_client(&mut self, conn: u64, line: &str) {
+        self.step(Event::Lines { conn: ConnId(conn), lines: Lines::from(line) });
     }
 
     /// The first event of a peer's run: what it is.
@@ -460,6 +473,63 @@ fn what_waits_for_its_turn_is_bounded() {
     for load in hall.engine.intake.loads() {
         assert!(load.count <= load.most, "{load:?}");
     }
+}
+
+/// How a peer says that something is replaced of which it knows no more than the number it will have, and the key.
+fn named_dead(dot: &str, key: &str) -> String {
+    format!("DEAD S :{dot}={}", base36::encode(digest_of(key)))
+}
+
+#[test]
+fn nobody_ends_what_this_server_has_yet_to_write() {
+    let mut hall = Hall::new();
+    let alice = hall.client(1, "alice");
+    let barn = hall.linked("2BB", "barn.lan");
+    hall.hear(barn, "HAVE S :2BB.1=2\nSNAPSHOT S");
+    let tip = hall.tip(Stream::Session, "1AA.3");
+    for next in tip + 1..tip + 9 {
+        let dot = format!("1AA.3.S{}", base36::encode(next));
+        hall.hear(barn, &named_dead(&dot, &format!("user {alice}")));
+    }
+    hall.hear(barn, "DONE S :2BB.1=2");
+    assert_eq!(hall.tip(Stream::Session, "2BB.1"), 2, "the answer was taken");
+    hall.hear_client(1, "AWAY :for lunch");
+    assert!(hall.engine.network.user_called("alice").is_some_and(|user| user.fact.away.is_some()));
+}
+
+#[test]
+fn nobody_ends_what_a_server_has_yet_to_write_of_its_own_users() {
+    let mut hall = Hall::new();
+    let (barn, shed) = (hall.linked("2BB", "barn.lan"), hall.linked("3CC", "shed.lan"));
+    hall.hear(barn, "HAVE S :2BB.1=2\nSNAPSHOT S");
+    hall.hear(barn, &named_dead("3CC.1.S2", "user 3CCAAAAAA"));
+    hall.hear(barn, "DONE S :2BB.1=2");
+    assert_eq!(hall.tip(Stream::Session, "2BB.1"), 2, "the answer was taken");
+    hall.user(shed, "3CC.1.S2", "3CCAAAAAA", "carol", 0);
+    assert!(hall.sees("carol"));
+}
+
+#[test]
+fn what_is_said_to_be_replaced_before_it_comes_is_bounded_and_holds_nobody_back() {
+    let mut hall = Hall::new();
+    let barn = hall.linked("2BB", "barn.lan");
+    for round in 0..3u64 {
+        hall.hear(barn, &format!("HAVE S :2BB.1={}\nSNAPSHOT S", 2 + round));
+        for first in (0..60_000).step_by(100) {
+            let dots =
+                (first..first + 100).map(|seq| format!("{}ZZ.1.S{}=1", 7 + round, base36::encode(seq + 1)));
+            hall.hear(barn, &format!("DEAD S :{}", dots.collect::<Vec<_>>().join(" ")));
+        }
+        hall.hear(barn, &format!("DONE S :2BB.1={}", 2 + round));
+        hall.said.clear();
+    }
+    assert!(hall.engine.network.facts(Stream::Session).early().len() <= EARLY_MAX);
+    // Somebody else, who tells the truth.
+    let shed = hall.linked("3CC", "shed.lan");
+    hall.user(shed, "3CC.1.S2", "3CCAAAAAA", "carol", 0);
+    hall.event(shed, "3CC.1.S3", 0, "JOIN 3CCAAAAAA #green 1.3CC 1.3CC -");
+    hall.hear(shed, "@dot=3CC.1.S4.1;over=4DD.1.S9 NEWS of :nothing");
+    assert_eq!(hall.tip(Stream::Session, "3CC.1"), 4);
 }
 
 #[test]

@@ -23,9 +23,6 @@ const WAITING_STREAMS_MAX: usize = 512;
 /// memory bears.
 const FACTS_PER_ORIGIN_MAX: usize = 500_000;
 
-/// How many dots may be known to be superseded before their events have come.
-const EARLY_MAX: usize = 100_000;
-
 /// So often at most early events make this server look for what is missing; each tick does so, too.
 const LOOK_EVERY_MS: u64 = 20;
 
@@ -336,17 +333,16 @@ impl Engine {
     /// Whether an origin has written more than any honest one does: then the rest of it is not taken.
     fn is_too_much(&mut self, change: &Change) -> bool {
         let (origin, facts) = (change.dot.origin, self.network.facts(change.dot.stream));
-        let is_fact = change.dot.stream != Stream::Message;
-        let has_many = is_fact && facts.count_of(origin) >= FACTS_PER_ORIGIN_MAX;
-        let is_over_many = is_fact && !change.over.is_empty() && facts.early().len() >= EARLY_MAX;
-        if has_many || is_over_many {
+        let is_too_much =
+            change.dot.stream != Stream::Message && facts.count_of(origin) >= FACTS_PER_ORIGIN_MAX;
+        if is_too_much {
             let text = format!(
                 "{} has written more than there may be, and the rest of it is not taken origin={origin}",
                 self.network.server_name(origin.server)
             );
             self.suspect_origin(Fault::TooMany, origin, &text);
         }
-        has_many || is_over_many
+        is_too_much
     }
 
     /// Whether a run is this one of this server, or one to come.

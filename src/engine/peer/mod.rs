@@ -332,4 +332,6 @@ use chain::next_hash;
 #[cfg(test)]
 use compare_tests::{Mesh, TRIANGLE};
 #[cfg(test)]
+use digest::digest_of;
+#[cfg(test)]
 use hostile_tests::{Hall, Peer};

@@ -112,6 +112,8 @@ impl Engine {
                 answer.seen.set(origin, tip);
             }
         }
+        // Nobody has seen what this server has yet to write.
+        answer.early = answer.early.iter().filter(|named| !mine(&named.dot.origin)).collect();
         // What is owned ends by its owner's word, which has been heard here before anywhere else.
         if stream == Stream::Session {
             answer.alive.extend(self.network.own_dots(self.origin()));

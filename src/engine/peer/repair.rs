@@ -14,7 +14,7 @@ use super::{
 use crate::engine::Engine;
 use crate::engine::event::ConnId;
 use crate::engine::links::Pull;
-use crate::engine::merge::{Answer, Dots, Early, Fact, Named, Origin, Stream, Vector};
+use crate::engine::merge::{Answer, Dots, EARLY_MAX, Early, Fact, Named, Origin, Stream, Vector};
 use crate::engine::network::{Change, Key, Value, edit_of};
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
@@ -72,7 +72,7 @@ pub const MESSAGES: &[PeerMessage] = &[
     },
 ];
 
-/// No honest answer holds more facts, runs of dots or dead dots than this: several times the largest network that this is
+/// No honest answer holds more facts or runs of dots than this: several times the largest network that this is
 /// made for. Whoever sends more is not listened to any longer.
 const STAGED_MAX: usize = 1_000_000;
 
@@ -232,7 +232,8 @@ impl Engine {
     pub(super) fn bound_staged(&mut self, conn: ConnId, stream: Stream) {
         let pull = self.links.by_conn.get(&conn).and_then(|link| link.pulls.get(&stream));
         let Some(staged) = pull.and_then(|pull| pull.staged.as_ref()) else { return };
-        if staged.facts.len().max(staged.early.len()).max(staged.alive.runs_count()) > STAGED_MAX {
+        let is_too_large = staged.facts.len().max(staged.alive.runs_count()) > STAGED_MAX;
+        if is_too_large || staged.early.len() > EARLY_MAX {
             self.note_too_many(conn, "facts");
             self.close_link(conn, "its answer to a WANT is too large");
         }
