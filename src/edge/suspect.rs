@@ -6,8 +6,20 @@ use crate::engine::{ConnId, Event, Origin};
 use crate::wire::line::Lines;
 
 /// Commands whose parameters are secrets, or may be.
-const SECRET: &[&str] =
-    &["PASS", "OPER", "AUTHENTICATE", "REGISTER", "VERIFY", "PROOF", "SECRET", "NS", "NICKSERV"];
+const SECRET: &[&str] = &[
+    "PASS",
+    "OPER",
+    "WEBIRC",
+    "AUTHENTICATE",
+    "REGISTER",
+    "VERIFY",
+    "PROOF",
+    "SECRET",
+    "ACCOUNT",
+    "WORDING",
+    "NS",
+    "NICKSERV",
+];
 /// Commands whose last parameter is what people say to each other, or to a service that asks for passwords.
 const PRIVATE: &[&str] = &["PRIVMSG", "NOTICE", "TAGMSG", "SQUERY", "WALLOPS"];
 
@@ -32,6 +44,11 @@ impl Suspect {
             )),
             // Settings hold passwords.
             Event::Configured { ask, .. } => Suspect::Other(format!("Configured {{ ask: {ask:?} }}")),
+            // What people said to each other.
+            Event::Recalled { ask, .. } => Suspect::Other(format!("Recalled {{ ask: {ask:?} }}")),
+            Event::NotRecorded { number, .. } => {
+                Suspect::Other(format!("NotRecorded {{ number: {number} }}"))
+            }
             other => Suspect::Other(format!("{other:?}")),
         }
     }
@@ -85,6 +102,12 @@ mod tests {
             ("@label=1 oper admin hay", "@label=1 oper …"),
             (":alice AUTHENTICATE aGF5", ":alice AUTHENTICATE …"),
             ("SECRET 17 c2VzYW1l", "SECRET …"),
+            ("WEBIRC sesame gate host 10.0.0.1", "WEBIRC …"),
+            (
+                "@dot=1AA.1.D5.1 ACCOUNT 1.1AA password ann $argon2id$v=19 1 c c c",
+                "@dot=1AA.1.D5.1 ACCOUNT …",
+            ),
+            ("WORDING 2BB 1AA 5 1AA.1.D5 IS ACCOUNT 1.1AA password", "WORDING …"),
             ("PRIVMSG NickServ :IDENTIFY hay", "PRIVMSG NickServ …"),
             ("JOIN #green", "JOIN #green"),
             ("TOPIC #green :the harvest", "TOPIC #green :the harvest"),
