@@ -309,6 +309,11 @@ impl Default for OperatorClass {
 }
 
 impl Config {
+    /// Whether accounts are registered on the way in; nobody gets by the server's password so.
+    pub fn registers_before_connect(&self) -> bool {
+        self.accounts.before_connect && self.server.password.is_empty()
+    }
+
     /// Whether operators of a class have a right.
     pub fn class_has(&self, class: &str, right: &str) -> bool {
         let class = self.operator_class.get(class);

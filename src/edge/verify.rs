@@ -1,6 +1,7 @@
 //! Slow password checks, off the router's path.
 
 use argon2::Argon2;
+use argon2::Params;
 use argon2::password_hash::{PasswordHash, PasswordVerifier};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ring::hmac;
@@ -15,6 +16,12 @@ const WAITING_MAX: usize = 1024;
 
 /// How every hash that we make begins, as `folkmoot hash-password` prints it.
 const HASHED: &str = "$argon2";
+
+/// What a hash may cost at most, several times what ours do. Those of accounts come from other servers, and what one of
+/// them makes up is not to take the memory or the time of everybody.
+const HASH_KIB_MAX: u32 = 256 * 1024;
+const HASH_ROUNDS_MAX: u32 = 16;
+const HASH_LANES_MAX: u32 = 16;
 
 /// A question, and under what it is answered.
 pub struct Check {
@@ -47,7 +54,7 @@ impl Verifier {
         let Err(TrySendError::Full(Check { ask, what, .. })) = self.0.try_send(check) else { return None };
         Some(match what {
             What::Is(_) => Event::Verified { ask, right: false },
-            What::Makes(_) => Event::Matched { ask, which: None },
+            What::Makes(_) => Event::NotChecked { ask },
             What::Hash => Event::Hashed { ask, credential: None },
         })
     }
@@ -81,8 +88,15 @@ fn is_right(given: &str, known: &str) -> bool {
         return same(given, known);
     }
     // A hash that was damaged is nobody's password, not even its own.
-    PasswordHash::new(known)
-        .is_ok_and(|hash| Argon2::default().verify_password(given.as_bytes(), &hash).is_ok())
+    PasswordHash::new(known).is_ok_and(|hash| {
+        is_affordable(&hash) && Argon2::default().verify_password(given.as_bytes(), &hash).is_ok()
+    })
+}
+
+fn is_affordable(hash: &PasswordHash) -> bool {
+    Params::try_from(hash).is_ok_and(|cost| {
+        cost.m_cost() <= HASH_KIB_MAX && cost.t_cost() <= HASH_ROUNDS_MAX && cost.p_cost() <= HASH_LANES_MAX
+    })
 }
 
 /// Compares in a time that tells nothing: what is compared are tags under a key that nobody knows.
@@ -114,6 +128,16 @@ mod tests {
             ("$argon2id$half", "$argon2id$half", false),
         ] {
             assert_eq!(is_right(given, known), right, "{given} {known}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_would_take_all_memory_or_all_time_is_nobodys() {
+        let salt = SaltString::encode_b64(b"sixteen bytes...").unwrap();
+        let hash = Argon2::default().hash_password(b"hay", &salt).unwrap().to_string();
+        for (cheap, dear) in [("m=19456", "m=4294967295"), ("t=2", "t=4294967295"), ("p=1", "p=16777215")] {
+            assert!(hash.contains(cheap), "{hash}");
+            assert!(!is_right("hay", &hash.replacen(cheap, dear, 1)), "{dear}");
         }
     }
 }

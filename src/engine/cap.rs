@@ -90,7 +90,7 @@ impl Cap {
             Cap::DraftAccountRegistration => {
                 let accounts = &config.accounts;
                 let keys = [
-                    ("before-connect", accounts.before_connect),
+                    ("before-connect", config.registers_before_connect()),
                     ("custom-account-name", accounts.custom_name),
                     ("email-required", accounts.email_required),
                 ];

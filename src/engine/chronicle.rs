@@ -198,11 +198,12 @@ impl Engine {
     // Asking.
 
     /// Asks the store.
-    pub(super) fn recall(&mut self, query: Query, pending: Pending) {
+    pub(super) fn recall(&mut self, query: Query, pending: Pending) -> AskId {
         // What was just said is to be found as well.
         self.hand_over();
         let ask = self.ask(pending);
         self.effects.push(Effect::Recall { ask, query });
+        ask
     }
 
     pub(super) fn recalled(&mut self, ask: AskId, outcome: Answer) {
@@ -210,7 +211,7 @@ impl Engine {
             Some(Pending::Recall { reply, holds, then }) => {
                 let conn = reply.conn;
                 if let Some(session) = self.sessions.get_mut(conn).filter(|_| holds) {
-                    session.held.close();
+                    session.held.close(ask);
                 }
                 self.go_on(reply, |turn| (then.0)(turn, outcome));
                 self.release_lines(conn);
@@ -240,10 +241,10 @@ impl Turn<'_> {
         then: impl FnOnce(&mut Turn, Answer) -> Outcome + Send + Sync + 'static,
     ) {
         let reply: Deferred = self.defer();
+        let ask = self.engine.recall(query, Pending::Recall { reply, holds, then: Then(Box::new(then)) });
         if holds {
             let now_ms = self.now.steady_ms;
-            self.session_mut().held.open(now_ms);
+            self.session_mut().held.open(ask, now_ms);
         }
-        self.engine.recall(query, Pending::Recall { reply, holds, then: Then(Box::new(then)) });
     }
 }

@@ -48,6 +48,10 @@ pub enum Event {
         ask: AskId,
         which: Option<usize>,
     },
+    /// An `Effect::Match` was not looked at, since too much waits.
+    NotChecked {
+        ask: AskId,
+    },
     /// The password checker answers an `Effect::Hash`; with nothing where too much waits.
     Hashed {
         ask: AskId,

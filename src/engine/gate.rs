@@ -146,6 +146,7 @@ impl Engine {
     }
 
     pub(super) fn client_closed(&mut self, conn: ConnId, why: &str) {
+        self.release_all_lines(conn);
         let Some(session) = self.sessions.close(conn) else { return };
         self.monitors.clear(conn);
         if let Some(user) = session.user() {

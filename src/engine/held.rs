@@ -1,10 +1,10 @@
 //! Lines of a client's that wait until what it asked for before has been looked up, so that answers come in the order
 //! of the questions.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::Engine;
-use super::event::ConnId;
+use super::event::{AskId, ConnId};
 use crate::wire::line::LineFault;
 
 /// How much of one client may wait. Beyond that nothing waits any more: then answers may cross, but nothing is lost.
@@ -17,8 +17,8 @@ pub const HELD_FOR_MS: u64 = 15_000;
 /// What waits of one client.
 #[derive(Debug, Default)]
 pub struct Held {
-    /// How many questions are being looked up.
-    open: usize,
+    /// Questions that are being looked up. An answer that nobody waits for any more ends no wait for another one.
+    open: BTreeSet<AskId>,
     /// Since when there is something that is.
     since_ms: u64,
     lines: VecDeque<Result<String, Fault>>,
@@ -34,20 +34,20 @@ enum Fault {
 
 impl Held {
     /// Something is being looked up.
-    pub fn open(&mut self, now_ms: u64) {
-        if self.open == 0 {
+    pub fn open(&mut self, ask: AskId, now_ms: u64) {
+        if self.open.is_empty() {
             self.since_ms = now_ms;
         }
-        self.open += 1;
+        self.open.insert(ask);
     }
 
     /// It has been.
-    pub fn close(&mut self) {
-        self.open = self.open.saturating_sub(1);
+    pub fn close(&mut self, ask: AskId) {
+        self.open.remove(&ask);
     }
 
     pub fn must_wait(&self) -> bool {
-        self.open > 0
+        !self.open.is_empty()
     }
 
     fn is_full(&self) -> bool {
@@ -90,7 +90,7 @@ impl Engine {
             return Some(line);
         }
         if held.is_full() {
-            held.open = 0;
+            held.open.clear();
             self.release_lines(conn);
             return self.hold_line(conn, line);
         }
@@ -105,8 +105,18 @@ impl Engine {
         let late = self.sessions.iter().filter(|session| is_late(&session.held)).map(|session| session.conn);
         for conn in late.collect::<Vec<ConnId>>() {
             if let Some(session) = self.sessions.get_mut(conn) {
-                session.held.open = 0;
+                session.held.open.clear();
             }
+            self.release_lines(conn);
+        }
+    }
+
+    /// Goes on with everything that waits, answered or not: nothing more will come, and what was said was said.
+    pub(super) fn release_all_lines(&mut self, conn: ConnId) {
+        while let Some(session) = self.sessions.get_mut(conn)
+            && !session.held.lines.is_empty()
+        {
+            session.held.open.clear();
             self.release_lines(conn);
         }
     }

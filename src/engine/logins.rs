@@ -13,6 +13,7 @@ use super::meter::Meter;
 use super::network::{Account, AccountId, Credential, Edit, UserFact};
 use super::outgoing::{Outgoing, Spoken};
 use super::pending::Pending;
+use super::session::Stage;
 use super::turn::{Deferred, Refusal, Turn};
 use super::{Engine, command};
 use crate::config::Rate;
@@ -26,6 +27,9 @@ const NOBODYS_HASH: &str =
 /// So many logins may fail on one connection, and then it is closed.
 const FAILURES_MAX: u32 = 5;
 
+/// Of those who claim one name a password may be that of so many: honest splits make two or three, each with a slow check.
+const CLAIMANTS_MAX: usize = 4;
+
 /// Of so many addresses it is remembered what failed there; all others share what one may.
 const ADDRESSES_MAX: usize = 10_000;
 
@@ -33,6 +37,8 @@ const ADDRESSES_MAX: usize = 10_000;
 #[derive(Debug)]
 pub struct Attempt {
     pub reply: Deferred,
+    /// Who pays for it if it fails, also where they do not wait for that.
+    pub address: IpAddr,
     pub by: By,
 }
 
@@ -57,6 +63,8 @@ pub enum Purpose {
     Register {
         name: String,
         email: Option<String>,
+        /// By an operator for somebody else, who stays whoever they are.
+        for_another: bool,
         /// Whether it was said to NickServ, who answers.
         in_words: bool,
     },
@@ -127,10 +135,8 @@ impl Turn<'_> {
 
     /// A login has failed; ends the connection where that was one too many. `false` where it did.
     pub fn count_failed_login(&mut self, why: &str) -> bool {
-        let (address, now) = (self.session().address.ip(), self.steady_now());
-        if let Some(rate) = self.login_rate(self.config().accounts.failure_rate) {
-            meter(&mut self.engine.logins.failures, address, now).charge(rate, 1, now);
-        }
+        let address = self.session().address.ip();
+        self.engine.charge_failed_login(address);
         let session = self.session_mut();
         session.failed_logins += 1;
         let (failures, text) = (session.failed_logins, session.address_text());
@@ -141,6 +147,10 @@ impl Turn<'_> {
         }
         self.close("Too many logins failed");
         false
+    }
+
+    pub fn attempt(&mut self, by: By) -> Attempt {
+        Attempt { reply: self.defer(), address: self.session().address.ip(), by }
     }
 
     /// Has the password of a name's account checked. It may be that of the account that had the name in a split and has
@@ -157,13 +167,13 @@ impl Turn<'_> {
         let with_password = accounts.iter().filter_map(|account| {
             account.password.as_ref().map(|credential| (account.id, credential.hash.clone()))
         });
-        let (accounts, mut known): (Vec<AccountId>, Vec<String>) = with_password.unzip();
+        let (accounts, mut known): (Vec<AccountId>, Vec<String>) = with_password.take(CLAIMANTS_MAX).unzip();
         if known.is_empty() {
             known.push(NOBODYS_HASH.to_string());
         }
         let ask = self.engine.ask(Pending::Login { accounts, attempt });
         self.engine.effects.push(Effect::Match { ask, given: Secret(password.to_string()), known });
-        self.hold_what_follows();
+        self.hold_what_follows(ask);
         Some(ask)
     }
 
@@ -172,13 +182,13 @@ impl Turn<'_> {
         let reply = self.defer();
         let ask = self.engine.ask(Pending::NewPassword(NewPassword { reply, purpose }));
         self.engine.effects.push(Effect::Hash { ask, password: Secret(password.to_string()) });
-        self.hold_what_follows();
+        self.hold_what_follows(ask);
     }
 
     /// What the client says next is heard when the answer is there, and answered behind it.
-    fn hold_what_follows(&mut self) {
+    fn hold_what_follows(&mut self, ask: AskId) {
         let now_ms = self.now.steady_ms;
-        self.session_mut().held.open(now_ms);
+        self.session_mut().held.open(ask, now_ms);
     }
 
     /// Logs the speaker in, if nobody has suspended the account, or why not.
@@ -197,6 +207,7 @@ impl Turn<'_> {
         let Some(account) = self.engine.network.accounts().get(id).cloned() else { return Ok(()) };
         let was_logged_in = self.account().is_some_and(|before| before.id == id);
         match self.session().user() {
+            Some(_) if was_logged_in => {}
             Some(_) => self.change_me(|fact| fact.account = Some(id)),
             None => self.session_mut().account = Some(id),
         }
@@ -275,19 +286,46 @@ impl Engine {
     pub(super) fn password_matched(&mut self, ask: AskId, which: Option<usize>) {
         let Some(Pending::Login { accounts, attempt }) = self.asks.take(ask) else { return };
         let account = which.and_then(|which| accounts.get(which).copied());
+        if !self.answer_attempt(ask, &attempt, |turn| login_decided(turn, &attempt, account))
+            && account.is_none()
+        {
+            self.charge_failed_login(attempt.address);
+        }
+    }
+
+    /// Too many passwords waited to be checked. That is nobody's failure.
+    pub(super) fn password_not_checked(&mut self, ask: AskId) {
+        let Some(Pending::Login { attempt, .. }) = self.asks.take(ask) else { return };
+        let why = "too many log in at once, try again in a moment";
+        self.answer_attempt(ask, &attempt, |turn| match attempt.by {
+            By::Sasl(_) => turn.sasl_put_off(why),
+            By::Words => command::put_off(turn, why),
+        });
+    }
+
+    /// Goes on with somebody whose password was looked at; `false` where they do not wait for that any more.
+    fn answer_attempt(&mut self, ask: AskId, attempt: &Attempt, say: impl FnOnce(&mut Turn)) -> bool {
         let conn = attempt.reply.conn;
-        let Some(session) = self.sessions.get_mut(conn) else { return };
-        session.held.close();
+        let Some(session) = self.sessions.get_mut(conn) else { return false };
+        session.held.close(ask);
         let is_waited_for = match attempt.by {
             By::Sasl(_) => session.exchange.as_ref().is_some_and(|exchange| exchange.waits_for(ask)),
             By::Words => session.user().is_some(),
         };
         if is_waited_for {
-            let mut turn = Turn::new(self, conn);
-            login_decided(&mut turn, &attempt, account);
-            self.finish_turn(conn, attempt.reply.label);
+            say(&mut Turn::new(self, conn));
         }
+        // What a line was labelled with is answered, even if by nothing but that it was heard.
+        self.finish_turn(conn, attempt.reply.label.clone());
         self.release_lines(conn);
+        is_waited_for
+    }
+
+    fn charge_failed_login(&mut self, address: IpAddr) {
+        let now = Duration::from_millis(self.now.steady_ms);
+        if let Some(rate) = self.config.accounts.failure_rate.filter(|_| self.config.limits.flood) {
+            meter(&mut self.logins.failures, address, now).charge(rate, 1, now);
+        }
     }
 
     /// A new password was hashed.
@@ -295,12 +333,16 @@ impl Engine {
         let Some(Pending::NewPassword(NewPassword { reply, purpose })) = self.asks.take(ask) else { return };
         let conn = reply.conn;
         let Some(session) = self.sessions.get_mut(conn) else { return };
-        session.held.close();
+        session.held.close(ask);
+        if matches!(session.stage, Stage::Closing) {
+            return;
+        }
         let mut turn = Turn::new(self, conn);
         let in_words = !matches!(purpose, Purpose::Register { in_words: false, .. });
         let outcome = match purpose {
-            Purpose::Register { name, email, in_words } => {
-                command::account_hashed(&mut turn, &name, email, credential, in_words)
+            Purpose::Register { name, email, for_another, in_words } => {
+                let wanted = command::Wanted { name, email, for_another, in_words };
+                command::account_hashed(&mut turn, wanted, credential)
             }
             Purpose::Change { account } => command::password_changed(&mut turn, account, credential),
         };

@@ -416,3 +416,123 @@ fn whoever_tries_too_often_has_to_wait_wherever_they_come_from_by_then() {
     hall.now_ms += 60_000;
     assert!(hall.log_in("late", "PLAIN", &plain("ann", PASSWORD)));
 }
+
+/// Proves: REGISTER, ACCOUNT_EXISTS
+#[test]
+fn nobody_registers_the_nick_of_somebody_who_is_there() {
+    let mut hall = Hall::new();
+    hall.open("eve", None);
+    for line in ["CAP LS 302", "CAP REQ :standard-replies", "NICK bob"] {
+        hall.say("eve", line);
+    }
+    hall.come("bob");
+    let heard = hall.say("eve", &format!("REGISTER * * {PASSWORD}"));
+    assert!(heard[0].contains("FAIL REGISTER ACCOUNT_EXISTS bob"), "{heard:?}");
+    let heard = hall.say("bob", &format!("REGISTER * * {PASSWORD}"));
+    assert!(is_logged_in(&heard), "{heard:?}");
+}
+
+/// Proves: REGISTER, COMPLETE_CONNECTION_REQUIRED, draft/account-registration
+#[test]
+fn where_the_server_asks_for_a_password_nobody_makes_an_account_without_it() {
+    let mut hall = Hall::new();
+    hall.engine.config.server.password = "sesame".to_string();
+    hall.open("eve", None);
+    let heard = hall.say("eve", "CAP LS 302");
+    assert!(!heard.iter().any(|line| line.contains("account-registration=before-connect")), "{heard:?}");
+    for line in ["CAP REQ :standard-replies", "NICK eve"] {
+        hall.say("eve", line);
+    }
+    let heard = hall.say("eve", &format!("REGISTER * * {PASSWORD}"));
+    assert!(heard[0].contains("FAIL REGISTER COMPLETE_CONNECTION_REQUIRED :"), "{heard:?}");
+}
+
+#[test]
+fn an_operator_registers_others_and_stays_who_they_are() {
+    let mut hall = Hall::new();
+    hall.engine.config.accounts.registration = crate::config::Registration::Operators;
+    hall.come("ada");
+    hall.say("ada", "OPER ada lovelace");
+    for name in ["bob", "carol"] {
+        let heard = hall.say("ada", &format!("REGISTER {name} * {PASSWORD}"));
+        assert!(heard[0].contains(&format!("REGISTER SUCCESS {name} ")), "{heard:?}");
+        assert!(!heard.iter().any(|line| line.contains(" 900 ")), "{heard:?}");
+    }
+    hall.open("bob", None);
+    assert!(hall.log_in("bob", "PLAIN", &plain("bob", PASSWORD)));
+}
+
+#[test]
+fn what_could_not_be_checked_is_nobodys_failure() {
+    let (mut hall, _) = hall_with_ann();
+    hall.is_checking = false;
+    hall.come("eve");
+    hall.say("eve", "CAP REQ :sasl");
+    for _ in 0..10 {
+        let before = hall.heard.len();
+        hall.log_in("eve", "PLAIN", &plain("ann", PASSWORD));
+        let Some(Effect::Match { ask, .. }) = hall.asked.pop() else { panic!("nothing is checked") };
+        hall.step(Event::NotChecked { ask });
+        let heard = hall.heard_by("eve", before);
+        assert!(heard.iter().any(|line| line.contains(" 904 ") && line.contains("in a moment")), "{heard:?}");
+    }
+    hall.is_checking = true;
+    assert!(hall.log_in("eve", "PLAIN", &plain("ann", PASSWORD)));
+}
+
+#[test]
+fn whoever_guesses_and_goes_pays_for_it_where_they_come_from() {
+    let (mut hall, _) = hall_with_ann();
+    hall.is_checking = false;
+    for attempt in 0..20 {
+        let person = format!("p{attempt}");
+        hall.open(&person, None);
+        let conn = hall.conns[&person];
+        hall.engine.sessions.get_mut(conn).expect("it is open").address =
+            SocketAddr::from(([10, 9, 9, 9], 40_000 + attempt));
+        hall.log_in(&person, "PLAIN", &plain("ann", "wrong"));
+        hall.step(Event::Closed { conn, why: "gone".to_string() });
+    }
+    hall.check();
+    hall.open("late", None);
+    let conn = hall.conns["late"];
+    hall.engine.sessions.get_mut(conn).expect("it is open").address = SocketAddr::from(([10, 9, 9, 9], 1));
+    let heard = hall.say("late", "AUTHENTICATE PLAIN");
+    assert!(heard[0].contains(" 904 ") && heard[0].contains("too many"), "{heard:?}");
+}
+
+#[test]
+fn what_was_said_behind_a_question_is_said_though_its_asker_has_gone() {
+    let mut hall = Hall::new();
+    for person in ["ann", "bob"] {
+        hall.come(person);
+        hall.say(person, "JOIN #green");
+    }
+    hall.is_checking = false;
+    let before = hall.heard.len();
+    for line in [&format!("REGISTER * * {PASSWORD}"), "PRIVMSG #green :one", "QUIT :good night"] {
+        hall.say("ann", line);
+    }
+    let conn = hall.conns["ann"];
+    hall.step(Event::Closed { conn, why: "Connection closed".to_string() });
+    let heard = hall.heard_by("bob", before);
+    assert!(heard[0].ends_with("PRIVMSG #green :one") && heard[1].contains("good night"), "{heard:?}");
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_any_more_lets_nothing_by_that_waits_for_another() {
+    let (mut hall, _) = hall_with_ann();
+    hall.is_checking = false;
+    hall.come("bob");
+    hall.say("bob", "NS IDENTIFY ann wrong-one");
+    hall.wait_for_no_answer();
+    hall.say("bob", "NS IDENTIFY ann wrong-two");
+    let before = hall.heard.len();
+    hall.say("bob", "PING behind");
+    let late = hall.asked.remove(0);
+    let Effect::Match { ask, .. } = late else { panic!("{late:?}") };
+    hall.step(Event::Matched { ask, which: None });
+    assert!(!hall.heard_by("bob", before).iter().any(|line| line.contains("PONG")));
+    hall.check();
+    assert!(hall.heard_by("bob", before).last().is_some_and(|line| line.contains("PONG")));
+}

@@ -369,6 +369,7 @@ impl Engine {
             Event::Tick => self.pulse(),
             Event::Verified { ask, right } => self.verified(ask, right),
             Event::Matched { ask, which } => self.password_matched(ask, which),
+            Event::NotChecked { ask } => self.password_not_checked(ask),
             Event::Hashed { ask, credential } => self.password_hashed(ask, credential),
             Event::DialFailed { ask, why } => self.dial_failed(ask, &why),
             Event::Discovered(beacon) => self.discovered(beacon),

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::event::AskId;
-use super::logins::{Attempt, By};
+use super::logins::By;
 use super::network::AccountId;
 use super::scram::Scram;
 use super::turn::Turn;
@@ -171,6 +171,12 @@ impl Turn<'_> {
         }
     }
 
+    /// It is not known who the client is, and not for want of the right words.
+    pub fn sasl_put_off(&mut self, why: &str) {
+        self.session_mut().exchange = None;
+        self.reply(numeric::sasl_failed(&format!(": {why}")));
+    }
+
     /// A password that is being checked has cost as much as a wrong one.
     fn give_up_exchange(&mut self) {
         let exchange = self.session_mut().exchange.take();
@@ -201,7 +207,7 @@ fn plain(turn: &mut Turn, _: &mut Exchange, response: &[u8]) -> Step {
     if name.is_empty() || password.is_empty() || !is_self(authorize, name) {
         return Step::Failed;
     }
-    let attempt = Attempt { reply: turn.defer(), by: By::Sasl("PLAIN") };
+    let attempt = turn.attempt(By::Sasl("PLAIN"));
     match turn.check_password(name, password, attempt) {
         Some(ask) => Step::Wait(ask),
         None => Step::Over,

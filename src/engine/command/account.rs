@@ -50,10 +50,12 @@ fn say_failure(turn: &mut Turn, params: &[&str], run: fn(&mut Turn, &[&str]) -> 
 fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
     let (asked, email, password) = (params[0], params[1], params[2]);
     let is_connected = turn.session().user().is_some();
-    if !is_connected && !turn.config().accounts.before_connect {
-        return Err(fail("COMPLETE_CONNECTION_REQUIRED", asked, "Connect first, then register"));
+    if !is_connected && !turn.config().registers_before_connect() {
+        let why = "Connect first, then register";
+        return Err(Standard::fail("REGISTER", "COMPLETE_CONNECTION_REQUIRED", why).into());
     }
-    if let Some(account) = turn.account() {
+    let for_another = is_for_another(turn, asked);
+    if let Some(account) = turn.account().filter(|_| !for_another) {
         return Err(fail("ALREADY_AUTHENTICATED", &account.name, "You are logged in already"));
     }
     let nick = match turn.session().user() {
@@ -72,7 +74,7 @@ fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
     if !turn.may_register_account() {
         return Err(fail("TEMPORARILY_UNAVAILABLE", &name, "Too many accounts come from there, try later"));
     }
-    turn.hash_password(password, Purpose::Register { name, email, in_words: false });
+    turn.hash_password(password, Purpose::Register { name, email, for_another, in_words: false });
     Ok(())
 }
 
@@ -92,22 +94,27 @@ pub fn may_register(turn: &Turn, name: &str, nick: Option<&Nick>) -> Outcome {
     if !is_fit || is_given_name(name) || services::is_reserved(name) {
         return Err(fail("BAD_ACCOUNT_NAME", name, "An account cannot be called that"));
     }
+    if nick.is_none() {
+        return Err(fail("NEED_NICK", "*", "Give a NICK first"));
+    }
     let is_nick = nick.is_some_and(|nick| nick.folded() == fold(name));
     if !is_nick && !turn.config().accounts.custom_name && !turn.has_right("accounts") {
-        return Err(match nick {
-            None => fail("NEED_NICK", "*", "Give a NICK first"),
-            Some(_) => fail("ACCOUNT_NAME_MUST_BE_NICK", name, "An account is called as you are"),
-        });
+        return Err(fail("ACCOUNT_NAME_MUST_BE_NICK", name, "An account is called as you are"));
     }
     is_free(turn, name)
 }
 
 fn is_free(turn: &Turn, name: &str) -> Outcome {
     let accounts = turn.network().accounts();
-    if accounts.claiming(name).is_empty() && accounts.owner_of(&fold(name)).is_none() {
-        return Ok(());
+    if !accounts.claiming(name).is_empty() || accounts.owner_of(&fold(name)).is_some() {
+        return Err(fail("ACCOUNT_EXISTS", name, "There is such an account already"));
     }
-    Err(fail("ACCOUNT_EXISTS", name, "There is such an account already"))
+    // Also where they are out of reach: the name is theirs to register.
+    let holder = turn.network().holder(&fold(name));
+    if holder.is_some() && holder != turn.session().user() && !turn.has_right("accounts") {
+        return Err(fail("ACCOUNT_EXISTS", name, "Somebody else is called that"));
+    }
+    Ok(())
 }
 
 fn is_email(text: &str) -> bool {
@@ -149,27 +156,40 @@ pub fn check_new_password(turn: &Turn, command: &'static str, name: &str, passwo
     Ok(())
 }
 
-/// The new account's password was hashed, and somebody may have been quicker.
-pub fn account_hashed(
-    turn: &mut Turn,
-    name: &str,
-    email: Option<String>,
-    credential: Option<Credential>,
-    in_words: bool,
-) -> Outcome {
+/// An account that is to be, as soon as its password is hashed.
+pub struct Wanted {
+    pub name: String,
+    pub email: Option<String>,
+    pub for_another: bool,
+    pub in_words: bool,
+}
+
+/// Whether an operator registers somebody else.
+fn is_for_another(turn: &Turn, asked: &str) -> bool {
+    turn.has_right("accounts") && asked != "*" && fold(asked) != turn.user().nick.folded()
+}
+
+/// The new account's password was hashed. Much may have changed since: somebody was quicker, or the settings are others.
+pub fn account_hashed(turn: &mut Turn, wanted: Wanted, credential: Option<Credential>) -> Outcome {
+    let Wanted { name, email, for_another, in_words } = wanted;
     let Some(credential) = credential else {
-        return Err(fail("TEMPORARILY_UNAVAILABLE", name, "Too much is to be done, try later"));
+        return Err(fail("TEMPORARILY_UNAVAILABLE", &name, "Too much is to be done, try later"));
     };
-    is_free(turn, name)?;
-    let account = make(turn, name, email, credential);
-    let (shown, text) = (Word::echo(name), "The account is yours");
+    if let Some(account) = turn.account().filter(|_| !for_another) {
+        return Err(fail("ALREADY_AUTHENTICATED", &account.name, "You are logged in already"));
+    }
+    if turn.config().accounts.registration == Registration::Closed {
+        return Err(fail("TEMPORARILY_UNAVAILABLE", &name, "No accounts are registered here"));
+    }
+    is_free(turn, &name)?;
+    let account = make(turn, &name, email, credential);
+    let (shown, text) =
+        (Word::echo(&name), if for_another { "The account is made" } else { "The account is yours" });
     match in_words {
         true => turn.notice_by(services::NICKSERV, text),
         false => turn.say(format!(":{} REGISTER SUCCESS {shown} :{text}", turn.server_name())),
     }
-    if turn.account().is_none()
-        && let Err(why) = turn.log_in(account, "REGISTER")
-    {
+    if !for_another && let Err(why) = turn.log_in(account, "REGISTER") {
         turn.notice(&why);
     }
     Ok(())
@@ -197,8 +217,8 @@ fn verify(turn: &mut Turn, params: &[&str]) -> Outcome {
     let (name, is_connected) = (params[0], turn.session().user().is_some());
     let fail =
         |code, about: &str, why| Err(Standard::fail("VERIFY", code, why).about(Word::echo(about)).into());
-    if !is_connected && !turn.config().accounts.before_connect {
-        return fail("COMPLETE_CONNECTION_REQUIRED", name, "Connect first");
+    if !is_connected && !turn.config().registers_before_connect() {
+        return Err(Standard::fail("VERIFY", "COMPLETE_CONNECTION_REQUIRED", "Connect first").into());
     }
     if let Some(account) = turn.account() {
         return fail("ALREADY_AUTHENTICATED", &account.name, "You are logged in already");

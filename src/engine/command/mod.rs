@@ -37,7 +37,7 @@ mod webirc;
 mod who;
 mod whois;
 
-pub use account::account_hashed;
+pub use account::{Wanted, account_hashed};
 use account::{check_email, check_new_password, may_register};
 pub use admin::oper_checked;
 pub use ban::duration;
@@ -46,7 +46,7 @@ pub use channel::{bring, invite_to};
 use chanserv::{CHANSERV, hear as hear_chanserv};
 pub use look::WHOWAS_NICKS_MAX;
 use nickserv::hear as hear_nickserv;
-pub use nickserv::{identified, password_changed, say_no};
+pub use nickserv::{identified, password_changed, put_off, say_no};
 use register::rename as go_by;
 pub use register::{complete, pong_answered, rename, take_nick_from_ghost};
 use stats::letters as stats_letters;

@@ -6,7 +6,7 @@ mod nicks;
 mod staff;
 
 use super::{Command, Who, check_email, check_new_password, may_register};
-use crate::engine::logins::{Attempt, By, Purpose};
+use crate::engine::logins::{By, Purpose};
 use crate::engine::network::{Account, AccountFact, AccountId, Edit, Field};
 use crate::engine::services::NICKSERV;
 use crate::engine::turn::{Outcome, Refusal, Turn};
@@ -215,7 +215,7 @@ fn register(turn: &mut Turn, params: &[&str]) -> Outcome {
     if !turn.may_register_account() {
         return say(turn, "Too many accounts come from there, try later.");
     }
-    turn.hash_password(password, Purpose::Register { name, email, in_words: true });
+    turn.hash_password(password, Purpose::Register { name, email, for_another: false, in_words: true });
     Ok(())
 }
 
@@ -231,9 +231,14 @@ fn identify(turn: &mut Turn, params: &[&str]) -> Outcome {
     if turn.may_not_log_in() {
         return say(turn, "Too many logins from there have failed, try again later.");
     }
-    let attempt = Attempt { reply: turn.defer(), by: By::Words };
+    let attempt = turn.attempt(By::Words);
     turn.check_password(&name, password, attempt);
     Ok(())
+}
+
+/// It cannot be known now whether somebody may log in.
+pub fn put_off(turn: &mut Turn, why: &str) {
+    turn.notice_by(NICKSERV, &format!("You are not logged in: {why}."));
 }
 
 /// It is known whether somebody may log in, and to what.

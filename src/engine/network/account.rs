@@ -11,7 +11,7 @@ use std::fmt;
 use super::change::{Key, Value};
 use crate::engine::merge::{Facts, Stamp};
 use crate::wire::fold::{Folded, fold};
-use crate::wire::names::ServerId;
+use crate::wire::names::{Nick, ServerId};
 use crate::wire::pin::Pin;
 use crate::wire::time::Timestamp;
 
@@ -203,6 +203,10 @@ impl Account {
         };
         let Some(AccountFact::Registered(registered)) = shown(Field::Registered) else { return None };
         let Some(AccountFact::Name { name, claimed }) = shown(Field::Name) else { return None };
+        // No server in order gives such a name, and it could pass for one that another account was given.
+        if is_given_name(&name) || Nick::from_peer(&name).is_none() {
+            return None;
+        }
         let mut account = Account {
             id,
             chosen: name.clone(),
