@@ -2,7 +2,9 @@
 
 use super::Engine;
 use super::effect::Topic;
-use super::network::{AccountId, Channel, Clause, Edit, MemberFact, Network, Registration, Subject};
+use super::network::{
+    AccountId, Channel, Clause, Edit, Item, MemberFact, Network, Registration, Setting, Subject,
+};
 use super::turn::Turn;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
@@ -26,7 +28,6 @@ impl Network {
 }
 
 fn edits_of(channel: &Channel, by: &str) -> Vec<Edit> {
-    use super::network::{Item, Setting};
     let (name, birth, by) = (channel.id(), channel.birth, by.to_string());
     let setting = |item, value| Edit::Setting {
         channel: name.clone(),
@@ -121,7 +122,10 @@ impl Turn<'_> {
             let (channel, claimed, by) = (name.clone(), of.claimed, by.clone());
             self.change(Edit::Registration { channel, claimed, clause, fact: None, by });
         }
-        lasting.into_iter().for_each(|edit| self.change(Edit::Lasting(Box::new(edit))));
+        // What was said is found by its name once everybody has left.
+        let is_name = |edit: &Edit| matches!(edit, Edit::Setting { item: Item::Name, .. });
+        let lasting = lasting.into_iter().filter(|edit| !is_name(edit));
+        lasting.for_each(|edit| self.change(Edit::Lasting(Box::new(edit))));
     }
 
     /// What somebody who comes to a registered channel is at once.

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::cap::Cap;
 use super::event::ConnId;
+use super::merge::Stamp;
 use super::mode;
 use super::network::{Change, Edit, Message, Redaction, Target, User, Verb};
 use super::outgoing::{Outgoing, Spoken};
@@ -44,12 +45,14 @@ impl Engine {
         Wording { whole, line }
     }
 
-    /// What a message was for: a channel as it is called now, a person as they were called then.
-    fn shown_as(&self, target: &Target) -> String {
+    /// What a message was for: a channel as it is called now, or was in the end, a person as they were called then.
+    fn shown_as(&self, target: &Target, said: Stamp) -> String {
         match target {
             Target::Channel { name, least } => {
-                let known = self.network.channel(&name.folded());
-                mode::shown_target(known.map_or(name, |channel| &channel.name).as_str(), *least)
+                let id = name.folded();
+                let known = || self.network.channel(&id).map(|channel| &channel.name);
+                let shown = self.network.former_name(&id, said).or_else(known).unwrap_or(name);
+                mode::shown_target(shown.as_str(), *least)
             }
             Target::User { nick, .. } => nick.to_string(),
         }
@@ -60,7 +63,7 @@ impl Engine {
         let (time, msgid) = (change.stamp.time(), change.dot.to_string());
         match &change.edit {
             Edit::Message(message) => {
-                let target = self.shown_as(&message.target);
+                let target = self.shown_as(&message.target, change.stamp);
                 let names = (message.source.as_str(), target.as_str());
                 let Wording { whole, line } = self.wording(message, names, time, Some(msgid));
                 match message.is_multiline() {
@@ -69,8 +72,8 @@ impl Engine {
                 }
             }
             Edit::Redact(redaction) => {
-                let spoken =
-                    redacted(redaction, &self.shown_as(&redaction.target), time).tagged("msgid", msgid);
+                let spoken = redacted(redaction, &self.shown_as(&redaction.target, redaction.said), time)
+                    .tagged("msgid", msgid);
                 self.outgoing.push(Outgoing { to: vec![conn], spoken });
             }
             _ => {}

@@ -1,7 +1,7 @@
 //! Who may read what of the past.
 //!
 //! On a channel, whoever is on it: what was said since it was made, and before that what was said while anybody could
-//! have come. Of private conversations, what somebody was part of: as this user, or logged in to this account. A nick
+//! have come; also what was said in the open on channels that are no more and had its name in the end. Of private conversations, what somebody was part of: as this user, or logged in to this account. A nick
 //! alone opens nothing, since it may have been another's.
 
 use super::cap::Cap;
@@ -9,7 +9,7 @@ use super::chronicle::Answer;
 use super::history::{Conversation, Party, Point, Query, Record};
 use super::merge::Stamp;
 use super::mode;
-use super::network::{AccountId, Channel, Message, Redaction, Target, Verb};
+use super::network::{AccountId, Channel, Life, Message, Redaction, Target, Verb};
 use super::shield;
 use super::turn::{Outcome, Turn};
 use crate::wire::letters::Letters;
@@ -30,6 +30,10 @@ pub struct Reading {
     conversations: Vec<Conversation>,
     right: Right,
     knows: Knowledge,
+    /// Of other channels that are no more: what was said in the open on those that had this name in the end.
+    here: Vec<Life>,
+    /// Of channels that had been made with the same name: those that had another one in the end.
+    elsewhere: Vec<Life>,
 }
 
 /// What of all that is no text a client has asked to be told.
@@ -63,9 +67,19 @@ impl Reading {
     pub fn of_channel(turn: &Turn, channel: &Channel) -> Option<Reading> {
         let member = channel.member(turn.me())?;
         let joined = (!turn.config().history.newcomers_see_all).then_some(member.fact.joined);
+        let (here, elsewhere) = turn.network().lives_around(channel);
+        let mut conversations = vec![Conversation::Channel(channel.id())];
+        for life in &here {
+            let conversation = Conversation::Channel(life.id.clone());
+            if !conversations.contains(&conversation) {
+                conversations.push(conversation);
+            }
+        }
         Some(Reading {
             shown: channel.name.to_string(),
-            conversations: vec![Conversation::Channel(channel.id())],
+            conversations,
+            here,
+            elsewhere,
             knows: Knowledge::of(turn),
             right: Right::Member { user: turn.me(), status: member.status, birth: channel.birth, joined },
         })
@@ -86,7 +100,14 @@ impl Reading {
             conversations.extend(both);
         }
         let shown = other.map_or(nick.to_string(), |user| user.nick.to_string());
-        Reading { shown, conversations, right: Right::of_parties(turn), knows: Knowledge::of(turn) }
+        Reading {
+            shown,
+            conversations,
+            right: Right::of_parties(turn),
+            knows: Knowledge::of(turn),
+            here: Vec::new(),
+            elsewhere: Vec::new(),
+        }
     }
 
     /// A place by the name that a client gives it; none that the speaker may not read.
@@ -100,7 +121,7 @@ impl Reading {
 
     /// Whether the reader may see this, and it is anything to be seen by people.
     pub fn shows(&self, record: &Record) -> bool {
-        self.knows.covers(record) && self.right.shows(record)
+        self.knows.covers(record) && self.right.shows(record) && self.is_of_place(record)
     }
 
     /// Whether the reader may know that there is this, words or none: as a moment to count from.
@@ -109,10 +130,26 @@ impl Reading {
             (Some(message), _) => {
                 self.conversations.contains(&Conversation::of(message))
                     && self.right.covers_message(message, record.stamp())
+                    && self.is_of_place(record)
             }
             (_, Some(redaction)) => self.right.shows_redaction(redaction),
             _ => false,
         }
+    }
+
+    /// Whether it was said on this channel, or on one whose name this one has taken up.
+    fn is_of_place(&self, record: &Record) -> bool {
+        let (target, said) = match (record.message(), record.redaction()) {
+            (Some(message), _) => (&message.target, record.stamp()),
+            (_, Some(redaction)) => (&redaction.target, redaction.said),
+            _ => return false,
+        };
+        let Target::Channel { name, least } = target else { return true };
+        let id = name.folded();
+        let is_in = |lives: &[Life]| lives.iter().any(|life| life.holds(&id, said));
+        let is_open = least.is_none() && record.message().is_some_and(|message| !message.is_closed);
+        let is_own = self.conversations.first() == Some(&Conversation::Channel(id.clone()));
+        if is_own { !is_in(&self.elsewhere) } else { is_open && is_in(&self.here) }
     }
 }
 
@@ -202,11 +239,9 @@ impl Readings {
         let Some(message) = record.message() else { return false };
         let conversation = Conversation::of(message);
         let is_private = matches!(conversation, Conversation::Private(..));
-        let place = self.places.iter().find(|place| place.conversations.contains(&conversation));
-        match place {
-            Some(place) => place.shows(record),
-            None => is_private && !self.parties.is_empty() && Right::of_parties(turn).shows(record),
-        }
+        let mut places = self.places.iter().filter(|place| place.conversations.contains(&conversation));
+        places.any(|place| place.shows(record))
+            || is_private && !self.parties.is_empty() && Right::of_parties(turn).shows(record)
     }
 }
 

@@ -199,6 +199,7 @@ fn enter(turn: &mut Turn, name: ChannelName) {
             };
             turn.change(Edit::Join { user, channel: id.clone(), fact });
             turn.change_all(CHANNEL_MODES_AT_BIRTH.iter().map(setting).collect());
+            turn.keep_birth(&id, joined);
         }
     }
     turn.session_mut().invited.remove(&id);

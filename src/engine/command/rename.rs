@@ -46,7 +46,9 @@ fn rename(turn: &mut Turn, params: &[&str]) -> Outcome {
     let (id, birth) = (channel.id(), channel.birth);
     turn.break_silence(&id);
     let value = Some(Setting::Name(Renaming { name, reason }));
-    turn.change(Edit::Setting { channel: id, birth, item: Item::Name, value, by });
+    let edit = Edit::Setting { channel: id, birth, item: Item::Name, value, by };
+    turn.change(edit.clone());
+    turn.keep_name(edit);
     Ok(())
 }
 

@@ -22,6 +22,7 @@ mod registration;
 mod routes;
 mod server;
 mod talk;
+mod trails;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,7 @@ pub use registration::{Clause, ClauseFact, Registration, Registrations};
 pub use routes::{Route, Routes};
 pub use server::{ClientDoor, Reach, Server, ServerFact, Standing};
 pub use talk::{Message, Talk, Target, Verb};
+pub use trails::Life;
 pub use user::{User, UserFact};
 
 use super::merge::{Answer, Dot, Fact, Facts, Origin, Stamp, Stream, Vector, Write};
@@ -58,6 +60,7 @@ use forget::Barren;
 use log::Log;
 use names::Names;
 use refresh::{Cause, Touched};
+use trails::Trails;
 
 /// The shared state, and the view of it that users have.
 #[derive(Clone, Debug)]
@@ -80,6 +83,7 @@ pub struct Network {
     memberships: BTreeMap<UserId, BTreeSet<Folded>>,
     channels: BTreeMap<Folded, Channel>,
     names: Names,
+    trails: Trails,
     /// Channels whose members have yet to hear of another name, and who gave it.
     to_rename: BTreeMap<Folded, String>,
     accounts: Accounts,
@@ -102,6 +106,7 @@ pub struct Network {
 impl Network {
     /// `events_kept` says how many of each origin can be given to those who missed them.
     pub fn new(me: ServerId, durable: Durable, events_kept: usize, talk: Talk) -> Network {
+        let trails = Trails::of(durable.facts());
         let mut network = Network {
             me,
             facts: Facts::default(),
@@ -122,6 +127,7 @@ impl Network {
             memberships: BTreeMap::new(),
             channels: BTreeMap::new(),
             names: Names::default(),
+            trails,
             to_rename: BTreeMap::new(),
             lost_nicks: BTreeSet::new(),
             late_births: BTreeSet::new(),
@@ -242,6 +248,7 @@ impl Network {
         let before: Vec<Folded> = self.registrations.iter().map(|(id, _)| id.clone()).collect();
         self.registrations = Registrations::of(self.durable.facts(), &self.accounts);
         self.refresh_kept_names(&before);
+        self.trails = Trails::of(self.durable.facts());
         self.bans = Bans::of(self.durable.facts());
         self.new_bans.clear();
         edits

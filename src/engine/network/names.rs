@@ -4,7 +4,7 @@
 //! thing that is set, under the birth like all others, and shows what was said before it, during it, and on the far
 //! side of a split as one channel. Two channels can come to want one name only in a split. Then the one that was made
 //! with it has it, else whichever was given it first; the other goes by the name it was made with, which stays its own
-//! for as long as anybody is there.
+//! for as long as anybody is there, or it is registered.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -30,7 +30,7 @@ pub struct Processes {
     unsettled_until: Option<Instant>,
     /// Something was said that others hear of when it is on disk.
     writes_to_disk: bool,
-    /// A channel is registered, or may be: what is set on it goes to disk as well.
+    /// A channel is registered, or may be, or has another name than at first: what is set on it goes to disk as well.
     has_registered: bool,
 }
 
@@ -158,7 +158,7 @@ impl Stage for Processes {
         let is_of_bans = said.to_ascii_uppercase().ends_with(b"LINE");
         let is_checked = !known.is_registered && self.servers[&known.server].has_password();
         let text = String::from_utf8_lossy(line).to_ascii_uppercase();
-        self.has_registered |= ["CHANSERV", "CS "].iter().any(|word| text.contains(word));
+        self.has_registered |= ["CHANSERV", "CS ", "RENAME "].iter().any(|word| text.contains(word));
         self.writes_to_disk |= self.has_registered
             || ["REGISTER ", "MARKREAD ", "NICKSERV ", "NS "].iter().any(|word| text.contains(word));
         if is_checked || is_of_bans || ["OPER", "REHASH", "CONNECT", "SQUIT"].into_iter().any(is_slow) {

@@ -84,6 +84,7 @@ impl Network {
         let markers = markers.map(|(account, place)| News::Read { account, place });
         let accounts = self.refresh_accounts(&mut touched, cause);
         let registrations = self.refresh_registrations(&mut touched);
+        self.refresh_trails(&touched);
         let names_before = self.refresh_servers(&mut touched);
         let before = self.refresh_users(&mut touched);
         let (leaving, left, joining, settings) = self.refresh_channels(touched, &before, cause);
