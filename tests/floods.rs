@@ -76,6 +76,17 @@ fn two_hundred_who_mean_harm_starve_nobody() {
     until(|| figures::threads(server.pid()) == nobody).expect("nothing is left of anybody");
 }
 
+#[test]
+fn operators_hear_who_is_read_more_slowly() {
+    let server = server();
+    let (mut alice, mut bob) = (quick(&server, "alice"), server.client("bob"));
+    alice.say("MODE alice +s +f");
+    alice.hear_until(" 008 alice +f ");
+    bob.say(&"PING :again\r\n".repeat(60));
+    let notice = alice.hear_until(" NOTICE alice :*** bob (bob@127.0.0.1) [127.0.0.1] ");
+    assert!(notice.ends_with(" says too much and is read more slowly"), "{notice}");
+}
+
 /// How long the rounds took: the one in the middle, and the one that a hundredth took longer than.
 fn round_trips(rounds: usize, mut round: impl FnMut(usize)) -> [Duration; 2] {
     let mut times: Vec<Duration> = (0..rounds)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use process::client::{Client, Wire, trusting};
 use process::{Server, linked, until};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 const V1: &[u8] = b"PROXY TCP4 198.51.100.3 10.0.0.1 54321 6667\r\n";
@@ -24,6 +24,10 @@ const V2_V6_SSL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\x00\x36\
 const V2_V4_NO_SSL: &[u8] =
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x14\xc6\x33\x64\x07\x0a\x00\x00\x01\xd4\x31\x1a\x0b\
     \x20\x00\x05\0\0\0\0\0";
+/// Of 198.51.100.8, with a checksum.
+const V2_V4_CHECKED: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x13\xc6\x33\x64\x08\x0a\x00\x00\x01\xd4\x31\x1a\x0b\
+    \x03\x00\x04\x50\x6d\xd2\xce";
 /// The balancer looks whether anybody is here.
 const V2_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 
@@ -34,6 +38,16 @@ const BEHIND_A_BALANCER: &str = r#"
     operator = [{ name = "ann", password = "hay" }]
 "#;
 
+/// A certificate and its key.
+type Own = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+fn certificate() -> Own {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let made = rcgen::CertificateParams::new(vec!["gateway.lan".to_string()]).unwrap();
+    let made = made.self_signed(&key).unwrap();
+    (made.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+}
+
 fn plain(address: SocketAddr, header: &[u8]) -> Client {
     let mut client = Client::connect(address);
     client.send(header);
@@ -42,12 +56,20 @@ fn plain(address: SocketAddr, header: &[u8]) -> Client {
 
 /// The header goes before the handshake.
 fn over_tls(server: &Server, header: &[u8]) -> Client {
+    over_tls_as(server, header, None)
+}
+
+/// With a certificate to show, where there is one.
+fn over_tls_as(server: &Server, header: &[u8], own: Option<&Own>) -> Client {
     let certificate: &Path = &server.data().join("node.cert");
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(trusting(certificate))
-        .with_no_client_auth();
+        .with_root_certificates(trusting(certificate));
+    let config = match own {
+        None => config.with_no_client_auth(),
+        Some((chain, key)) => config.with_client_auth_cert(vec![chain.clone()], key.clone_key()).unwrap(),
+    };
     let mut socket = TcpStream::connect(server.places().ircs[0]).unwrap();
     socket.write_all(header).unwrap();
     let session =
@@ -78,6 +100,7 @@ fn people_behind_a_balancer_come_from_where_they_come() {
         (plain(irc, V2_V4), "198.51.100.4", false),
         (plain(irc, V2_V6_SSL), "2001:db8::5", true),
         (plain(irc, V2_V4_NO_SSL), "198.51.100.7", false),
+        (plain(irc, V2_V4_CHECKED), "198.51.100.8", false),
         (plain(irc, V2_LOCAL), "127.0.0.1", false),
         (plain(irc, b"PROXY UNKNOWN\r\n"), "127.0.0.1", false),
         (over_tls(&hall, V1), "198.51.100.3", true),
@@ -121,6 +144,8 @@ fn whoever_comes_without_a_header_or_with_a_bad_one_is_let_go() {
         &[b"PROXY TCP4 ", &[b'1'; 200][..]].concat(),
         b"\r\n\r\n\0\r\nQUIT\n\x31\x11\x00\x0c\xc6\x33\x64\x04\x0a\x00\x00\x01\xd4\x31\x1a\x0b",
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0d\xc6\x33\x64\x04\x0a\x00\x00\x01\xd4\x31\x1a\x0b\x02",
+        // Its checksum was that of another address.
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x13\xc6\x33\x64\x09\x0a\x00\x00\x01\xd4\x31\x1a\x0b\x03\x00\x04\x50\x6d\xd2\xce",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00",
     ];
     for header in damaged {
@@ -206,6 +231,47 @@ fn a_web_gateway_says_for_whom_it_connects() {
 
     let mut eve = plain(hall.places().irc[0], b"WEBIRC hunter3 web isp.example 198.51.100.3\r\n");
     assert_eq!(eve.hear_to_the_end(), ["ERROR :Closing link: 127.0.0.1 (Invalid WebIRC password)"]);
+}
+
+/// Proves: WEBIRC, webirc
+#[test]
+fn a_web_gateway_shows_who_it_is_by_its_certificate() {
+    let (own, other) = (certificate(), certificate());
+    let digest = ring::digest::digest(&ring::digest::SHA256, &own.0);
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hall = Server::started(
+        "hall",
+        &format!(
+            r#"
+            cloak.who = "nobody"
+            gateway = [{{ name = "web", addresses = ["127.0.0.1"], certificate = "sha256:{hex}" }}]
+            "#
+        ),
+    );
+    let comes = |mut client: Client, password: &str| {
+        client.say(&format!("WEBIRC {password} web isp.example 198.51.100.3 :secure"));
+        client
+    };
+    let refused = ["ERROR :Closing link: 127.0.0.1 (Invalid WebIRC certificate)"];
+    for stranger in [hall.connect(), over_tls(&hall, b""), over_tls_as(&hall, b"", Some(&other))] {
+        assert_eq!(comes(stranger, "hunter2").hear_to_the_end(), refused);
+    }
+    let mut ann = comes(over_tls_as(&hall, b"", Some(&own)), "*");
+    ann.register("ann");
+    assert_eq!(whois(&mut ann, "ann"), ("198.51.100.3".to_string(), true));
+    // The certificate is the gateway's, and logs nobody in who comes by it.
+    ann.say("AUTHENTICATE EXTERNAL");
+    ann.hear_until(" 908 ann PLAIN,SCRAM-SHA-256 ");
+
+    // Where both are asked for, neither is enough.
+    hall.set(&format!(
+        r#"gateway = [{{ name = "web", addresses = ["127.0.0.1"], certificate = "sha256:{hex}", password = "hunter2" }}]"#
+    ));
+    hall.reload();
+    assert_eq!(comes(over_tls(&hall, b""), "hunter2").hear_to_the_end(), refused);
+    let refused = ["ERROR :Closing link: 127.0.0.1 (Invalid WebIRC password)"];
+    assert_eq!(comes(over_tls_as(&hall, b"", Some(&own)), "hunter3").hear_to_the_end(), refused);
+    comes(over_tls_as(&hall, b"", Some(&own)), "hunter2").register("bob");
 }
 
 /// The settings of gateways hold for those who come from then on.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::fit;
 use super::section::Section;
 use crate::wire::cidr::Cidr;
+use crate::wire::pin::Pin;
 
 /// `[cloak]`
 #[derive(Clone, Debug, Default)]
@@ -54,8 +55,10 @@ pub struct Gateway {
     /// Only from there it is believed.
     pub addresses: Vec<Cidr>,
     pub speaks: GatewayProtocol,
-    /// For WEBIRC.
+    /// For WEBIRC; empty where a certificate is enough.
     pub password: String,
+    /// For WEBIRC: the certificate that it must show, over TLS.
+    pub certificate: Option<Pin>,
 }
 
 impl Gateway {
@@ -121,12 +124,17 @@ impl Section<'_, '_, '_> {
         let mut password = String::new();
         self.text("password", &mut password, fit::password);
         self.warn_if_plain("password", &password);
+        let mut certificate = None;
+        self.optional("certificate", &mut certificate, fit::pin);
+        let certificate = certificate.as_deref().and_then(Pin::parse);
         self.need("name");
         self.need("addresses");
         let speaks = if speaks == "proxy" { GatewayProtocol::Proxy } else { GatewayProtocol::Webirc };
         match speaks {
             GatewayProtocol::Webirc => {
-                self.need("password");
+                if certificate.is_none() {
+                    self.need("password");
+                }
                 if self.gives("password") && password.is_empty() {
                     self.fault_at("password", "must not be empty, or anybody there could pass for anybody");
                 }
@@ -137,9 +145,15 @@ impl Section<'_, '_, '_> {
                     "the PROXY protocol has none; leave it out, or write speaks = \"webirc\"",
                 );
             }
+            GatewayProtocol::Proxy if certificate.is_some() => {
+                self.fault_at(
+                    "certificate",
+                    "the PROXY protocol comes before TLS; leave it out, or write speaks = \"webirc\"",
+                );
+            }
             GatewayProtocol::Proxy => {}
         }
-        let gateway = Gateway { name, addresses, speaks, password };
+        let gateway = Gateway { name, addresses, speaks, password, certificate };
         self.reader.reading.config.gateway.push(gateway);
     }
 }

@@ -376,6 +376,11 @@ mod tests {
             ("[cloak]\nkey = \"short\"", 2, "at least 16 characters, found 5"),
             ("[[gateway]]\nname = \"web\"\npassword = \"a\"", 2, "needs `addresses`"),
             ("[[gateway]]\nname = \"web\"\naddresses = [\"10.0.0.0/8\"]", 2, "needs `password`"),
+            (
+                "[[gateway]]\nname=\"w\"\nspeaks=\"proxy\"\naddresses=[\"::1\"]\ncertificate=\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"",
+                5,
+                "comes before TLS",
+            ),
             ("[[gateway]]\nname=\"w\"\npassword=\"\"\naddresses=[\"::1\"]", 3, "must not be empty"),
             ("[[gateway]]\nname=\"w\"\nspeaks=\"proxy\"\naddresses=[\"lan\"]", 4, "such as \"10.0.0.0/8\""),
             (

@@ -12,6 +12,10 @@ pub const TOPICS_USUAL: &str = "gklorsvx";
 pub const TOPICS: &[Topic] = &[
     Topic { letter: 'c', help: "Who connects to this server." },
     Topic { letter: 'C', help: "Who connects to other servers." },
+    Topic {
+        letter: 'f',
+        help: "Who on this server is held back for doing too much: at most ten a minute, and nobody twice in one.",
+    },
     Topic { letter: 'g', help: "What operators say to each other by GLOBOPS and LOCOPS." },
     Topic { letter: 'k', help: "Kills, on every server." },
     Topic { letter: 'l', help: "Links of this server, servers that come and go, CONNECT and SQUIT." },

@@ -45,7 +45,16 @@ pub fn serve(shared: &Shared, conn: &Arc<Conn>, door: Option<Arc<ServerConfig>>,
         let rate = limits.rates.lines.filter(|_| limits.flood);
         let allowance = rate.map(|rate| Allowance::new(rate, conn.id.0, Instant::now()));
         let framer = Framer::new(Limits::CLIENT);
-        let reader = Reader { shared, conn, framer, allowance, pace: None, secure, inflow: Inflow::Plain };
+        let reader = Reader {
+            shared,
+            conn,
+            framer,
+            allowance,
+            pace: None,
+            secure,
+            inflow: Inflow::Plain,
+            slowed: None,
+        };
         reader.run(&mut [0; RECEIVE_BYTES], |first| if secure { Ok(()) } else { refuse_tls(conn, first) })
     };
     if let Err(why) = attend(shared, conn, greet, read) {
@@ -199,15 +208,16 @@ mod tests {
         theirs.write_all(&b"PING a\r\n".repeat(32)).unwrap();
         theirs.shutdown(Shutdown::Write).unwrap();
         let started = Instant::now();
-        let mut lines = 0;
+        let (mut lines, mut told) = (0, 0);
         loop {
             let event = next(&events);
-            if event.starts_with("closed") {
-                break;
+            match () {
+                () if event.starts_with("closed") => break,
+                () if event.starts_with("Slowed") => told += 1,
+                () => lines += event.split('|').count(),
             }
-            lines += event.split('|').count();
         }
-        assert_eq!(lines, 32);
+        assert_eq!((lines, told), (32, 1));
         assert!(started.elapsed() > Duration::from_millis(500), "two lines above the burst take their time");
         ends(&shared);
     }

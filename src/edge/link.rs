@@ -152,7 +152,7 @@ fn read(shared: &Shared, conn: &Conn) -> String {
     let limits = shared.limits();
     let pace = if limits.flood { Pace::new(limits.link_bytes_per_second, Instant::now()) } else { None };
     let inflow = Inflow::PlainYet;
-    let reader = Reader { shared, conn, framer, allowance: None, pace, secure: true, inflow };
+    let reader = Reader { shared, conn, framer, allowance: None, pace, secure: true, inflow, slowed: None };
     reader.run(&mut vec![0; RECEIVE_BYTES], |_first| Ok(()))
 }
 

@@ -17,6 +17,9 @@ use crate::wire::line::{Framer, Lines};
 /// Whoever has to wait looks so often whether it still makes sense.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How often the router hears at most that one connection is made to wait.
+const SLOWED_TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// How the handshake before `Opened` went.
 pub enum Greeting {
     /// Over to the engine.
@@ -80,6 +83,8 @@ pub struct Reader<'a> {
     pub pace: Option<Pace>,
     pub secure: bool,
     pub inflow: Inflow,
+    /// When the router was last told that it is made to wait.
+    pub slowed: Option<Instant>,
 }
 
 impl Reader<'_> {
@@ -195,8 +200,20 @@ impl Reader<'_> {
                     bytes = &bytes[taken..];
                     self.hand_on(lines, taken);
                 }
-                Err(wait) => self.rest(wait),
+                Err(wait) => {
+                    self.tell_that_it_is_slowed();
+                    self.rest(wait);
+                }
             }
+        }
+    }
+
+    /// Peers wait for their turn too, and there it says nothing of them.
+    fn tell_that_it_is_slowed(&mut self) {
+        let is_due = self.slowed.is_none_or(|told| told.elapsed() >= SLOWED_TOLD_EVERY);
+        if self.allowance.is_some() && is_due {
+            self.slowed = Some(Instant::now());
+            self.shared.tell_of(self.conn, Event::Slowed { conn: self.conn.id });
         }
     }
 
@@ -301,6 +318,7 @@ mod tests {
             allowance: None,
             secure: false,
             inflow: Inflow::PlainYet,
+            slowed: None,
         };
         let why = std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -208,7 +208,10 @@ impl Router {
 
     /// What an event means to the edge itself.
     fn note(&mut self, event: &Event, connections: &Connections) {
-        if let Event::Opened { conn, .. } | Event::Lines { conn, .. } | Event::Closed { conn, .. } = event
+        if let Event::Opened { conn, .. }
+        | Event::Lines { conn, .. }
+        | Event::Slowed { conn }
+        | Event::Closed { conn, .. } = event
             && let Some(conn) = connections.get(*conn)
         {
             conn.leave_lane();

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::sasl::Mechanism;
 use crate::config::{Config, METADATA_KEY_BYTES_MAX};
 
 macro_rules! caps {
@@ -86,7 +85,6 @@ impl Cap {
                     metadata.subscriptions, metadata.keys, metadata.value_bytes
                 ))
             }
-            Cap::Sasl => Some(Mechanism::names(config)),
             Cap::DraftAccountRegistration => {
                 let accounts = &config.accounts;
                 let keys = [

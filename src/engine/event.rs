@@ -116,6 +116,10 @@ pub enum Event {
     StoreFault {
         why: Option<String>,
     },
+    /// A client says more than it may, and the edge makes it wait; not told each time.
+    Slowed {
+        conn: ConnId,
+    },
     /// The admin wants an end: users and peers are told, then nothing more comes.
     Stop {
         why: String,

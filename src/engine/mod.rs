@@ -20,6 +20,7 @@ mod effort;
 mod elsewhere;
 mod event;
 mod extban;
+mod flooding;
 mod follow;
 mod gate;
 mod greeting;
@@ -162,6 +163,7 @@ pub struct Engine {
     logins: logins::Logins,
     trespassers: ownership::Trespassers,
     arrivals: arrivals::Arrivals,
+    floods: flooding::Floods,
     held_modes: tell::HeldModes,
     late: late::Late,
     mending: mend::Mending,
@@ -267,6 +269,7 @@ impl Engine {
             logins: logins::Logins::default(),
             trespassers: ownership::Trespassers::default(),
             arrivals: arrivals::Arrivals::default(),
+            floods: flooding::Floods::default(),
             held_modes: tell::HeldModes::default(),
             late: late::Late::default(),
             mending: mend::Mending::new(),
@@ -366,6 +369,7 @@ impl Engine {
                 self.link_closed(conn, &why)
             }
             Event::Closed { conn, why } => self.client_closed(conn, &why),
+            Event::Slowed { conn } => self.tell_of_flood(conn, "says too much and is read more slowly"),
             Event::Tick => self.pulse(),
             Event::Verified { ask, right } => self.verified(ask, right),
             Event::Matched { ask, which } => self.password_matched(ask, which),

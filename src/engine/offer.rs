@@ -4,6 +4,7 @@ use super::Engine;
 use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use super::outgoing::{Outgoing, Spoken};
+use super::sasl::Mechanism;
 use super::session::Session;
 use crate::config::{Config, Registration};
 use crate::wire::message::{BODY_BYTES_MAX, fill};
@@ -25,8 +26,29 @@ impl Offer {
     }
 }
 
-/// Everything that is offered on a connection, encrypted or not.
-pub fn offers(config: &Config, is_secure: bool) -> Vec<Offer> {
+/// What of a connection decides what is offered on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Plain,
+    Tls,
+    /// Over TLS, by somebody who has shown a certificate.
+    Certified,
+}
+
+impl Way {
+    const ALL: [Way; 3] = [Way::Plain, Way::Tls, Way::Certified];
+
+    pub fn of(session: &Session) -> Way {
+        match (session.certificate, &session.secure) {
+            (Some(_), _) => Way::Certified,
+            (None, Some(_)) => Way::Tls,
+            (None, None) => Way::Plain,
+        }
+    }
+}
+
+/// Everything that is offered on such a connection.
+pub fn offers(config: &Config, way: Way) -> Vec<Offer> {
     let is_withheld = |cap: &Cap| {
         // Whoever agrees on 302 has this one without asking.
         *cap != Cap::CapNotify && config.server.withheld_capabilities.iter().any(|name| name == cap.name())
@@ -37,7 +59,8 @@ pub fn offers(config: &Config, is_secure: bool) -> Vec<Offer> {
     let offers = caps.filter_map(|cap| match cap {
         // Operators register by the same words, and know it.
         Cap::DraftAccountRegistration if config.accounts.registration != Registration::Open => None,
-        Cap::Sts => sts(config, is_secure).map(|value| Offer { cap, value: Some(value) }),
+        Cap::Sts => sts(config, way != Way::Plain).map(|value| Offer { cap, value: Some(value) }),
+        Cap::Sasl => Some(Offer { cap, value: Some(Mechanism::names(way == Way::Certified)) }),
         _ => Some(Offer { cap, value: cap.value(config) }),
     });
     offers.collect()
@@ -55,7 +78,7 @@ fn sts(config: &Config, is_secure: bool) -> Option<String> {
 /// Whether a client may ask for it.
 pub fn may_request(config: &Config, session: &Session, cap: Cap) -> bool {
     // It binds whoever reads it, and is nothing to be agreed upon.
-    cap != Cap::Sts && offers(config, session.secure.is_some()).iter().any(|offer| offer.cap == cap)
+    cap != Cap::Sts && offers(config, Way::of(session)).iter().any(|offer| offer.cap == cap)
 }
 
 /// What a client that knows only the first version of CAP is told: no values, nothing that is one, and all of it on one
@@ -86,12 +109,11 @@ impl Engine {
     /// Tells clients of capabilities that have come, changed or gone since the settings were these; nobody keeps what is
     /// not offered any more.
     pub(super) fn tell_offers(&mut self, before: &Config) {
-        let [plain, secure] = [false, true]
-            .map(|is_secure| difference(&offers(before, is_secure), &offers(&self.config, is_secure)));
+        let differences = Way::ALL.map(|way| difference(&offers(before, way), &offers(&self.config, way)));
         let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         for conn in conns {
             let Some(session) = self.sessions.get_mut(conn) else { continue };
-            let difference = if session.secure.is_some() { &secure } else { &plain };
+            let difference = &differences[Way::of(session) as usize];
             difference.gone.iter().for_each(|cap| session.caps.set(*cap, false));
             if !session.wants(Cap::CapNotify) {
                 continue;
@@ -134,15 +156,15 @@ mod tests {
     #[test]
     fn the_way_to_tls_is_told_where_there_is_none_and_how_long_it_binds_where_there_is() {
         let mut config = Config::default();
-        for is_secure in [false, true] {
-            assert!(!offers(&config, is_secure).iter().any(|offer| offer.cap == Cap::Sts));
+        for way in Way::ALL {
+            assert!(!offers(&config, way).iter().any(|offer| offer.cap == Cap::Sts));
         }
         config.tls.sts = true;
         config.tls.sts_port = 7000;
         config.tls.sts_duration = Duration::from_secs(3600);
-        assert!(names(&offers(&config, false)).contains(&"sts=port=7000".to_string()));
-        assert!(names(&offers(&config, true)).contains(&"sts=duration=3600".to_string()));
-        assert!(!names_on_one_line(&offers(&config, true), 500).contains("sts"));
+        assert!(names(&offers(&config, Way::Plain)).contains(&"sts=port=7000".to_string()));
+        assert!(names(&offers(&config, Way::Tls)).contains(&"sts=duration=3600".to_string()));
+        assert!(!names_on_one_line(&offers(&config, Way::Tls), 500).contains("sts"));
     }
 
     #[test]
@@ -151,16 +173,28 @@ mod tests {
         before.tls.sts = true;
         before.server.withheld_capabilities =
             ["echo-message", "cap-notify", "no-such-thing"].map(str::to_string).to_vec();
-        let after = difference(&offers(&before, true), &offers(&now, true));
+        let after = difference(&offers(&before, Way::Tls), &offers(&now, Way::Tls));
         assert_eq!((names(&after.new), after.gone), (vec!["echo-message".to_string()], vec![]));
-        let back = difference(&offers(&now, true), &offers(&before, true));
+        let back = difference(&offers(&now, Way::Tls), &offers(&before, Way::Tls));
         let sts = format!("sts=duration={}", 30 * 86_400);
         assert_eq!((names(&back.new), back.gone), (vec![sts], vec![Cap::EchoMessage]));
     }
 
     #[test]
+    fn a_certificate_logs_in_only_where_one_was_shown() {
+        let mechanisms = |way| {
+            let sasl = offers(&Config::default(), way).into_iter().find(|offer| offer.cap == Cap::Sasl);
+            sasl.and_then(|offer| offer.value).unwrap_or_default()
+        };
+        assert_eq!(mechanisms(Way::Certified), "PLAIN,EXTERNAL,SCRAM-SHA-256");
+        for way in [Way::Plain, Way::Tls] {
+            assert_eq!(mechanisms(way), "PLAIN,SCRAM-SHA-256");
+        }
+    }
+
+    #[test]
     fn old_clients_get_whole_names_and_drafts_only_where_there_is_room() {
-        let all = offers(&Config::default(), false);
+        let all = offers(&Config::default(), Way::Plain);
         let line = names_on_one_line(&all, 420);
         assert!(line.len() <= 420 && line.split(' ').all(|name| Cap::find(name).is_some()), "{line}");
         let short = names_on_one_line(&all, 200);

@@ -8,7 +8,6 @@ use super::logins::By;
 use super::network::AccountId;
 use super::scram::Scram;
 use super::turn::Turn;
-use crate::config::Config;
 use crate::wire::fold::fold;
 use crate::wire::names::Word;
 use crate::wire::numeric;
@@ -26,21 +25,28 @@ pub struct Mechanism {
     step: fn(&mut Turn, &mut Exchange, &[u8]) -> Step,
 }
 
+/// By the certificate that the client has shown; nothing for anybody else.
+const EXTERNAL: &str = "EXTERNAL";
+
 const MECHANISMS: &[Mechanism] = &[
     Mechanism { name: "PLAIN", step: plain },
-    Mechanism { name: "EXTERNAL", step: external },
+    Mechanism { name: EXTERNAL, step: external },
     Mechanism { name: "SCRAM-SHA-256", step: scram },
 ];
 
 impl Mechanism {
-    /// As the capability lists them.
-    pub fn names(_: &Config) -> String {
-        let names: Vec<&str> = MECHANISMS.iter().map(|mechanism| mechanism.name).collect();
+    /// As the capability lists them, for somebody who has shown a certificate, or none.
+    pub fn names(is_certified: bool) -> String {
+        let names: Vec<&str> = Mechanism::all(is_certified).map(|mechanism| mechanism.name).collect();
         names.join(",")
     }
 
-    fn find(name: &str) -> Option<&'static Mechanism> {
-        MECHANISMS.iter().find(|mechanism| mechanism.name.eq_ignore_ascii_case(name))
+    fn find(name: &str, is_certified: bool) -> Option<&'static Mechanism> {
+        Mechanism::all(is_certified).find(|mechanism| mechanism.name.eq_ignore_ascii_case(name))
+    }
+
+    fn all(is_certified: bool) -> impl Iterator<Item = &'static Mechanism> {
+        MECHANISMS.iter().filter(move |mechanism| is_certified || mechanism.name != EXTERNAL)
     }
 }
 
@@ -90,8 +96,9 @@ impl Turn<'_> {
         if self.account().is_some() && self.session().cap_version < 302 {
             return self.reply(numeric::sasl_already());
         }
-        let Some(mechanism) = Mechanism::find(name) else {
-            let names = Mechanism::names(self.config());
+        let is_certified = self.session().certificate.is_some();
+        let Some(mechanism) = Mechanism::find(name, is_certified) else {
+            let names = Mechanism::names(is_certified);
             self.reply(numeric::sasl_mechanisms(Word::echo(&names)));
             return self.reply(numeric::sasl_failed(""));
         };
@@ -123,7 +130,8 @@ impl Turn<'_> {
             return;
         }
         let response = BASE64.decode(std::mem::take(&mut exchange.collected));
-        let mechanism = Mechanism::find(exchange.mechanism).expect("it was found when this began");
+        // Whatever was offered then is still a mechanism.
+        let mechanism = Mechanism::find(exchange.mechanism, true).expect("it was found when this began");
         let name = mechanism.name;
         let step = match response {
             Ok(response) => (mechanism.step)(self, &mut exchange, &response),

@@ -140,6 +140,7 @@ impl Turn<'_> {
             return Ok(());
         }
         pace.forget(&id);
+        self.engine.tell_of_flood(self.conn, &format!("floods {name} and is stopped by its mode f"));
         if let Some(flood) = &limits.flood {
             self.end_flood(id, flood);
         }

@@ -30,6 +30,21 @@ pub enum Deed {
     Address,
 }
 
+impl Deed {
+    /// What somebody does, after their name.
+    fn in_words(self) -> &'static str {
+        match self {
+            Deed::Join => "joins channels",
+            Deed::ChangeNick => "changes nicks",
+            Deed::Invite => "invites people",
+            Deed::GoAway => "goes away",
+            Deed::Search => "searches",
+            Deed::SetMetadata => "sets metadata",
+            Deed::Address => "writes to strangers",
+        }
+    }
+}
+
 const DEEDS: usize = Deed::Address as usize + 1;
 
 /// What one person has done lately.
@@ -38,6 +53,8 @@ pub struct Throttle {
     meters: [Meter; DEEDS],
     /// Those who may be written to as often as one likes, the latest last.
     known: VecDeque<UserId>,
+    /// How often operators were told that this person does too much.
+    pub told_of_flood: Meter,
     /// Whether the edge was told that no limit on speed is for this connection.
     is_unhurried: bool,
 }
@@ -58,11 +75,15 @@ impl Throttle {
 
 impl Turn<'_> {
     /// Whether it is not too soon for this; or how many seconds from now it will not be.
-    pub fn may(&self, deed: Deed) -> Result<(), u64> {
+    pub fn may(&mut self, deed: Deed) -> Result<(), u64> {
         let Some(rate) = self.rate_of(deed) else { return Ok(()) };
         let wait = self.session().throttle.meters[deed as usize].wait(rate, self.steady());
+        if wait.is_zero() {
+            return Ok(());
+        }
+        self.engine.tell_of_flood(self.conn, &format!("{} too often and has to wait", deed.in_words()));
         // The first whole second at which it is true.
-        if wait.is_zero() { Ok(()) } else { Err(wait.as_millis().div_ceil(1000) as u64) }
+        Err(wait.as_millis().div_ceil(1000) as u64)
     }
 
     /// It has been done.

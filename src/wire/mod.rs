@@ -2,6 +2,7 @@
 
 pub mod base36;
 pub mod cidr;
+pub mod crc32c;
 pub mod dns;
 pub mod fold;
 pub mod letters;

@@ -211,6 +211,8 @@ numerics! {
         "Serv links {link} *!*@{server}"
     262 trace_end(server: impl OneWord, version: impl OneWord)
         "{server} {version} :End of TRACE"
+    709 etrace(kind: impl OneWord, nick: impl OneWord, username: impl OneWord, host: impl OneWord, address: impl OneWord, realname: &str)
+        "{kind} everyone {nick} {username} {host} {address} :{realname}"
     362 closing(address: impl OneWord)                        "{address} :Closed"
     363 close_end(connections: usize)                         "{connections} :Connections closed"
 }

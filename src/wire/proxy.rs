@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::crc32c::crc32c;
+
 /// How every header of version 2 begins, and what nobody would say by chance.
 pub const SIGNATURE_V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Of the fixed part of version 2: the signature, version and command, family and transport, and how much follows.
@@ -19,6 +21,7 @@ const FAMILY_V6: u8 = 2;
 const FAMILY_UNIX: u8 = 3;
 const TRANSPORT_STREAM: u8 = 1;
 const ADDRESS_BYTES_UNIX: usize = 216;
+const TYPE_CRC32C: u8 = 0x03;
 const TYPE_SSL: u8 = 0x20;
 const TYPE_SSL_VERSION: u8 = 0x21;
 /// In the first byte of `TYPE_SSL`: the client's own connection is encrypted.
@@ -96,6 +99,9 @@ impl Header {
             (FAMILY_UNIX, TRANSPORT_STREAM) => (None, rest.get(ADDRESS_BYTES_UNIX..)?),
             _ => return None,
         };
+        if !is_intact(fixed, rest, records)? {
+            return None;
+        }
         Some(Header { source, encryption: encryption(records)? })
     }
 }
@@ -107,6 +113,25 @@ fn address(family: &str, text: &str) -> Option<IpAddr> {
 
 fn port(text: &str) -> Option<u16> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+/// Whether the checksum that a header may carry is that of the header, where four zeros stand in its place; `None`
+/// where the records, which end what follows the fixed part, are damaged.
+fn is_intact(fixed: &[u8], rest: &[u8], records: &[u8]) -> Option<bool> {
+    let mut place = rest.len() - records.len();
+    for record in Records(records) {
+        let (kind, value) = record?;
+        place += RECORD_HEAD_BYTES;
+        if kind == TYPE_CRC32C {
+            let sum = u32::from_be_bytes(value.try_into().ok()?);
+            let (before, after) = (&rest[..place], &rest[place + value.len()..]);
+            if crc32c(&[fixed, before, &[0; 4], after]) != sum {
+                return Some(false);
+            }
+        }
+        place += value.len();
+    }
+    Some(true)
 }
 
 /// What the records behind the addresses say of encryption; `None` where they are damaged. Others are passed over.
@@ -139,6 +164,8 @@ fn encryption(records: &[u8]) -> Option<Encryption> {
 /// Type, length and value, one behind the other; ends with `None` where one is cut off.
 struct Records<'a>(&'a [u8]);
 
+const RECORD_HEAD_BYTES: usize = 3;
+
 impl<'a> Iterator for Records<'a> {
     type Item = Option<(u8, &'a [u8])>;
 
@@ -146,7 +173,7 @@ impl<'a> Iterator for Records<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let record = self.0.split_first_chunk::<3>().and_then(|(head, rest)| {
+        let record = self.0.split_first_chunk::<RECORD_HEAD_BYTES>().and_then(|(head, rest)| {
             let length = usize::from(u16::from_be_bytes([head[1], head[2]]));
             let (value, rest) = rest.split_at_checked(length)?;
             Some((head[0], value, rest))
@@ -250,5 +277,33 @@ mod tests {
             assert_eq!(said(damaged), None, "{damaged:?}");
         }
         assert_eq!(said(&ssl(1, b"\x21\x00\x08TLSv1.3")), None);
+    }
+
+    #[test]
+    fn a_header_with_a_checksum_is_taken_if_it_is_right() {
+        // Right ones, made by another implementation: behind another record, and before one.
+        let last = b"\x02\x00\x08hall.lan\x03\x00\x04\x00\x00\x00\x00";
+        let first = b"\x03\x00\x04\x00\x00\x00\x00\x04\x00\x02\0\0";
+        for (records, place, sum) in
+            [(&last[..], 14, [0x56, 0x85, 0xb6, 0x53]), (first, 3, [0xd5, 0xc9, 0x10, 0x6f])]
+        {
+            let mut records = records.to_vec();
+            records[place..place + 4].copy_from_slice(&sum);
+            assert_eq!(v2(0x21, 0x11, &[V4, &records].concat()), from("198.51.100.3:54321"));
+            for bit in 0..records.len() * 8 {
+                let mut damaged = records.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                let header = v2(0x21, 0x11, &[V4, &damaged].concat());
+                // What makes it another kind of record leaves nothing that could be wrong.
+                assert!(header.is_none() || damaged[place - 3] != TYPE_CRC32C, "{bit}");
+            }
+        }
+        for damaged in [&b"\x03\x00\x03\0\0\0"[..], b"\x03\x00\x05\0\0\0\0\0"] {
+            assert_eq!(v2(0x21, 0x11, &[V4, damaged].concat()), None, "{damaged:?}");
+        }
+        // Nothing that is said of the balancer's own connections counts.
+        let wrong = b"\x03\x00\x04\0\0\0\0";
+        assert_eq!(v2(0x20, 0x11, &[V4, wrong].concat()), Some(Header::default()));
+        assert_eq!(v2(0x21, 0x11, &[V4, wrong].concat()), None);
     }
 }

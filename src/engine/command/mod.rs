@@ -10,6 +10,7 @@ mod channel;
 mod chanserv;
 mod chathistory;
 mod end;
+mod etrace;
 mod force;
 mod guise;
 mod help;
@@ -116,6 +117,7 @@ pub const COMMANDS: &[&[Command]] = &[
     webirc::COMMANDS,
     wall::COMMANDS,
     end::COMMANDS,
+    etrace::COMMANDS,
     trace::COMMANDS,
 ];
 
@@ -129,7 +131,8 @@ pub fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// What any server may be asked, whoever asks.
-const QUERIES: &[&[&Query]] = &[about::QUERIES, servers::QUERIES, stats::QUERIES, trace::QUERIES];
+const QUERIES: &[&[&Query]] =
+    &[about::QUERIES, servers::QUERIES, stats::QUERIES, etrace::QUERIES, trace::QUERIES];
 
 /// Finds what another server asks for one of its users.
 pub fn query(name: &str) -> Option<&'static Query> {

@@ -95,7 +95,7 @@ fn cap(turn: &mut Turn, params: &[&str]) -> Outcome {
             }
             begin_negotiating(turn);
             // Answered as it was asked, whatever was said before.
-            let offers = offer::offers(turn.config(), turn.session().secure.is_some());
+            let offers = offer::offers(turn.config(), offer::Way::of(turn.session()));
             match version >= 302 {
                 true => list(turn, "LS", offers.iter().map(Offer::shown)),
                 false => {

@@ -35,6 +35,9 @@ fn webirc(turn: &mut Turn, params: &[&str]) -> Outcome {
     let Some(gateway) = here.max_by_key(|known| known.name == **called).cloned() else {
         return refuse(turn, "WEBIRC is not allowed from your address");
     };
+    if gateway.certificate.is_some() && gateway.certificate != turn.session().certificate {
+        return refuse(turn, "Invalid WebIRC certificate");
+    }
     let Ok(address) = address.parse::<IpAddr>() else { return refuse(turn, "Invalid WebIRC address") };
     let options = Options::parse(options);
     let arrival = Arrival {
@@ -46,6 +49,12 @@ fn webirc(turn: &mut Turn, params: &[&str]) -> Outcome {
     };
     if let Some(registration) = turn.registration() {
         registration.gated = Gated::Checking;
+    }
+    if gateway.password.is_empty() {
+        // Its certificate has said who it is; the settings have one or the other.
+        let conn = turn.conn;
+        turn.engine.webirc_checked(conn, arrival, true);
+        return Ok(());
     }
     let pending = Pending::Webirc { conn: turn.conn, arrival };
     turn.verify(password.to_string(), gateway.password, pending);
