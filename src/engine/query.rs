@@ -80,7 +80,7 @@ impl Turn<'_> {
         let server = self.network().server_name(of).to_string();
         let nick = self.user().nick.to_string();
         for numeric in answer {
-            self.say(numeric.line(&server, &nick));
+            self.say_numeric(numeric.line(&server, &nick));
         }
     }
 }

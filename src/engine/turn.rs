@@ -204,7 +204,15 @@ impl Turn<'_> {
 
     pub fn reply(&mut self, numeric: Numeric) {
         let line = numeric.line(self.server_name(), &self.called());
-        self.say(line);
+        self.say_numeric(line);
+    }
+
+    /// A numeric for the speaker, from whichever server. What a bot brought about says so, its answers too.
+    pub fn say_numeric(&mut self, line: String) {
+        let speaker = self.session().user().and_then(|user| self.network().user(user));
+        let tag = speaker.and_then(User::bot_tag);
+        let spoken = Spoken::new(self.now.wall, line).tagged_if("bot", tag);
+        self.engine.outgoing.push(Outgoing { to: vec![self.conn], spoken });
     }
 
     /// How many bytes of text a reply to the speaker could still take.
