@@ -3,7 +3,7 @@
 //! Whoever is logged in to the account that owns a nick comes first in the view, on every server alike. Others are
 //! renamed by their own server, as its settings say; nobody else does anything to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use super::event::ConnId;
@@ -18,8 +18,10 @@ use crate::wire::numeric;
 /// Those who were told that their nick is somebody else's.
 #[derive(Debug, Default)]
 pub struct Trespassers {
-    /// Whether anybody is called otherwise than before, or is logged in to something else.
+    /// Whether whose nick is whose may be another thing for everyone.
     is_touched: bool,
+    /// Who is called otherwise than before, or is logged in to something else.
+    touched: BTreeSet<UserId>,
     told: BTreeMap<UserId, Told>,
 }
 
@@ -58,13 +60,21 @@ impl Engine {
         self.trespassers.is_touched = true;
     }
 
+    /// The same of one person's nick: however many there are, nobody else's is looked at.
+    pub(super) fn touch_nick_of(&mut self, user: UserId) {
+        if user.server() == self.identity.sid {
+            self.trespassers.touched.insert(user);
+        }
+    }
+
     /// Tells those who go by nicks of others, and renames those who were told long enough ago.
     pub(super) fn guard_nicks(&mut self) {
         let now_ms = self.now.steady_ms;
         let settings = &self.config.accounts;
         let is_due = self.trespassers.told.values().any(|told| now_ms >= told.until_ms);
         let is_touched = std::mem::take(&mut self.trespassers.is_touched);
-        if !(is_due || is_touched) || settings.nick_ownership == NickOwnership::None {
+        let touched = std::mem::take(&mut self.trespassers.touched);
+        if !(is_due || is_touched || !touched.is_empty()) || settings.nick_ownership == NickOwnership::None {
             return;
         }
         let grace_ms = match settings.nick_ownership {
@@ -72,9 +82,15 @@ impl Engine {
             _ => settings.nick_grace.as_millis() as u64,
         };
         let mut before = std::mem::take(&mut self.trespassers.told);
+        let users: BTreeSet<UserId> = match is_touched {
+            true => self.sessions.iter().filter_map(|session| session.user()).collect(),
+            false => before.keys().copied().chain(touched).collect(),
+        };
         let (mut told, mut new, mut due) = (BTreeMap::new(), Vec::new(), Vec::new());
-        for session in self.sessions.iter() {
-            let Some(user) = session.user().and_then(|id| self.network.user(id)) else { continue };
+        for id in users {
+            let (Some(session), Some(user)) = (self.sessions.of_user(id), self.network.user(id)) else {
+                continue;
+            };
             let nick = user.nick.folded();
             let Some(owner) = self.owner_besides(&nick, user.account_id()) else { continue };
             let known = before.remove(&user.id).filter(|told| told.nick == nick);

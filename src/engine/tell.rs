@@ -64,7 +64,7 @@ impl Engine {
                     self.tell_heal(&split, joins);
                 }
                 News::Renamed { who, from, old, new } => {
-                    self.touch_nicks();
+                    self.touch_nick_of(who.user);
                     let user = who.user;
                     self.remember(user, old.as_str());
                     self.tell_renamed(user, &old, &new);
@@ -93,7 +93,7 @@ impl Engine {
                 }
                 News::AccountChanged { who, before } => {
                     let user = who.user;
-                    self.touch_nicks();
+                    self.touch_nick_of(user);
                     self.tell_own_account(user);
                     let Some(known) = self.network.user(user) else { continue };
                     let account = known.account.as_deref().unwrap_or("*");
@@ -105,7 +105,7 @@ impl Engine {
                     self.say(hears, spoken);
                 }
                 // Of no interest but to those who watch for it.
-                News::Arrived { .. } => self.touch_nicks(),
+                News::Arrived { user, .. } => self.touch_nick_of(user),
                 News::RegistrationLost { channel, account } => {
                     self.tell_registration_lost(channel.as_str(), account);
                 }
@@ -206,7 +206,7 @@ impl Engine {
         match news {
             // Each of them is noted as it is told.
             News::Quit(_) => {}
-            News::Arrived { nick } => self.monitors.unsettle(nick),
+            News::Arrived { nick, .. } => self.monitors.unsettle(nick),
             News::Renamed { old, new, .. } => {
                 self.monitors.unsettle(old);
                 self.monitors.unsettle(new);

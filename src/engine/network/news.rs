@@ -17,6 +17,7 @@ pub enum News {
     Quit(Quit),
     /// Somebody can be seen who could not be.
     Arrived {
+        user: UserId,
         nick: Nick,
     },
     /// Somebody is called something else.

@@ -241,7 +241,7 @@ impl Network {
     pub(super) fn arrivals(&self, before: &Before) -> Vec<News> {
         let is_new = |old: &Option<User>| !old.as_ref().is_some_and(User::is_visible);
         let new = before.iter().filter(|(_, old)| is_new(old)).filter_map(|(id, _)| self.user(*id));
-        new.map(|user| News::Arrived { nick: user.nick.clone() }).collect()
+        new.map(|user| News::Arrived { user: user.id, nick: user.nick.clone() }).collect()
     }
 
     pub(super) fn other_changes(&self, before: &Before) -> Vec<News> {
