@@ -120,10 +120,11 @@ impl Conn {
     }
 
     /// The lane for the next of its events; for the connection's own thread. While one of them waits, the others
-    /// follow it, so that none overtakes another.
+    /// follow it, so that none overtakes another. Nobody counts what somebody demands who is exempt from all bounds.
     pub fn enter_lane(&self) -> Lane {
         if self.events_waiting.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.patient.store(self.demanding.load(Ordering::Relaxed), Ordering::Relaxed);
+            let is_patient = self.demanding.load(Ordering::Relaxed) && !self.is_unhurried();
+            self.patient.store(is_patient, Ordering::Relaxed);
         }
         if self.patient.load(Ordering::Relaxed) { Lane::Patient } else { Lane::Prompt }
     }

@@ -38,22 +38,44 @@ pub fn inbox() -> (Inbox, InboxReader) {
 struct Waiting {
     lanes: Mutex<Lanes>,
     filled: Condvar,
-    emptied: Condvar,
+    prompt_emptied: Condvar,
+    patient_emptied: Condvar,
+}
+
+impl Waiting {
+    fn emptied(&self, lane: Lane) -> &Condvar {
+        match lane {
+            Lane::Prompt => &self.prompt_emptied,
+            Lane::Patient => &self.patient_emptied,
+        }
+    }
+
+    /// Wakes as many of those who wait for room in a lane as there is some for now.
+    fn make_room(&self, lane: Lane, crowd: usize, places: usize) {
+        for _ in 0..places.min(crowd) {
+            self.emptied(lane).notify_one();
+        }
+    }
 }
 
 #[derive(Default)]
 struct Lanes {
-    prompt: VecDeque<Event>,
-    patient: VecDeque<Event>,
+    prompt: Queue,
+    patient: Queue,
     /// The router sleeps: whoever brings something wakes it, once.
     is_awaited: bool,
-    /// How many wait for room.
-    crowd: usize,
     is_closed: bool,
 }
 
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    /// How many wait for room.
+    crowd: usize,
+}
+
 impl Lanes {
-    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Event> {
+    fn lane(&mut self, lane: Lane) -> &mut Queue {
         match lane {
             Lane::Prompt => &mut self.prompt,
             Lane::Patient => &mut self.patient,
@@ -61,7 +83,7 @@ impl Lanes {
     }
 
     fn is_empty(&self) -> bool {
-        self.prompt.is_empty() && self.patient.is_empty()
+        self.prompt.events.is_empty() && self.patient.events.is_empty()
     }
 }
 
@@ -70,15 +92,15 @@ impl Inbox {
     pub fn put(&self, lane: Lane, event: Event) {
         let waiting = &*self.0;
         let mut lanes = waiting.lanes.lock();
-        while lanes.lane(lane).len() >= WAITING_MAX && !lanes.is_closed {
-            lanes.crowd += 1;
-            waiting.emptied.wait(&mut lanes);
-            lanes.crowd -= 1;
+        while lanes.lane(lane).events.len() >= WAITING_MAX && !lanes.is_closed {
+            lanes.lane(lane).crowd += 1;
+            waiting.emptied(lane).wait(&mut lanes);
+            lanes.lane(lane).crowd -= 1;
         }
         if lanes.is_closed {
             return;
         }
-        lanes.lane(lane).push_back(event);
+        lanes.lane(lane).events.push_back(event);
         let is_awaited = std::mem::take(&mut lanes.is_awaited);
         drop(lanes);
         if is_awaited {
@@ -104,23 +126,17 @@ impl InboxReader {
     pub fn take_prompt(&self, left: &mut VecDeque<Event>) {
         if left.is_empty() {
             let mut lanes = self.0.lanes.lock();
-            std::mem::swap(&mut lanes.prompt, left);
-            self.make_room(&lanes);
+            std::mem::swap(&mut lanes.prompt.events, left);
+            self.0.make_room(Lane::Prompt, lanes.prompt.crowd, left.len());
         }
     }
 
     /// The next that is not.
     pub fn take_patient(&self) -> Option<Event> {
         let mut lanes = self.0.lanes.lock();
-        let event = lanes.patient.pop_front();
-        self.make_room(&lanes);
+        let event = lanes.patient.events.pop_front();
+        self.0.make_room(Lane::Patient, lanes.patient.crowd, usize::from(event.is_some()));
         event
-    }
-
-    fn make_room(&self, lanes: &Lanes) {
-        if lanes.crowd > 0 {
-            self.0.emptied.notify_all();
-        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -133,7 +149,7 @@ impl InboxReader {
 impl InboxReader {
     pub fn try_recv(&self) -> Result<Event, Empty> {
         let mut lanes = self.0.lanes.lock();
-        lanes.prompt.pop_front().or_else(|| lanes.patient.pop_front()).ok_or(Empty)
+        lanes.prompt.events.pop_front().or_else(|| lanes.patient.events.pop_front()).ok_or(Empty)
     }
 
     pub fn recv_timeout(&self, time: std::time::Duration) -> Result<Event, Empty> {
@@ -151,8 +167,10 @@ impl Drop for InboxReader {
     fn drop(&mut self) {
         let mut lanes = self.0.lanes.lock();
         lanes.is_closed = true;
-        (lanes.prompt, lanes.patient) = Default::default();
-        self.0.emptied.notify_all();
+        for lane in [Lane::Prompt, Lane::Patient] {
+            lanes.lane(lane).events = VecDeque::new();
+            self.0.emptied(lane).notify_all();
+        }
     }
 }
 
@@ -196,17 +214,27 @@ mod tests {
     fn a_full_lane_holds_up_those_who_fill_it_and_nobody_else() {
         let (inbox, reader) = inbox();
         (0..WAITING_MAX as u64).for_each(|number| inbox.put(Lane::Patient, event(number)));
-        let held = {
+        let held = [1, 2].map(|number| {
             let inbox = inbox.clone();
-            thread::spawn(move || inbox.put(Lane::Patient, event(u64::MAX)))
-        };
+            thread::spawn(move || inbox.put(Lane::Patient, event(u64::MAX - number)))
+        });
         inbox.put(Lane::Prompt, event(7));
-        while reader.0.lanes.lock().crowd == 0 {
+        let crowd = || reader.0.lanes.lock().patient.crowd;
+        while crowd() < 2 {
             thread::yield_now();
         }
+        // What is taken of the other lane is no room in this one.
+        reader.take_prompt(&mut VecDeque::new());
+        assert_eq!(crowd(), 2);
+        // One place is for one of them.
         assert_eq!(number(reader.take_patient()), Some(0));
-        held.join().unwrap();
-        assert_eq!(reader.0.lanes.lock().patient.len(), WAITING_MAX);
+        while crowd() == 2 {
+            thread::yield_now();
+        }
+        assert_eq!(reader.0.lanes.lock().patient.events.len(), WAITING_MAX);
+        assert_eq!(number(reader.take_patient()), Some(1));
+        held.into_iter().for_each(|held| held.join().unwrap());
+        assert_eq!(reader.0.lanes.lock().patient.events.len(), WAITING_MAX);
     }
 
     #[test]

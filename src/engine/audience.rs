@@ -128,7 +128,7 @@ impl Engine {
         if let Some(user) = user {
             self.say_out_of_sight(name, user, vec![conn]);
             self.say_joined(name, user, vec![conn], None);
-            Turn::new(self, conn).introduce_to(name);
+            Turn::new(self, conn).introduce_anew_to(name);
         }
     }
 

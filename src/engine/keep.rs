@@ -161,8 +161,10 @@ impl Engine {
             self.generation
         );
         self.note(log::Level::Error, Topic::Server, text);
-        let edits = if is_in_doubt { self.network.begin_durable_anew(own) } else { Vec::new() };
+        let (news, edits) =
+            if is_in_doubt { self.network.begin_durable_anew(own) } else { Default::default() };
         self.network.begin_generation(self.generation);
+        self.tell(news);
         edits.into_iter().for_each(|edit| self.write(edit, false));
         if is_in_doubt {
             // They have been told of numbers that nobody has now.

@@ -1,6 +1,7 @@
 //! Metadata in words: who may see what of it, who is told when it changes, and what is told of those who come in sight.
 //!
-//! Clients that agreed on an older draft and those that agreed on a newer one are told the same, as the newer one has it.
+//! Clients that agreed on the older draft alone are told the same in other words: what they have not asked for comes as
+//! METADATA, where the newer one has numerics, and some reasons for a refusal have other names (`in_older_words`).
 
 use std::collections::BTreeSet;
 
@@ -10,11 +11,13 @@ use super::event::ConnId;
 use super::network::{Channel, Metadata, Neighbour, User};
 use super::outgoing::{Outgoing, Spoken};
 use super::session::Session;
+use super::sight;
 use super::turn::Turn;
 use crate::wire::base36;
 use crate::wire::fold::Folded;
 use crate::wire::names::{MetadataKey, UserId, Word};
 use crate::wire::numeric::{self, Numeric};
+use crate::wire::standard::{Kind, Standard};
 
 /// Where somebody is: for those who are on a channel with them, and for nobody else.
 const LOCATION: &str = "location";
@@ -67,10 +70,56 @@ pub fn seen_by(key: &MetadataKey) -> Word {
     Word::echo(if is_private(key) { SEEN_ON_CHANNELS } else { SEEN_BY_ALL })
 }
 
+/// What is said of somebody, or of a channel, under one key, or not any more: as it is told to those who are subscribed.
+struct Saying {
+    of: Word,
+    key: MetadataKey,
+    seen_by: Word,
+    value: Option<String>,
+}
+
+impl Saying {
+    fn of_user(user: &User, key: &MetadataKey, value: Option<&str>) -> Saying {
+        let (of, value) = ((&user.nick).into(), value.map(str::to_string));
+        Saying { of, key: key.clone(), seen_by: seen_by(key), value }
+    }
+
+    fn of_channel(channel: &Channel, key: &MetadataKey, value: Option<&str>) -> Saying {
+        let (of, value) = ((&channel.name).into(), value.map(str::to_string));
+        Saying { of, key: key.clone(), seen_by: Word::echo(SEEN_BY_ALL), value }
+    }
+
+    fn line(&self, server: &str, called: &str, in_older_words: bool) -> String {
+        let Saying { of, key, seen_by, value } = self;
+        match (in_older_words, value) {
+            (false, Some(value)) => numeric::key_value(of, key, seen_by, value).line(server, called),
+            (false, None) => numeric::key_not_set(of, key).line(server, called),
+            (true, Some(value)) => format!(":{server} METADATA {of} {key} {seen_by} :{value}"),
+            (true, None) => format!(":{server} METADATA {of} {key} {seen_by}"),
+        }
+    }
+}
+
+/// Why something was not done, as the older draft calls it.
+pub fn in_older_words(fault: Standard) -> Standard {
+    let code = match fault.code {
+        "INVALID_KEY" => "KEY_INVALID",
+        "INVALID_VALUE" => "VALUE_INVALID",
+        "INVALID_PARAMS" => "SUBCOMMAND_INVALID",
+        code => code,
+    };
+    Standard { kind: Kind::Fail, code, ..fault }
+}
+
 impl Session {
     /// Whether the client understands what is said of metadata.
     pub fn wants_metadata(&self) -> bool {
         self.wants(Cap::DraftMetadata3) || self.wants(Cap::DraftMetadata2)
+    }
+
+    /// Whether it does so only as the older draft has it.
+    pub fn wants_older_metadata(&self) -> bool {
+        self.wants(Cap::DraftMetadata2) && !self.wants(Cap::DraftMetadata3)
     }
 
     fn hears_of(&self, key: &MetadataKey) -> bool {
@@ -88,15 +137,15 @@ impl Engine {
     }
 
     /// What is said of somebody under these keys, or under all of them, as far as one may see it.
-    pub(super) fn metadata_of_user(
+    fn metadata_of_user(
         &self,
         viewer: UserId,
         of: &User,
         keys: Option<&BTreeSet<MetadataKey>>,
-    ) -> Vec<Numeric> {
+    ) -> Vec<Saying> {
         let seen = of.metadata.iter().filter(|(key, _)| keys.is_none_or(|keys| keys.contains(*key)));
         let seen = seen.filter(|(key, _)| self.sees_key(viewer, of, key));
-        seen.map(|(key, value)| numeric::key_value(&of.nick, key, seen_by(key), value)).collect()
+        seen.map(|(key, value)| Saying::of_user(of, key, Some(value))).collect()
     }
 
     /// All that somebody may see of what is said of a user.
@@ -105,27 +154,9 @@ impl Engine {
         seen.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    fn metadata_of_channel(&self, channel: &Channel, keys: &BTreeSet<MetadataKey>) -> Vec<Numeric> {
+    fn metadata_of_channel(&self, channel: &Channel, keys: &BTreeSet<MetadataKey>) -> Vec<Saying> {
         let seen = channel.metadata.iter().filter(|(key, _)| keys.contains(*key));
-        let all = Word::echo(SEEN_BY_ALL);
-        seen.map(|(key, value)| numeric::key_value(&channel.name, key, &all, value)).collect()
-    }
-
-    /// What is said of a channel and of all its members that one sees there.
-    fn metadata_around(
-        &self,
-        viewer: UserId,
-        channel: &Channel,
-        keys: &BTreeSet<MetadataKey>,
-    ) -> Vec<Numeric> {
-        let mut lines = self.metadata_of_channel(channel, keys);
-        if keys.is_empty() {
-            return lines;
-        }
-        let members = channel.members().filter(|(member, _)| channel.lets_see(viewer, *member));
-        let members = members.filter_map(|(member, _)| self.network.user(member));
-        lines.extend(members.flat_map(|member| self.metadata_of_user(viewer, member, Some(keys))));
-        lines
+        seen.map(|(key, value)| Saying::of_channel(channel, key, Some(value))).collect()
     }
 
     // Changes.
@@ -142,11 +173,8 @@ impl Engine {
             viewer.is_some_and(|viewer| viewer != user.id && self.sees_key(viewer, user, key))
         };
         let hears: Vec<ConnId> = hears.into_iter().filter(sees).collect();
-        let line = match value {
-            Some(value) => numeric::key_value(&user.nick, key, seen_by(key), value),
-            None => numeric::key_not_set(&user.nick, key),
-        };
-        hears.into_iter().for_each(|conn| self.say_delivered(conn, &line));
+        let saying = Saying::of_user(user, key, value);
+        hears.into_iter().for_each(|conn| self.say_delivered(conn, &saying));
     }
 
     /// `by` had an answer already.
@@ -158,10 +186,7 @@ impl Engine {
         value: Option<&str>,
     ) {
         let Some(channel) = self.network.channel(channel) else { return };
-        let line = match value {
-            Some(value) => numeric::key_value(&channel.name, key, Word::echo(SEEN_BY_ALL), value),
-            None => numeric::key_not_set(&channel.name, key),
-        };
+        let saying = Saying::of_channel(channel, key, value);
         let is_author = |conn: &ConnId| {
             let user = self.sessions.get(*conn).and_then(Session::user);
             by.is_some() && user.and_then(|user| self.network.user(user)).map(User::prefix).as_deref() == by
@@ -171,7 +196,7 @@ impl Engine {
             .into_iter()
             .filter(|conn| self.hears_of(*conn, key) && !is_author(conn))
             .collect();
-        hears.into_iter().for_each(|conn| self.say_delivered(conn, &line));
+        hears.into_iter().for_each(|conn| self.say_delivered(conn, &saying));
     }
 
     /// Somebody was just said to be on a channel: those who are subscribed to what is said of them hear that too.
@@ -182,8 +207,8 @@ impl Engine {
             let viewer = session.user().filter(|viewer| *viewer != user)?;
             Some((*conn, self.metadata_of_user(viewer, known, Some(&session.subscriptions))))
         });
-        for (conn, lines) in of_each.collect::<Vec<_>>() {
-            lines.iter().for_each(|line| self.say_delivered(conn, line));
+        for (conn, sayings) in of_each.collect::<Vec<_>>() {
+            sayings.iter().for_each(|saying| self.say_delivered(conn, saying));
         }
     }
 
@@ -193,9 +218,10 @@ impl Engine {
             return;
         };
         let (Some(viewer), Some(known)) = (session.user(), self.network.user(user)) else { return };
-        let lines = self.metadata_of_user(viewer, known, Some(&session.subscriptions));
-        let nick = known.nick.to_string();
-        let spoken = self.metadata_batch(conn, "metadata", &nick, lines);
+        let sayings = self.metadata_of_user(viewer, known, Some(&session.subscriptions));
+        let kind = format!("metadata {}", known.nick);
+        let lines = sayings.iter().map(|saying| self.in_words_for(conn, saying)).collect();
+        let spoken = self.batch_of(conn, &kind, lines);
         let spoken = spoken.into_iter().map(Spoken::delivered);
         self.outgoing.extend(spoken.map(|spoken| Outgoing { to: vec![conn], spoken }));
     }
@@ -210,21 +236,17 @@ impl Engine {
     }
 
     /// Says something that is no reply, whatever its hearer was just doing.
-    fn say_delivered(&mut self, conn: ConnId, line: &Numeric) {
-        let line = line.line(self.identity.name.as_str(), &self.called(conn));
-        let spoken = Spoken::new(self.now.wall, line).delivered();
+    fn say_delivered(&mut self, conn: ConnId, saying: &Saying) {
+        let spoken = Spoken::new(self.now.wall, self.in_words_for(conn, saying)).delivered();
         self.outgoing.push(Outgoing { to: vec![conn], spoken });
     }
 
-    /// Lines that belong together; to those who know of no batches they are lines.
-    fn metadata_batch(&mut self, conn: ConnId, kind: &str, of: &str, lines: Vec<Numeric>) -> Vec<Spoken> {
-        let in_words: Vec<String> = {
-            let (server, called) = (self.identity.name.as_str(), self.called(conn));
-            lines.iter().map(|line| line.line(server, &called)).collect()
-        };
-        self.batch_of(conn, &format!("{kind} {of}"), in_words)
+    fn in_words_for(&self, conn: ConnId, saying: &Saying) -> String {
+        let in_older_words = self.sessions.get(conn).is_some_and(Session::wants_older_metadata);
+        saying.line(self.identity.name.as_str(), &self.called(conn), in_older_words)
     }
 
+    /// Lines that belong together; to those who know of no batches they are lines.
     fn batch_of(&mut self, conn: ConnId, kind: &str, lines: Vec<String>) -> Vec<Spoken> {
         let time = self.now.wall;
         let lines = lines.into_iter().map(|line| Spoken::new(time, line));
@@ -242,6 +264,21 @@ impl Engine {
 }
 
 impl Turn<'_> {
+    /// What is said of a channel and of all its members that the speaker finds there, as far as they are subscribed.
+    fn metadata_around(&self, channel: &Channel) -> Vec<Saying> {
+        let keys = &self.session().subscriptions;
+        let mut lines = self.engine.metadata_of_channel(channel, keys);
+        if keys.is_empty() {
+            return lines;
+        }
+        let (me, is_member) = (self.me(), channel.has(self.me()));
+        let members = channel.members().filter(|(member, _)| channel.lets_see(me, *member));
+        let members = members.filter_map(|(member, _)| self.network().user(member));
+        let members = members.filter(|member| is_member || sight::finds_user(self, member));
+        lines.extend(members.flat_map(|member| self.engine.metadata_of_user(me, member, Some(keys))));
+        lines
+    }
+
     /// What the speaker said of themselves, even before they were anybody.
     pub fn own_metadata(&self) -> Metadata {
         match &self.session().stage {
@@ -258,9 +295,8 @@ impl Turn<'_> {
         self.engine.outgoing.extend(spoken.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
     }
 
-    fn reply_metadata(&mut self, of: &str, lines: Vec<Numeric>) {
-        let called = self.called();
-        let lines = lines.iter().map(|line| line.line(self.server_name(), &called)).collect();
+    fn reply_metadata(&mut self, of: &str, sayings: Vec<Saying>) {
+        let lines = sayings.iter().map(|saying| self.engine.in_words_for(self.conn, saying)).collect();
         self.reply_in_batch(&format!("metadata {of}"), lines);
     }
 
@@ -280,7 +316,7 @@ impl Turn<'_> {
             return;
         }
         let Some(channel) = self.network().channel(name) else { return };
-        let lines = self.engine.metadata_around(self.me(), channel, &self.session().subscriptions);
+        let lines = self.metadata_around(channel);
         let shown = channel.name.clone();
         match lines.len() > SYNC_LINES_MAX {
             true => self.reply(numeric::metadata_sync_later(&shown, SYNC_AFTER_S)),
@@ -317,7 +353,7 @@ impl Turn<'_> {
     /// All that the speaker is subscribed to of one channel and its members.
     pub fn sync_channel(&mut self, name: &Folded) {
         let Some(channel) = self.network().channel(name) else { return };
-        let lines = self.engine.metadata_around(self.me(), channel, &self.session().subscriptions);
+        let lines = self.metadata_around(channel);
         let shown = channel.name.to_string();
         self.reply_metadata(&shown, lines);
     }

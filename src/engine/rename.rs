@@ -66,7 +66,7 @@ impl Engine {
             let Some(source) = self.network.user(user).map(|user| user.prefix()) else { continue };
             self.say(vec![conn], self.spoken_by(user, format!(":{source} PART {from}{why}")));
             self.say_joined(id, user, vec![conn], None);
-            Turn::new(self, conn).introduce_to(id);
+            Turn::new(self, conn).introduce_anew_to(id);
         }
     }
 }

@@ -13,13 +13,23 @@ use crate::wire::numeric::{self, Numeric};
 impl Turn<'_> {
     /// What somebody hears of a channel that they have come to.
     pub fn introduce_to(&mut self, channel: &Folded) {
+        self.present(channel);
+        self.replay(channel);
+        self.sync_channel_joined(channel);
+    }
+
+    /// The same for a client that has to learn a channel anew on which it was all along: what was said there it has.
+    pub fn introduce_anew_to(&mut self, channel: &Folded) {
+        self.present(channel);
+        self.sync_channel_joined(channel);
+    }
+
+    fn present(&mut self, channel: &Folded) {
         self.tell_marker_of(channel);
         self.tell_topic(channel);
         if !self.wants(Cap::NoImplicitNames) && !self.wants(Cap::DraftNoImplicitNames) {
             self.names_of(channel);
         }
-        self.replay(channel);
-        self.sync_channel_joined(channel);
     }
 
     /// 353 as often as it takes, and 366. Strangers see nobody who is invisible.

@@ -9,6 +9,7 @@ pub mod shelf;
 use shelf::Shelf;
 
 /// Rows on disk, and batches on their way to it, which a crash loses.
+#[derive(Clone)]
 pub struct Disk {
     rows: BTreeMap<(Table, String), String>,
     under_way: VecDeque<(u64, Vec<Row>)>,

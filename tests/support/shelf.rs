@@ -6,7 +6,7 @@ use folkmoot::engine::{
     Conversation, Entry, Kind, MessageRow, Place, Point, Query, Record, StoredTalk, blanked, row_of,
 };
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Shelf {
     /// By arrival.
     rows: BTreeMap<u64, MessageRow>,

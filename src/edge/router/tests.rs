@@ -153,6 +153,9 @@ fn who_is_demanding_goes_after_the_others_one_event_a_round() {
     router.round();
     router.round();
     assert_eq!(taken(&router), 3);
+    // Whoever is exempt from all bounds waits for nobody, whatever they demanded before.
+    loud.set_demanding(true);
+    loud.set_unhurried(true);
     router.shared.tell_of(&loud, said(&loud, "PING 3"));
     router.round();
     assert_eq!(

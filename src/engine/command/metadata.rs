@@ -3,7 +3,7 @@
 
 use super::{Command, Who};
 use crate::config::METADATA_KEY_BYTES_MAX;
-use crate::engine::metadata::{ALL_IN_SIGHT, fault_in, seen_by};
+use crate::engine::metadata::{ALL_IN_SIGHT, fault_in, in_older_words, seen_by};
 use crate::engine::mode;
 use crate::engine::network::{Edit, Metadata, Subject};
 use crate::engine::sight;
@@ -38,11 +38,21 @@ enum Target {
 fn metadata(turn: &mut Turn, params: &[&str]) -> Outcome {
     if let Err(refusal) = obey(turn, params) {
         match refusal {
-            Refusal::Standard(standard) => turn.fail(standard),
+            Refusal::Standard(fault) => say_fault(turn, fault),
             other => return Err(other),
         }
     }
     Ok(())
+}
+
+/// A fault in the words of the draft that the client knows.
+fn worded(turn: &Turn, fault: Standard) -> Standard {
+    if turn.session().wants_older_metadata() { in_older_words(fault) } else { fault }
+}
+
+fn say_fault(turn: &mut Turn, fault: Standard) {
+    let fault = worded(turn, fault);
+    turn.fail(fault);
 }
 
 fn obey(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -163,7 +173,7 @@ fn get(turn: &mut Turn, target: &str, whom: &Target, keys: &[&str]) {
                 None => numeric::key_not_set(target, &key).line(&server, &called),
             }
         }
-        Err(fault) => warned(fault).line(&server),
+        Err(fault) => worded(turn, warned(fault)).line(&server),
     });
     let lines = lines.collect();
     let target = shown_target(turn, target, whom);
@@ -250,6 +260,10 @@ fn set(turn: &mut Turn, target: &str, whom: &Target, key: &str, value: &str) -> 
         }
     }
     let value = Some(value).filter(|value| !value.is_empty());
+    if value.is_none() && !known.contains_key(&key) && turn.session().wants_older_metadata() {
+        let fail = Standard::fail("METADATA", "KEY_NOT_SET", "Key not set").about(named);
+        return Err(fail.about(Word::from(&key)).into());
+    }
     if known.get(&key).map(String::as_str) != value {
         may_set(turn, target, whom, key.as_str())?;
         write(turn, of, key.clone(), value.map(str::to_string));
@@ -307,8 +321,14 @@ fn subscribe(turn: &mut Turn, keys: &[&str]) -> Outcome {
         let subscriptions = &mut turn.session_mut().subscriptions;
         if !subscriptions.contains(&key) {
             if subscriptions.len() >= most {
-                let fail = Standard::fail("METADATA", "LIMIT_REACHED", "You are subscribed to enough keys");
-                faults.push(fail.about(Word::from(&key)).about(Word::echo(&most.to_string())));
+                let fail = |code| {
+                    let fail = Standard::fail("METADATA", code, "You are subscribed to enough keys");
+                    fail.about(Word::from(&key))
+                };
+                faults.push(match turn.session().wants_older_metadata() {
+                    true => fail("TOO_MANY_SUBS"),
+                    false => fail("LIMIT_REACHED").about(Word::echo(&most.to_string())),
+                });
                 break;
             }
             subscriptions.insert(key.clone());
@@ -321,7 +341,7 @@ fn subscribe(turn: &mut Turn, keys: &[&str]) -> Outcome {
     for line in reply_keys(turn, done, numeric::metadata_subscribed) {
         turn.say(line);
     }
-    faults.into_iter().for_each(|fault| turn.fail(fault));
+    faults.into_iter().for_each(|fault| say_fault(turn, fault));
     if !new.is_empty() && turn.session().user().is_some() {
         match turn.may(Deed::Search) {
             Ok(()) => {
@@ -350,7 +370,7 @@ fn unsubscribe(turn: &mut Turn, keys: &[&str]) {
     for line in reply_keys(turn, done, numeric::metadata_unsubscribed) {
         turn.say(line);
     }
-    faults.into_iter().for_each(|fault| turn.fail(fault));
+    faults.into_iter().for_each(|fault| say_fault(turn, fault));
 }
 
 fn list_subscriptions(turn: &mut Turn) {

@@ -90,6 +90,8 @@ pub struct Network {
     registrations: Registrations,
     /// Accounts that have changed since anybody here was asked what becomes of those who are logged in.
     new_accounts: bool,
+    /// All that is durable was forgotten, and others have yet to tell it.
+    hears_durable_anew: bool,
     bans: Bans,
     /// Bans that nobody here has been held against yet.
     new_bans: BTreeSet<(BanKind, String)>,
@@ -113,6 +115,7 @@ impl Network {
             registrations: Registrations::of(durable.facts(), &Accounts::of(durable.facts())),
             accounts: Accounts::of(durable.facts()),
             new_accounts: false,
+            hears_durable_anew: false,
             bans: Bans::of(durable.facts()),
             new_bans: BTreeSet::new(),
             durable,
@@ -135,7 +138,7 @@ impl Network {
             heard: BTreeMap::new(),
             barren: Barren::default(),
         };
-        network.refresh_kept_names(&[]);
+        network.name_kept_channels();
         network
     }
 
@@ -239,19 +242,27 @@ impl Network {
         self.durable.keep(number)
     }
 
-    /// Forgets all durable facts, to hear them anew from others; what this run of the server had written of
-    /// them comes back as edits, to be written once more.
-    pub fn begin_durable_anew(&mut self, own: Origin) -> Vec<Edit> {
+    /// Forgets all durable facts, to hear them anew from others, and everything that they meant; what this run of the
+    /// server had written of them comes back as edits, to be written once more.
+    pub fn begin_durable_anew(&mut self, own: Origin) -> (Vec<News>, Vec<Edit>) {
         let edits = self.durable.begin_anew(own);
         let edits = edits.into_iter().map(|edit| edit.clone().lasting().unwrap_or(edit)).collect();
-        self.accounts = Accounts::of(self.durable.facts());
-        let before: Vec<Folded> = self.registrations.iter().map(|(id, _)| id.clone()).collect();
-        self.registrations = Registrations::of(self.durable.facts(), &self.accounts);
-        self.refresh_kept_names(&before);
         self.trails = Trails::of(self.durable.facts());
-        self.bans = Bans::of(self.durable.facts());
+        let touched = Touched {
+            accounts: self.accounts.iter().map(|account| account.id).collect(),
+            registrations: self.registrations.iter().map(|(channel, _)| channel.clone()).collect(),
+            bans: self.bans.iter().map(|(kind, mask, _)| (kind, mask.to_string())).collect(),
+            ..Touched::default()
+        };
+        self.hears_durable_anew = true;
+        let news = self.refresh(touched, &Cause::Merged);
         self.new_bans.clear();
-        edits
+        (news, edits)
+    }
+
+    /// A neighbour has told all that it remembers: what has not been heard by now is not so any more.
+    pub fn end_durable_anew(&mut self) {
+        self.hears_durable_anew = false;
     }
 
     /// Everything that must not end with a run of this server.
@@ -259,9 +270,9 @@ impl Network {
         (self.durable, self.talk)
     }
 
-    /// Whether accounts have changed since this was last asked.
+    /// Whether accounts have changed since this was last asked; not while they have yet to be heard of anew.
     pub fn take_new_accounts(&mut self) -> bool {
-        std::mem::take(&mut self.new_accounts)
+        !self.hears_durable_anew && std::mem::take(&mut self.new_accounts)
     }
 
     /// Bans that nobody here has been held against yet.

@@ -326,6 +326,9 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
             let known = link.known.of_mut(stream);
             *known = known.within(engine.network.seen(stream));
             known.join(&seen);
+            if stream == Stream::Durable {
+                engine.network.end_durable_anew();
+            }
             if let Some(mut answer) = pull.staged {
                 if engine.is_outrun(conn, seen.iter(), stream) {
                     return;

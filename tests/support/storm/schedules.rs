@@ -14,6 +14,7 @@ pub const ALL: &[Schedule] = &[
     ("an old write that comes after its remover changes nothing", an_old_write_after_its_remover),
     ("a write that is dead when it comes still replaces what it replaced", a_dead_write_still_replaces),
     ("a server whose disk was put back begins beyond what others remember", a_disk_that_was_put_back),
+    ("a store that was put back begins with what others remember", a_store_that_was_put_back),
     ("whoever comes back after all have forgotten brings back nobody's past", back_after_all_have_forgotten),
     ("a status counts for the join that it was given to", a_status_for_a_join_that_is_over),
     ("a clock that was set back goes on from where it was", a_clock_that_was_set_back),
@@ -252,6 +253,54 @@ fn a_disk_that_was_put_back() -> Result<(), String> {
     storm.comes(0, "gus");
     storm.all_agree(60_000)?;
     expect("who is there", storm.names(bob), vec!["@bob".to_string(), "gus".to_string()])
+}
+
+/// 0 drops a registered channel, and starts again from a copy of its store in which that is still registered. Others have
+/// heard more of that store than is in it, and have nothing to say of the channel, so nothing in it counts; but whoever is logged in to an account that the others
+/// remember stays so.
+fn a_store_that_was_put_back() -> Result<(), String> {
+    let mut storm = linked(without_logs(Layout::plain(2)));
+    let bob = storm.comes(1, "bob");
+    let ann = storm.comes(0, "ann");
+    storm.says(ann, "REGISTER * * open-sesame");
+    storm.world.wait(1_000);
+    // Nothing is set on the channel but what is in the store.
+    for line in ["PART #green", "JOIN #blue", "MODE #blue -nt", "CS REGISTER #blue", "MODE #blue +k sesame"] {
+        storm.says(ann, line);
+    }
+    storm.world.wait(5_000);
+    storm.world.stop(0);
+    let copy = storm.world.servers[0].disk.clone();
+    storm.world.start(0);
+    storm.world.wait(20_000);
+    let ann = storm.world.arrive(0, "ann", "multi-prefix");
+    for line in ["NS IDENTIFY ann open-sesame", "CS DROP #blue #blue"] {
+        storm.says(ann, line);
+        storm.world.wait(5_000);
+    }
+    storm.world.stop(0);
+    storm.cut(0, &[1]);
+    storm.world.put_back_store(0, copy);
+    storm.world.start(0);
+    let ann = storm.world.arrive(0, "ann", "multi-prefix");
+    storm.says(ann, "NS IDENTIFY ann open-sesame");
+    storm.world.wait(1_000);
+    storm.says(ann, "JOIN #blue");
+    let is_locked = |storm: &mut Storm| {
+        let modes = storm.world.ask(ann, "MODE #blue");
+        modes.iter().any(|line| line.contains("sesame"))
+    };
+    expect("whether the old copy is in force", is_locked(&mut storm), true)?;
+    // What it has heard so far it lets go of, as nobody else may.
+    storm.world.anything_goes = true;
+    storm.mend(0, &[1]);
+    storm.world.wait(90_000);
+    storm.world.anything_goes = false;
+    storm.world.ledger = storm.world.ledger.after_lies();
+    storm.all_agree(1_000)?;
+    expect("whether it still is", is_locked(&mut storm), false)?;
+    let about = storm.world.ask(bob, "WHO ann %a");
+    expect("the account of ann", about.first().map(String::as_str), Some(":s1.lan 354 bob ann"))
 }
 
 /// 3 is away until nobody counts its users any more, and nothing is left in any log of what was undone meanwhile.

@@ -234,6 +234,13 @@ impl World {
         self.ledger = Ledger::new(self.trace);
     }
 
+    /// A server that does not run gets back a copy of its store alone, from before it had written more.
+    pub fn put_back_store(&mut self, server: usize, copy: Disk) {
+        self.say(format_args!("s{server} runs on with a copy of its store"));
+        self.servers[server].disk = copy;
+        self.ledger = Ledger::new(self.trace);
+    }
+
     /// Stops a server in its tracks: its sockets stay open, and nobody reads them.
     pub fn pause(&mut self, server: usize, ms: u64) {
         self.say(format_args!("s{server} is paused for {ms} ms"));

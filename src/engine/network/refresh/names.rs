@@ -49,11 +49,9 @@ impl Network {
         }
     }
 
-    /// The same for registered channels that nobody is on: where all that is known of them was read anew, or was so
-    /// when these were registered.
-    pub(in crate::engine::network) fn refresh_kept_names(&mut self, before: &[Folded]) {
-        let now = self.registrations.iter().map(|(id, _)| id).chain(before);
-        let ids: BTreeSet<Folded> = now.filter(|id| !self.channels.contains_key(*id)).cloned().collect();
+    /// The same for the registered channels that were there when this server started, with nobody on them.
+    pub(in crate::engine::network) fn name_kept_channels(&mut self) {
+        let ids: Vec<Folded> = self.registrations.iter().map(|(id, _)| id.clone()).collect();
         for id in ids {
             self.give_name(&id);
         }
