@@ -226,6 +226,11 @@ impl Shadow {
             self.left.insert(channel.to_string());
             self.channels.remove(channel);
         }
+        // Of those who are out of sight nothing is told any more.
+        let in_sight: BTreeSet<&String> =
+            self.channels.values().flat_map(|room| room.members.keys()).collect();
+        let me = &self.nick;
+        self.hosts.retain(|nick, _| nick == me || in_sight.contains(nick));
         Ok(())
     }
 
@@ -251,8 +256,10 @@ impl Shadow {
         if !old.eq_ignore_ascii_case(new) && self.knows(new) {
             return Err(format!("{new} is somebody else"));
         }
-        if let Some(status) = self.statuses.remove(old) {
-            self.statuses.insert(new.to_string(), status);
+        // Whoever was called that before is somebody else, perhaps seen from afar only.
+        match self.statuses.remove(old) {
+            Some(status) => drop(self.statuses.insert(new.to_string(), status)),
+            None => drop(self.statuses.remove(new)),
         }
         if old == self.nick {
             self.nick = new.to_string();
