@@ -163,6 +163,8 @@ fn samode(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 /// 324 and 329. The key is for members only.
 fn show(turn: &mut Turn, channel: &Channel) {
+    // What has come in parts, the last of which is on its way, would never be told after this.
+    turn.engine.tell_held_modes();
     let is_member = channel.has(turn.me());
     let mut letters = "+".to_string();
     let mut values = String::new();

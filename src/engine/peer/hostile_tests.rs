@@ -195,6 +195,22 @@ impl Hall {
     }
 }
 
+#[test]
+fn whoever_asks_for_modes_that_come_in_parts_hears_first_what_has_come_of_them() {
+    let mut hall = Hall::new();
+    hall.client(1, "alice");
+    hall.hear_client(1, "JOIN #green");
+    let barn = hall.linked("2BB", "barn.lan");
+    let birth = hall.engine.network.channels().next().expect("it was made").1.birth;
+    let stamp = base36::encode((WALL_MS + 1) << 16);
+    hall.hear(barn, &format!("@dot=2BB.1.S2.{stamp};more MODE #green {birth} barn.lan +m"));
+    hall.said.clear();
+    hall.hear_client(1, "MODE #green");
+    let heard: Vec<&str> = hall.said.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(heard[0], ":barn.lan MODE #green +m");
+    assert!(heard[1].contains(" 324 alice #green +mnt"), "{heard:?}");
+}
+
 // Who may link.
 
 #[test]
