@@ -47,6 +47,12 @@ struct Cable {
     is_whole: bool,
 }
 
+/// How long people wait before each line: as slow as a machine may be, where somebody wants to see that.
+fn pause() -> Duration {
+    let ms = std::env::var("FOLKMOOT_PAUSE_MS").ok();
+    Duration::from_millis(ms.map_or(1, |ms| ms.parse().expect("FOLKMOOT_PAUSE_MS is a number")))
+}
+
 fn pair(a: &str, b: &str) -> (String, String) {
     (a.min(b).to_string(), a.max(b).to_string())
 }
@@ -147,13 +153,13 @@ impl Stage for Processes {
 
     fn say(&mut self, person: &str, line: &[u8]) -> Outcome {
         // Something was said later than what was said before it, by any clock.
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(pause());
         let known = self.people.get_mut(person).ok_or_else(|| format!("{person} has no connection"))?;
         known.client.send(&[line, b"\r\n"].concat());
         let mut words = line.split(|byte| *byte == b' ').skip_while(|word| word.starts_with(b"@"));
         let said = words.next().unwrap_or_default();
         let is_slow = |command: &str| said.eq_ignore_ascii_case(command.as_bytes());
-        // Passwords are checked, files are read and servers are called beside everything else, and bans are
+        // Passwords are checked, files are read, queues measured and servers called beside everything else, and bans are
         // put on disk before others hear of them.
         let is_of_bans = said.to_ascii_uppercase().ends_with(b"LINE");
         let is_checked = !known.is_registered && self.servers[&known.server].has_password();
@@ -161,7 +167,10 @@ impl Stage for Processes {
         self.has_registered |= ["CHANSERV", "CS ", "RENAME "].iter().any(|word| text.contains(word));
         self.writes_to_disk |= self.has_registered
             || ["REGISTER ", "MARKREAD ", "NICKSERV ", "NS "].iter().any(|word| text.contains(word));
-        if is_checked || is_of_bans || ["OPER", "REHASH", "CONNECT", "SQUIT"].into_iter().any(is_slow) {
+        if is_checked
+            || is_of_bans
+            || ["OPER", "REHASH", "CONNECT", "SQUIT", "STATS"].into_iter().any(is_slow)
+        {
             self.unsettle();
         }
         Ok(())
