@@ -134,6 +134,12 @@ pub fn no_such_target(subcommand: &str, target: &str) -> Standard {
     fail.about(Word::echo(subcommand)).about(Word::echo(target))
 }
 
+/// Why nothing is shown where the settings are that nothing is kept.
+pub fn not_kept(subcommand: &str, target: &str) -> Standard {
+    let fail = Standard::fail(COMMAND, "MESSAGE_ERROR", "This server keeps nothing of what is said");
+    fail.about(Word::echo(subcommand)).about(Word::echo(target))
+}
+
 /// Why nothing could be found though it may be there.
 pub fn failed(subcommand: &str, target: &str) -> Standard {
     let fail = Standard::fail(COMMAND, "MESSAGE_ERROR", "What was said could not be looked up");

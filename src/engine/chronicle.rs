@@ -12,7 +12,7 @@ use super::effect::{Effect, Topic};
 use super::event::{AskId, ConnId};
 use super::history::{Entry, Query, Record};
 use super::merge::{Origin, Stream};
-use super::network::Change;
+use super::network::{Change, Edit};
 use super::outgoing::{Outgoing, Spoken};
 use super::pending::Pending;
 use super::turn::{Deferred, Outcome, Turn};
@@ -64,9 +64,11 @@ impl Engine {
         self.config.history.enabled
     }
 
-    /// Has a message kept that was just taken.
+    /// Has a message kept that was just taken. That something was taken back is written also where nothing else is: what
+    /// is still on disk from before must not keep its words.
     pub(super) fn chronicle(&mut self, change: &Arc<Change>) {
-        if !self.keeps_history() || change.dot.stream != Stream::Message {
+        let is_kept = self.keeps_history() || matches!(change.edit, Edit::Redact(_));
+        if !is_kept || change.dot.stream != Stream::Message {
             return;
         }
         if change.dot.origin == self.origin() && self.config.history.ack == Ack::Disk {
@@ -87,10 +89,8 @@ impl Engine {
 
     /// Has everything forgotten that an origin said.
     pub(super) fn chronicle_end(&mut self, origin: Origin) {
-        if self.keeps_history() {
-            self.chronicle.left_out.remove(&origin);
-            self.chronicle.entries.push(Entry::Forgotten { origin });
-        }
+        self.chronicle.left_out.remove(&origin);
+        self.chronicle.entries.push(Entry::Forgotten { origin });
     }
 
     /// Hands over all that came of this step.

@@ -9,6 +9,7 @@ use super::event::ConnId;
 use super::mode;
 use super::network::{Change, Edit, Target, Verb};
 use super::session::Session;
+use super::shield;
 use super::turn::Turn;
 use crate::wire::fold::fold;
 
@@ -69,7 +70,10 @@ impl Engine {
     fn late_place(&self, conn: ConnId, change: &Change) -> Option<String> {
         let session = self.sessions.get(conn)?;
         let (Edit::Message(message), user) = (&change.edit, session.user()?) else { return None };
-        if message.verb == Verb::Tagmsg && !session.wants(Cap::DraftEventPlayback) {
+        // Programs would answer what was asked of them long ago.
+        let is_for_programs = message.verb == Verb::Tagmsg && !session.wants(Cap::DraftEventPlayback)
+            || shield::is_ctcp(message);
+        if is_for_programs {
             return None;
         }
         match &message.target {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::Engine;
 use super::cap::Cap;
 use super::event::ConnId;
-use super::network::{AccountId, Edit, User};
+use super::network::{AccountId, Channel, Edit, User};
 use super::session::Session;
 use super::turn::Turn;
 use crate::wire::fold::{Folded, fold};
+use crate::wire::names::UserId;
 use crate::wire::time::Timestamp;
 
 /// How many places one person can have read in.
@@ -53,26 +54,43 @@ impl Engine {
             let user = session.user().and_then(|user| self.network.user(user));
             session.wants(Cap::DraftReadMarker) && user.and_then(User::account_id) == Some(account)
         };
-        let hears: Vec<ConnId> = self.sessions.iter().filter(is_theirs).map(|session| session.conn).collect();
-        let name = self.name_of_place(place);
-        let body = format!(":{} MARKREAD {name} timestamp={time}", self.identity.name);
-        self.say(hears, self.spoken(body));
+        let theirs = self.sessions.iter().filter(is_theirs);
+        let hears: Vec<(ConnId, String)> = theirs
+            .filter_map(|session| Some((session.conn, self.name_of_place(session.user()?, place))))
+            .collect();
+        for (conn, name) in hears {
+            let body = format!(":{} MARKREAD {name} timestamp={time}", self.identity.name);
+            self.say(vec![conn], self.spoken(body));
+        }
     }
 
-    /// A channel or a person as they are called, where they are here.
-    fn name_of_place(&self, place: &Folded) -> String {
-        let channel = self.network.channel(place).map(|channel| channel.name.to_string());
-        let user = || self.network.user_called(place.as_str()).map(|user| user.nick.to_string());
-        channel.or_else(user).unwrap_or_else(|| place.to_string())
+    /// A channel or a person as they are called, as far as that is for somebody to know.
+    fn name_of_place(&self, user: UserId, place: &Folded) -> String {
+        let channel = self.network.channel(place).filter(|channel| knows_name(channel, user));
+        let channel = channel.map(|channel| channel.name.to_string());
+        let person = || self.network.user_called(place.as_str()).map(|user| user.nick.to_string());
+        channel.or_else(person).unwrap_or_else(|| place.to_string())
     }
 }
 
+/// Whether somebody may learn that what a channel is called now is what they know by another name.
+fn knows_name(channel: &Channel, user: UserId) -> bool {
+    channel.has(user) || !(channel.has_mode('s') || channel.has_mode('p'))
+}
+
 impl Turn<'_> {
+    /// Under which it is noted how far somebody has read in a place.
+    fn marked_as(&self, place: &str) -> Folded {
+        let known = self.network().channel_called(place);
+        let known = known.filter(|channel| knows_name(channel, self.me()));
+        known.map_or_else(|| fold(place), Channel::id)
+    }
+
     /// Notes how far the speaker has read, for as long as they are connected, or where they are logged in for good; says
     /// how far that is. `false` where there is no room.
     pub fn mark_read(&mut self, place: &str, time: Timestamp) -> bool {
         // Whatever a client's clock says, nobody has read what is to come.
-        let (time, id) = (time.min(self.now.wall), self.network().channel_id(&fold(place)));
+        let (time, id) = (time.min(self.now.wall), self.marked_as(place));
         let Some(account) = self.user().account_id() else {
             let has_room = self.session_mut().markers.raise(id, time);
             if has_room {
@@ -98,7 +116,7 @@ impl Turn<'_> {
 
     /// MARKREAD, as the server says it.
     pub fn tell_marker(&mut self, place: &str) {
-        let id = self.network().channel_id(&fold(place));
+        let id = self.marked_as(place);
         let marker = self.engine.marker(self.conn, &id);
         let marker = marker.map_or("*".to_string(), |time| format!("timestamp={time}"));
         self.say(format!(":{} MARKREAD {place} {marker}", self.server_name()));

@@ -235,10 +235,11 @@ impl Engine {
         let mut clock = Clock::new(identity.sid, identity.clock_floor_ms);
         facts.iter().for_each(|(_, fact)| clock.observe(fact.stamp));
         let limits = &config.limits;
-        let talk = match config.history.enabled {
-            true => stored.talk.read()?,
-            false => StoredTalk::default().read()?,
-        };
+        let mut talk = stored.talk.read()?;
+        if !config.history.enabled {
+            // It is not to be read here; but it has been heard, and need not be asked for again.
+            talk.recent.clear();
+        }
         talk.recent.iter().for_each(|change| clock.observe(change.stamp));
         let talk = Talk::restored(limits.messages_kept, talk.seen, talk.recent, talk.taken_back);
         let own = Run { server: identity.sid, epoch: stored.generation };

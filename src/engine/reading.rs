@@ -1,8 +1,9 @@
 //! Who may read what of the past.
 //!
-//! On a channel, whoever is on it: what was said since it was made, and before that what was said while anybody could
-//! have come; also what was said in the open on channels that are no more and had its name in the end. Of private conversations, what somebody was part of: as this user, or logged in to this account. A nick
-//! alone opens nothing, since it may have been another's.
+//! On a channel, whoever is on it: what was said since it was made, and before that what was said to everybody while
+//! anybody could have come; also what was said in the open on channels that are no more and had its name in the end. Of
+//! private conversations, what somebody was part of: as this user, or logged in to this account. A nick alone opens
+//! nothing, since it may have been another's. What somebody does not want to hear they do not read either.
 
 use super::cap::Cap;
 use super::chronicle::Answer;
@@ -120,8 +121,8 @@ impl Reading {
     }
 
     /// Whether the reader may see this, and it is anything to be seen by people.
-    pub fn shows(&self, record: &Record) -> bool {
-        self.knows.covers(record) && self.right.shows(record) && self.is_of_place(record)
+    pub fn shows(&self, turn: &Turn, record: &Record) -> bool {
+        self.knows.covers(record) && self.right.shows(turn, record) && self.is_of_place(record)
     }
 
     /// Whether the reader may know that there is this, words or none: as a moment to count from.
@@ -132,7 +133,7 @@ impl Reading {
                     && self.right.covers_message(message, record.stamp())
                     && self.is_of_place(record)
             }
-            (_, Some(redaction)) => self.right.shows_redaction(redaction),
+            (_, Some(redaction)) => self.is_of_place(record) && self.right.shows_redaction(redaction),
             _ => false,
         }
     }
@@ -159,27 +160,32 @@ impl Right {
         Right::Party { user: me.id, account: me.account_id() }
     }
 
-    fn shows(&self, record: &Record) -> bool {
+    fn shows(&self, turn: &Turn, record: &Record) -> bool {
         match (record.message(), record.redaction()) {
-            _ if record.is_blank() => false,
-            (Some(message), _) => self.shows_message(message, record.stamp()),
+            // The disk may not have heard yet that it was taken back.
+            _ if record.is_blank() || turn.network().talk().redacted().has(record.dot()) => false,
+            (Some(message), _) => self.shows_message(turn, message, record.stamp()),
             (_, Some(redaction)) => self.shows_redaction(redaction),
             _ => false,
         }
     }
 
-    fn shows_message(&self, message: &Message, said: Stamp) -> bool {
+    fn shows_message(&self, turn: &Turn, message: &Message, said: Stamp) -> bool {
         // Programs would answer what was asked of them long ago.
-        !shield::is_ctcp(message) && self.covers_message(message, said)
+        let is_wanted = || !shield::is_ctcp(message) && turn.wants_to_read(message);
+        self.covers_message(message, said) && is_wanted()
     }
 
     fn covers_message(&self, message: &Message, said: Stamp) -> bool {
         match (self, &message.target) {
             (Right::Member { user, status, birth, joined }, Target::Channel { least, .. }) => {
-                let is_own = message.sender == *user;
-                let is_meant = least.is_none_or(|letter| mode::is_at_least(*status, letter));
-                let is_of_this_life = said >= *birth || !message.is_closed;
-                (is_own || is_meant) && is_of_this_life && joined.is_none_or(|joined| said >= joined)
+                let is_meant = || least.is_none_or(|letter| mode::is_at_least(*status, letter));
+                let may_read = match said >= *birth {
+                    true => message.sender == *user || is_meant(),
+                    // Whoever makes a channel anew has a status there, and had none on the one before it.
+                    false => least.is_none() && !message.is_closed,
+                };
+                may_read && joined.is_none_or(|joined| said >= joined)
             }
             (Right::Party { user, account }, Target::User { user: to, .. }) => {
                 let is_account = |(from, to): (AccountId, AccountId)| {
@@ -240,8 +246,8 @@ impl Readings {
         let conversation = Conversation::of(message);
         let is_private = matches!(conversation, Conversation::Private(..));
         let mut places = self.places.iter().filter(|place| place.conversations.contains(&conversation));
-        places.any(|place| place.shows(record))
-            || is_private && !self.parties.is_empty() && Right::of_parties(turn).shows(record)
+        places.any(|place| place.shows(turn, record))
+            || is_private && !self.parties.is_empty() && Right::of_parties(turn).shows(turn, record)
     }
 }
 
@@ -361,16 +367,20 @@ impl Turn<'_> {
         match Conversation::of(message) {
             Conversation::Channel(name) => {
                 let reading = Reading::of_channel(self, self.network().channel(&name)?)?;
-                reading.shows(record).then_some(reading.shown)
+                reading.shows(self, record).then_some(reading.shown)
             }
-            Conversation::Private(..) => self.was_part_of(record).then(|| self.other_of(message)),
+            Conversation::Private(..) => {
+                Right::of_parties(self).shows(self, record).then(|| self.other_of(message))
+            }
         }
     }
 
-    /// Whether the speaker was part of a private conversation as this was said in it.
-    fn was_part_of(&self, record: &Record) -> bool {
-        let right = Right::of_parties(self);
-        record.message().is_some_and(|message| right.covers_message(message, record.stamp()))
+    /// Whether the speaker lets through what somebody has said; what they have said themselves they do.
+    fn wants_to_read(&self, message: &Message) -> bool {
+        let me = self.user();
+        let is_same_account = message.between.is_some_and(|(from, _)| me.account_id() == Some(from));
+        let is_own = message.sender == me.id || is_same_account;
+        is_own || self.engine.lets_past(self.session(), message)
     }
 }
 
@@ -401,7 +411,7 @@ impl Collection {
 
     /// Notes how far the speaker has been shown what came late.
     fn settle_late(&mut self, turn: &mut Turn) {
-        self.late.retain(|record| self.want.reading.shows(record));
+        self.late.retain(|record| self.want.reading.shows(turn, record));
         self.late.sort_by_key(|record| record.arrival);
         if self.late.len() > self.want.most {
             self.late.truncate(self.want.most);
@@ -449,7 +459,7 @@ impl Collection {
         } else {
             self.after = edge.or(self.after);
         }
-        let shown = records.into_iter().filter(|record| self.want.reading.shows(record));
+        let shown = records.into_iter().filter(|record| self.want.reading.shows(turn, record));
         if self.want.newest_first {
             self.found = shown.chain(std::mem::take(&mut self.found)).collect();
         } else {

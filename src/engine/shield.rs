@@ -105,6 +105,24 @@ impl Engine {
         !is_kept_away && !is_unwanted && !session.shield.silences(source, flag_of(message))
     }
 
+    /// Whether what somebody said once is let through now, to whom it was for or who was there.
+    pub(super) fn lets_past(&self, session: &Session, message: &Message) -> bool {
+        let flag = flag_of(message);
+        let to = match message.target {
+            Target::Channel { .. } => {
+                return !session.shield.silences(&message.source, flag.to_ascii_lowercase());
+            }
+            Target::User { .. } => session.user().and_then(|user| self.network.user(user)),
+        };
+        // A PRIVMSG that somebody's modes kept away was never said.
+        let is_kept_away = message.verb != Verb::Privmsg
+            && to.is_some_and(|to| match self.network.user(message.sender) {
+                Some(from) => keeps_away(&session.shield, to, from).is_some(),
+                None => to.has_mode('g') || to.has_mode('R') && message.account.is_none(),
+            });
+        !is_kept_away && !session.shield.silences(&message.source, flag)
+    }
+
     /// Whether somebody may write to one of this server's users; who is kept away makes themselves known, now and then.
     pub(super) fn let_write(&mut self, to: UserId, from: UserId) -> Outcome {
         let session = self.sessions.of_user(to).ok_or_else(|| numeric::no_such_nick(to))?;

@@ -224,7 +224,7 @@ impl Writer<'_> {
     /// Lets go of some messages that are older, or more, than the settings want kept; true where there are more of them.
     fn prune(&mut self) -> bool {
         let limits = self.shared.history.read().clone();
-        if self.is_failing || !limits.enabled {
+        if self.is_failing {
             return false;
         }
         self.store.prune(&limits, wall_clock()).unwrap_or_else(|why| {

@@ -54,8 +54,10 @@ impl Moment {
 }
 
 fn chathistory(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let most = turn.config().history.most_at_once;
+    let (most, is_kept) = (turn.config().history.most_at_once, turn.config().history.enabled);
     let outcome = match chathistory::read(params, most) {
+        Ok(Request::Page(page)) if !is_kept => Err(chathistory::not_kept(page.subcommand, &page.target)),
+        Ok(Request::Targets { .. }) if !is_kept => Err(chathistory::not_kept("TARGETS", "*")),
         Ok(Request::Page(page)) => show(turn, page),
         Ok(Request::Targets { from, to, limit }) => {
             targets(turn, from, to, limit);
@@ -155,7 +157,7 @@ fn page_found(turn: &mut Turn, search: Search) -> Outcome {
 
 /// Half of the page before the moment, and the rest from there on.
 fn around(turn: &mut Turn, page: Page, reading: Reading, moment: Moment, itself: Option<Record>) -> Outcome {
-    let itself: Vec<Record> = itself.into_iter().filter(|record| reading.shows(record)).collect();
+    let itself: Vec<Record> = itself.into_iter().filter(|record| reading.shows(turn, record)).collect();
     let want = Gather {
         reading: reading.clone(),
         after: None,

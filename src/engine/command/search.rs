@@ -86,6 +86,11 @@ fn search(turn: &mut Turn, params: &[&str]) -> Outcome {
             return Ok(());
         }
     };
+    if !turn.config().history.enabled {
+        let text = "This server keeps nothing of what is said";
+        turn.fail(Standard::fail("SEARCH", "INTERNAL_ERROR", text));
+        return Ok(());
+    }
     turn.search("SEARCH")?;
     let readings = match &wanted.place {
         None => Readings::of_all(turn),

@@ -104,6 +104,9 @@ impl Member {
     }
 }
 
+/// The modes by which a channel keeps people out, or is kept from them.
+const CLOSING: &[char] = &['O', 'R', 'i', 'k', 'l', 'p', 's', 'z'];
+
 /// A channel as everyone sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
@@ -227,9 +230,9 @@ impl Channel {
         self.modes.contains_key(&letter)
     }
 
-    /// Whether there is somebody who could not come here, or not know of it.
+    /// Whether there may be somebody who could not come here, or not know of it.
     pub fn is_closed(&self) -> bool {
-        ['i', 'k', 'p', 's'].into_iter().any(|letter| self.has_mode(letter))
+        CLOSING.iter().any(|letter| self.has_mode(*letter)) || self.list('b').next().is_some()
     }
 
     /// The value of a mode that has one, such as the key.
