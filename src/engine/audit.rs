@@ -71,6 +71,11 @@ impl Engine {
         self.network.meaning_hash()
     }
 
+    /// What facts mean here, in lines that tell two servers apart.
+    pub fn meaning_shown(&self) -> Vec<String> {
+        self.network.meaning_shown()
+    }
+
     /// One line for each fact that counts, for people who look for the difference between two servers.
     pub fn facts_shown(&self) -> Vec<String> {
         let mut lines = Vec::new();

@@ -1,5 +1,7 @@
 //! Sums of what a server holds, to compare it with what others hold.
 
+use std::fmt::Debug;
+
 use super::{Key, Network, Standing, User, Value};
 use crate::engine::merge::{Digested, Fact, Stream};
 
@@ -72,24 +74,25 @@ impl Network {
     /// same and to whom each server counts as much.
     pub fn meaning_hash(&self) -> u64 {
         let mut digest = Digest::default();
-        digest.add(&self.servers);
-        let counts = |user: &&User| user.standing != Standing::Forgotten;
-        for user in self.users.values().filter(counts) {
-            digest.add(user);
-        }
-        for (name, channel) in &self.channels {
-            digest.add(&(name, channel));
-        }
-        for registration in self.registrations.iter() {
-            digest.add(&registration);
-        }
-        for account in self.accounts.iter() {
-            digest.add(account);
-        }
-        for (kind, mask, ban) in self.bans.iter() {
-            digest.add(&(kind, mask, &ban.fact));
-        }
+        self.each_meaning(|thing| digest.add(&thing));
         digest.0
+    }
+
+    /// The same in lines, for people who look for the difference between two servers.
+    pub fn meaning_shown(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.each_meaning(|thing| lines.push(format!("{thing:?}")));
+        lines
+    }
+
+    fn each_meaning(&self, mut take: impl FnMut(&dyn Debug)) {
+        self.servers.values().for_each(|server| take(server));
+        let counts = |user: &&User| user.standing != Standing::Forgotten;
+        self.users.values().filter(counts).for_each(|user| take(user));
+        self.channels.iter().for_each(|(name, channel)| take(&(name, channel)));
+        self.registrations.iter().for_each(|registration| take(&registration));
+        self.accounts.iter().for_each(|account| take(account));
+        self.bans.iter().for_each(|(kind, mask, ban)| take(&(kind, mask, &ban.fact)));
     }
 }
 
@@ -109,7 +112,7 @@ impl Digest {
         }
     }
 
-    fn add(&mut self, thing: &impl std::fmt::Debug) {
+    fn add(&mut self, thing: &impl Debug) {
         std::fmt::Write::write_fmt(self, format_args!("{thing:?}\n")).expect("a digest takes any text");
     }
 }

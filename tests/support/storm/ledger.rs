@@ -16,7 +16,7 @@ pub struct Ledger {
     /// Which facts count for those who have heard so much, and what they know to be superseded before it comes.
     facts: BTreeMap<u64, (Audit, Vec<String>)>,
     /// What that means to those for whom the same servers are in reach.
-    meanings: BTreeMap<(u64, u64), u64>,
+    meanings: BTreeMap<(u64, u64), (u64, Vec<String>)>,
     /// When each event was written, by its dot.
     stamps: BTreeMap<String, String>,
     /// Who bears each id in each run of their server, as they introduced themselves first.
@@ -25,6 +25,14 @@ pub struct Ledger {
     floors: BTreeMap<String, u64>,
     /// How far each server has heard each origin in this life of its own.
     lives: BTreeMap<usize, Life>,
+}
+
+/// What is here and was not there, and the other way round.
+fn difference(there: &[String], here: &[String]) -> (Vec<String>, Vec<String>) {
+    let beyond = |these: &[String], those: &[String]| {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect()
+    };
+    (beyond(here, there), beyond(there, here))
 }
 
 #[derive(Default)]
@@ -80,9 +88,7 @@ impl Ledger {
         let (known, facts) = self.facts.entry(audit.heard_hash).or_insert_with(|| (audit.clone(), shown()));
         let is_early_same = known.early_hash == audit.early_hash || self.is_after_lies;
         if known.facts_hash != audit.facts_hash || !is_early_same {
-            let here = shown();
-            let more: Vec<_> = here.iter().filter(|fact| !facts.contains(fact)).collect();
-            let less: Vec<_> = facts.iter().filter(|fact| !here.contains(fact)).collect();
+            let (more, less) = difference(facts, &shown());
             return Err(format!(
                 "other facts than somebody who had heard the same: more {more:#?}, less {less:#?} having heard {:?}",
                 life.heard[0]
@@ -90,10 +96,14 @@ impl Ledger {
         }
         if self.is_thorough {
             let meaning = engine.meaning_hash();
-            let known = *self.meanings.entry((audit.heard_hash, audit.standings_hash)).or_insert(meaning);
-            if known != meaning {
+            let shown = || if self.keeps_facts { engine.meaning_shown() } else { Vec::new() };
+            let at = (audit.heard_hash, audit.standings_hash);
+            let (known, things) = self.meanings.entry(at).or_insert_with(|| (meaning, shown()));
+            if *known != meaning {
+                let (more, less) = difference(things, &shown());
                 return Err(format!(
-                    "sees something else than somebody with the same facts and servers in reach, having heard {:?}",
+                    "sees something else than somebody with the same facts and servers in reach: more {more:#?}, \
+                     less {less:#?} having heard {:?}",
                     life.heard[0]
                 ));
             }
