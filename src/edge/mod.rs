@@ -163,7 +163,7 @@ fn start_with(
             (1..=store::READERS).try_for_each(|number| {
                 let (tray, directory) = (tray.clone(), directory.clone());
                 shared.serve(&format!("recall {number}"), ROOMY_STACK_BYTES, move |shared| {
-                    store::recall(&directory, shared, &tray);
+                    store::recall(number, &directory, shared, &tray);
                 })
             })
         })

@@ -5,18 +5,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Engine;
 use super::effect::{Effect, Topic};
 use super::event::{AskId, ConnId};
 use super::history::{Entry, Query, Record};
-use super::merge::{Origin, Stream};
+use super::merge::{Origin, Stream, Vector};
 use super::network::{Change, Edit};
 use super::outgoing::{Outgoing, Spoken};
 use super::pending::Pending;
+use super::tell::LATE_AFTER_MS;
 use super::turn::{Deferred, Outcome, Turn};
 use crate::config::Ack;
+use crate::wire::names::ServerId;
 
 /// How many messages are handed to the store again at once; it is asked every tick whether it has room.
 const AGAIN_AT_ONCE: usize = 2_000;
@@ -30,6 +33,8 @@ pub struct Chronicle {
     entries: Vec<Entry>,
     /// The first message of each origin that the store did not take.
     left_out: BTreeMap<Origin, u64>,
+    /// When each server was there first; from before this start where there is no telling.
+    heard_since: BTreeMap<ServerId, u64>,
     /// Where clients are told only what is on disk: the message that the line at hand has written.
     written: Option<u64>,
     /// This server's messages in what was handed over and is not on disk yet.
@@ -59,6 +64,14 @@ impl fmt::Debug for Then {
     }
 }
 
+impl Chronicle {
+    /// Goes on where a server has heard so much.
+    pub fn after(seen: &Vector) -> Chronicle {
+        let heard_since = seen.iter().map(|(origin, _)| (origin.server, 0)).collect();
+        Chronicle { heard_since, ..Chronicle::default() }
+    }
+}
+
 impl Engine {
     pub(super) fn keeps_history(&self) -> bool {
         self.config.history.enabled
@@ -76,8 +89,24 @@ impl Engine {
         }
         // What comes after something that was left out goes with it, so that each origin's are written in order.
         if !self.chronicle.left_out.contains_key(&change.dot.origin) {
-            self.chronicle.entries.push(Entry::Said(change.clone()));
+            let is_late = self.is_late(change);
+            self.chronicle.entries.push(Entry::Said { change: change.clone(), is_late });
         }
+    }
+
+    /// Notes which servers are on the network now that were not there before.
+    pub(super) fn note_heard(&mut self) {
+        for server in self.network.servers() {
+            self.chronicle.heard_since.entry(server.id).or_insert(self.now.wall.0);
+        }
+    }
+
+    /// Whether people here may have read on since this was said. What a server said before this one heard of it is its
+    /// past, and late for nobody.
+    fn is_late(&mut self, change: &Change) -> bool {
+        let now_ms = self.now.wall.0;
+        let since = *self.chronicle.heard_since.entry(change.dot.origin.server).or_insert(now_ms);
+        change.stamp.ms > since && change.stamp.ms + LATE_AFTER_MS < now_ms
     }
 
     /// Has it kept that messages of an origin are nowhere to be had.
@@ -103,7 +132,9 @@ impl Engine {
         if self.config.history.ack == Ack::Disk {
             let own = self.origin();
             let said = entries.iter().filter_map(|entry| match entry {
-                Entry::Said(change) => Some(change.dot).filter(|dot| dot.origin == own).map(|dot| dot.seq),
+                Entry::Said { change, .. } => {
+                    Some(change.dot).filter(|dot| dot.origin == own).map(|dot| dot.seq)
+                }
                 _ => None,
             });
             self.chronicle.under_way.push_back((number, said.collect()));
@@ -120,7 +151,7 @@ impl Engine {
         }
         for entry in entries {
             match entry {
-                Entry::Said(change) => {
+                Entry::Said { change, .. } => {
                     let first = self.chronicle.left_out.entry(change.dot.origin).or_insert(change.dot.seq);
                     *first = change.dot.seq.min(*first);
                 }
@@ -138,10 +169,15 @@ impl Engine {
             && let Some((origin, first)) = self.chronicle.left_out.pop_first()
         {
             let tip = self.network.seen(Stream::Message).tip(origin);
-            let first = first.max(self.network.talk().floor(origin));
+            let floor = self.network.talk().floor(origin);
+            if first < floor && origin == self.origin() {
+                // Nobody is to wait for what is nowhere any more.
+                self.say_held(first..floor);
+            }
+            let first = first.max(floor);
             let last = tip.min(first.saturating_add(room as u64 - 1));
             let found = self.network.talk().range(origin, first, last).cloned();
-            let entries: Vec<Entry> = found.map(Entry::Said).collect();
+            let entries: Vec<Entry> = found.map(|change| Entry::Said { change, is_late: false }).collect();
             room -= entries.len().min(room);
             self.chronicle.entries.extend(entries);
             if last < tip {
@@ -183,15 +219,26 @@ impl Engine {
     pub(super) fn recorded(&mut self, number: u64) {
         while self.chronicle.under_way.front().is_some_and(|(first, _)| *first <= number) {
             let (_, said) = self.chronicle.under_way.pop_front().expect("it was just seen");
-            for seq in said {
-                if let Some(Held { reply, replies }) = self.chronicle.held.remove(&seq) {
-                    let to = vec![reply.conn];
-                    let replies = replies.into_iter().map(|spoken| Outgoing { to: to.clone(), spoken });
-                    self.flush_outgoing();
-                    self.outgoing.extend(replies);
-                    self.finish_turn(reply.conn, reply.label);
-                }
-            }
+            said.into_iter().for_each(|seq| self.say_held(seq..seq + 1));
+        }
+    }
+
+    /// Nobody waits for the disk any more.
+    pub(super) fn release_held(&mut self) {
+        self.chronicle.under_way.clear();
+        self.say_held(0..u64::MAX);
+    }
+
+    /// Says what waited for these messages.
+    fn say_held(&mut self, messages: Range<u64>) {
+        while let Some((&seq, _)) = self.chronicle.held.range(messages.clone()).next()
+            && let Some(Held { reply, replies }) = self.chronicle.held.remove(&seq)
+        {
+            let to = vec![reply.conn];
+            let replies = replies.into_iter().map(|spoken| Outgoing { to: to.clone(), spoken });
+            self.flush_outgoing();
+            self.outgoing.extend(replies);
+            self.finish_turn(reply.conn, reply.label);
         }
     }
 

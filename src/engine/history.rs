@@ -138,20 +138,15 @@ pub enum Query {
         /// Whether messages without text, news that something was taken back and what was taken back count as well.
         events: bool,
     },
-    /// The latest text in each of these channels and in each private conversation of these parties, where that was
-    /// said after the one point and before the other; the conversation that is silent for longest comes first.
-    Targets {
-        channels: Vec<Folded>,
-        parties: Vec<Party>,
-        after: Option<Point>,
-        before: Option<Point>,
-        most: usize,
-    },
-    /// What came here after that arrival, though it was said before a moment; what came first counts.
+    /// The latest texts in each of these channels and in each private conversation of these parties, so many of each,
+    /// where the very latest was said after the point; of more places than are wanted those of which most was heard
+    /// lately.
+    Targets { channels: Vec<Folded>, parties: Vec<Party>, after: Option<Point>, of_each: usize, most: usize },
+    /// What came here late and after that arrival, and was said before a moment; what came first counts.
     Late { target: Conversation, arrived_after: u64, before: Point, most: usize },
-    /// Texts with all of these words, by their beginnings, in any of these places or private conversations.
+    /// Texts with all of these words in any of these places or private conversations.
     Search {
-        words: Vec<String>,
+        words: Vec<Sought>,
         places: Vec<Conversation>,
         parties: Vec<Party>,
         /// What who said it was called then.
@@ -165,6 +160,14 @@ pub enum Query {
     Message { dot: Dot },
     /// So much of what one origin wrote, by number: for servers that missed it.
     Range { origin: Origin, first: u64, last: u64, most: usize },
+}
+
+/// A word that is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sought {
+    pub word: String,
+    /// Whether longer words that begin so will do.
+    pub is_beginning: bool,
 }
 
 /// A message that was kept, or the news that one was taken back.
@@ -241,8 +244,8 @@ impl Record {
 /// Something to be written to the store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
-    /// The next message of its origin.
-    Said(Arc<Change>),
+    /// The next message of its origin; late where people here may have read on meanwhile.
+    Said { change: Arc<Change>, is_late: bool },
     /// Messages of an origin up to this one are nowhere to be had.
     Skipped { origin: Origin, tip: u64 },
     /// Nothing that an origin said counts any more: it used its numbers twice.
@@ -253,7 +256,8 @@ impl Entry {
     /// A message, from the line that carries it.
     #[cfg(test)]
     pub fn read(line: &str) -> Option<Entry> {
-        peer::read_stored(line).map(|change| Entry::Said(Arc::new(change)))
+        let change = Arc::new(peer::read_stored(line)?);
+        Some(Entry::Said { change, is_late: false })
     }
 }
 

@@ -89,7 +89,8 @@ pub use effect::{Effect, Secret, Topic};
 pub use effort::{EFFORT_NAME_BYTES_MAX, effort};
 pub use event::{AskId, Beacon, ClientDoor, ConnId, Event, Origin, Pin, Situation, Traffic};
 pub use history::{
-    Conversation, Entry, Kind, MessageRow, Party, Place, Point, Query, Record, StoredTalk, blanked, row_of,
+    Conversation, Entry, Kind, MessageRow, Party, Place, Point, Query, Record, Sought, StoredTalk, blanked,
+    row_of,
 };
 pub use keep::{GENERATION, Row, Stored, Table};
 pub use merge::{Dot, Origin as Run};
@@ -242,6 +243,7 @@ impl Engine {
         }
         talk.recent.iter().for_each(|change| clock.observe(change.stamp));
         let talk = Talk::restored(limits.messages_kept, talk.seen, talk.recent, talk.taken_back);
+        let chronicle = chronicle::Chronicle::after(talk.seen());
         let own = Run { server: identity.sid, epoch: stored.generation };
         let durable = Durable::new(limits.events_kept, facts, own);
         let mut engine = Engine {
@@ -254,7 +256,7 @@ impl Engine {
             trust: peer::Trust::default(),
             chains: peer::Chains::default(),
             quarantine: peer::Quarantine::default(),
-            chronicle: chronicle::Chronicle::default(),
+            chronicle,
             asks: Asks::default(),
             situation: Situation::default(),
             secrets: Secrets::first(Secret(String::from_utf8_lossy(&identity.secret).into_owned())),

@@ -45,6 +45,8 @@ impl Engine {
         self.check_links();
         self.end_quarantines();
         self.expire_pulls();
+        self.retell_again();
+        self.note_heard();
         self.hand_over_again();
         self.call_places();
         self.chase_asks();

@@ -5,6 +5,8 @@
 //! private conversations, what somebody was part of: as this user, or logged in to this account. A nick alone opens
 //! nothing, since it may have been another's. What somebody does not want to hear they do not read either.
 
+use std::collections::BTreeMap;
+
 use super::cap::Cap;
 use super::chronicle::Answer;
 use super::history::{Conversation, Party, Point, Query, Record};
@@ -13,12 +15,24 @@ use super::mode;
 use super::network::{AccountId, Channel, Life, Message, Redaction, Target, Verb};
 use super::shield;
 use super::turn::{Outcome, Turn};
+use crate::wire::fold::{Folded, fold};
 use crate::wire::letters::Letters;
 use crate::wire::names::{ChannelName, UserId};
 use crate::wire::time::Timestamp;
 
 /// How often the store is asked again for one page, where much of what it has is not for the reader.
 const ROUNDS_MAX: usize = 20;
+
+/// So much is asked for at once at least, though less is wanted: some of it may not be for the reader.
+const ROUND_MIN: usize = 100;
+
+/// What a client is sent with each line beside its text, and a little more.
+const LINE_OVERHEAD_BYTES: usize = 300;
+
+/// In how many places somebody can have talked, as far as they are told; and how many of the latest texts of each are
+/// looked at for one that they may read.
+const TARGETS_MAX: usize = 10_000;
+const TEXTS_OF_EACH: usize = 5;
 
 /// In so many places it is remembered what of them came late and was shown.
 const LATE_PLACES_MAX: usize = 1_000;
@@ -162,6 +176,8 @@ impl Right {
 
     fn shows(&self, turn: &Turn, record: &Record) -> bool {
         match (record.message(), record.redaction()) {
+            // What is kept long enough may not have gone yet.
+            _ if record.stamp().ms < turn.kept_since().0 => false,
             // The disk may not have heard yet that it was taken back.
             _ if record.is_blank() || turn.network().talk().redacted().has(record.dot()) => false,
             (Some(message), _) => self.shows_message(turn, message, record.stamp()),
@@ -326,8 +342,19 @@ impl Turn<'_> {
         [Party::Nick(me.nick.folded())].into_iter().chain(account).collect()
     }
 
-    /// What whoever the speaker talked to in a private conversation is called now; of somebody who is not here the name
-    /// of the account, or else what they were called.
+    /// Since when what was said is kept.
+    fn kept_since(&self) -> Timestamp {
+        let keep_ms = u64::try_from(self.config().history.keep.as_millis()).unwrap_or(u64::MAX);
+        Timestamp(self.now.wall.0.saturating_sub(keep_ms))
+    }
+
+    /// Asks where something was said to the speaker after a moment.
+    pub fn targets_of(&self, channels: Vec<Folded>, after: Option<Point>) -> Query {
+        Query::Targets { channels, parties: self.parties(), after, of_each: TEXTS_OF_EACH, most: TARGETS_MAX }
+    }
+
+    /// What the speaker has to call whoever they talked to, to read it: who both had accounts by the nick of now, or the
+    /// name of the account; else by the nick of then.
     fn other_of(&self, message: &Message) -> String {
         let me = self.user();
         let own = me.account_id();
@@ -341,25 +368,28 @@ impl Turn<'_> {
                 (message.sender, nick, from_account)
             }
         };
+        let Some(account) = account else { return nick.to_string() };
         if let Some(known) = self.network().user(user) {
             return known.nick.to_string();
         }
-        let Some(account) = account else { return nick.to_string() };
         let again = self.network().users().find(|user| user.account_id() == Some(account));
         let name = self.network().accounts().get(account).map(|account| account.name.as_str());
         again.map_or(name.unwrap_or(nick).to_string(), |user| user.nick.to_string())
     }
 
     /// What the speaker calls the places where something was said, as far as they may read it there.
-    pub fn names_of_places(&self, records: &[Record]) -> Vec<(String, Timestamp)> {
-        let mut names: Vec<(String, Timestamp)> = Vec::new();
-        for record in records {
-            let Some(name) = self.name_of_place(record) else { continue };
-            // Somebody with two names is one and the same; the latest counts, which comes last.
-            names.retain(|(other, _)| *other != name);
-            names.push((name, record.stamp().time()));
+    pub fn names_of_places(&self, mut records: Vec<Record>) -> Vec<(String, Timestamp)> {
+        records.sort_by_key(Record::stamp);
+        let mut latest: BTreeMap<Folded, (Stamp, String)> = BTreeMap::new();
+        for record in &records {
+            if let Some(name) = self.name_of_place(record) {
+                // Somebody with two conversations is one and the same; the latest counts, which comes last.
+                latest.insert(fold(&name), (record.stamp(), name));
+            }
         }
-        names
+        let mut names: Vec<(Stamp, String)> = latest.into_values().collect();
+        names.sort();
+        names.into_iter().map(|(said, name)| (name, said.time())).collect()
     }
 
     fn name_of_place(&self, record: &Record) -> Option<String> {
@@ -399,7 +429,7 @@ impl Collection {
             target,
             arrived_after: arrival.max(shown),
             before: before.clone(),
-            most: self.want.most + 1,
+            most: self.late_max() + 1,
         };
         turn.recall_holding(self.want.holds, query, move |turn, answer| {
             self.late.extend(answer.unwrap_or_default());
@@ -409,12 +439,16 @@ impl Collection {
         Ok(())
     }
 
+    /// Half of the page at most, so that there is room for what was asked for.
+    fn late_max(&self) -> usize {
+        self.want.most.div_ceil(2)
+    }
+
     /// Notes how far the speaker has been shown what came late.
     fn settle_late(&mut self, turn: &mut Turn) {
-        self.late.retain(|record| self.want.reading.shows(turn, record));
         self.late.sort_by_key(|record| record.arrival);
-        if self.late.len() > self.want.most {
-            self.late.truncate(self.want.most);
+        if self.late.len() > self.late_max() {
+            self.late.truncate(self.late_max());
             self.is_all = false;
         }
         if let Some(last) = self.late.last() {
@@ -425,6 +459,7 @@ impl Collection {
             }
             shown.insert(place, arrival);
         }
+        self.late.retain(|record| self.want.reading.shows(turn, record));
     }
 
     fn go_on(self, turn: &mut Turn) -> Outcome {
@@ -432,10 +467,16 @@ impl Collection {
             return self.finish(turn);
         };
         // One more than is wanted, to know whether there is more.
-        let most = self.want.most - self.found.len() + 1;
+        let most = (self.want.most - self.found.len() + 1).max(ROUND_MIN);
+        let kept_since = turn.kept_since();
+        let is_kept = |point: &Point| match point {
+            Point::Time(time) => *time >= kept_since,
+            Point::Stamp(stamp) => stamp.ms >= kept_since.0,
+            Point::Dot(_) => true,
+        };
         let query = Query::Between {
             target,
-            after: self.after.clone(),
+            after: self.after.clone().filter(is_kept).or(Some(Point::Time(kept_since))),
             before: self.before.clone(),
             newest_first: self.want.newest_first,
             most,
@@ -478,6 +519,29 @@ impl Collection {
         self.go_on(turn)
     }
 
+    /// Leaves out what there is no room for in what may wait for a client: messages of many lines are long.
+    fn fit(&mut self, room: usize) {
+        let mut left = room;
+        let mut has_room = |record: &Record| {
+            let lines = record.message().map_or(1, |message| message.pieces().count());
+            let bytes = record.line().len() + lines * LINE_OVERHEAD_BYTES;
+            let fits = bytes <= left;
+            left = left.saturating_sub(bytes);
+            fits
+        };
+        let count = self.all.len();
+        let fitting = match self.want.newest_first {
+            true => self.all.iter().rev().take_while(|record| has_room(record)).count(),
+            false => self.all.iter().take_while(|record| has_room(record)).count(),
+        };
+        let beyond = count - fitting.max(1).min(count);
+        self.is_all &= beyond == 0;
+        match self.want.newest_first {
+            true => drop(self.all.drain(..beyond)),
+            false => self.all.truncate(count - beyond),
+        }
+    }
+
     fn finish(mut self, turn: &mut Turn) -> Outcome {
         self.settle_late(turn);
         self.all.sort_by_key(Record::stamp);
@@ -491,6 +555,7 @@ impl Collection {
                 false => self.all.truncate(room),
             }
         }
+        self.fit(turn.config().limits.send_queue / 2);
         self.all.append(&mut self.late);
         self.all.sort_by_key(Record::stamp);
         (self.then)(turn, Ok(Gathered { records: self.all, is_all: self.is_all }))

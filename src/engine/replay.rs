@@ -2,7 +2,7 @@
 //! as they ask in the way of ZNC's playback module.
 
 use super::cap::Cap;
-use super::history::{Point, Query, Record};
+use super::history::{Point, Record};
 use super::merge::Stamp;
 use super::network::{Change, Edit, Message, Target};
 use super::reading::{Gather, Gathered, Reading};
@@ -28,6 +28,12 @@ pub struct Asked {
 struct Span {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
+}
+
+impl Span {
+    fn has(self, time: Timestamp) -> bool {
+        self.from.is_none_or(|from| time > from) && self.to.is_none_or(|to| time < to)
+    }
 }
 
 impl Turn<'_> {
@@ -155,8 +161,14 @@ impl Turn<'_> {
         self.session_mut().asked = Some(Asked { span, targets: names, until_ms });
         let most = self.config().history.most_at_once;
         if targets != "*" {
+            let mut names: Vec<&str> = Vec::new();
+            for name in targets.split(',') {
+                if names.len() < most && !names.iter().any(|known| fold(known) == fold(name)) {
+                    names.push(name);
+                }
+            }
             let mut places: Vec<Reading> =
-                targets.split(',').rev().filter_map(|name| Reading::of_place(self, name)).collect();
+                names.into_iter().rev().filter_map(|name| Reading::of_place(self, name)).collect();
             if let Some(first) = places.pop() {
                 self.show(first, span, None, most, places);
             }
@@ -193,16 +205,13 @@ impl Turn<'_> {
         span: Span,
         then: impl FnOnce(&mut Turn, Vec<(String, Timestamp)>) + Send + Sync + 'static,
     ) {
-        let query = Query::Targets {
-            channels,
-            parties: self.parties(),
-            after: span.from.map(Point::Time),
-            before: span.to.map(Point::Time),
-            most: self.config().history.most_at_once,
-        };
+        let query = self.targets_of(channels, span.from.map(Point::Time));
         let label = self.label.take();
         self.recall(query, move |turn, answer| {
-            let names = turn.names_of_places(&answer.unwrap_or_default());
+            let mut names = turn.names_of_places(answer.unwrap_or_default());
+            names.retain(|(_, time)| span.has(*time));
+            let beyond = names.len().saturating_sub(turn.config().history.most_at_once);
+            names.drain(..beyond);
             then(turn, names);
             Ok(())
         });
@@ -234,7 +243,7 @@ fn seconds(text: &str) -> Option<Timestamp> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let ms = format!("{fraction:0<3.3}").parse::<u64>().ok().filter(|_| is_number(fraction))?;
     let whole = whole.parse::<u64>().ok().filter(|_| is_number(whole))?;
-    Some(Timestamp(whole.checked_mul(1000)? + ms))
+    Some(Timestamp(whole.checked_mul(1000)?.checked_add(ms)?))
 }
 
 #[cfg(test)]
@@ -253,6 +262,7 @@ mod tests {
             ("1.", None),
             ("", None),
             ("99999999999999999999", None),
+            ("18446744073709551.999", None),
             ("yesterday", None),
         ] {
             assert_eq!(seconds(text), ms.map(Timestamp), "{text}");

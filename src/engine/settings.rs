@@ -4,7 +4,7 @@ use super::effect::Topic;
 use super::event::{AskId, ConnId};
 use super::pending::Pending;
 use super::{Engine, isupport};
-use crate::config::Config;
+use crate::config::{Ack, Config};
 use crate::wire::message::cut;
 use crate::wire::names::Word;
 use crate::wire::numeric;
@@ -64,6 +64,9 @@ impl Engine {
         let before = std::mem::replace(&mut self.config, config);
         self.tell_isupport(&isupport::changes(&before, &self.config));
         self.tell_offers(&before);
+        if self.config.history.ack != Ack::Disk || !self.config.history.enabled {
+            self.release_held();
+        }
         self.touch_nicks();
         self.know_fixed_places();
         self.network.keep_at_most(self.config.limits.events_kept, self.config.limits.messages_kept);

@@ -27,7 +27,7 @@ use crate::wire::time::Timestamp;
 
 /// A message from before a heal that is older than this was said in the split: it goes into the
 /// record, and is not shown as if it had just been said.
-const LATE_AFTER_MS: u64 = 10_000;
+pub const LATE_AFTER_MS: u64 = 10_000;
 
 /// Parts of one act of MODE that are still to be told as one line.
 pub type HeldModes = BTreeMap<(Folded, String), Vec<ModeDelta>>;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use folkmoot::engine::{
-    Conversation, Entry, Kind, MessageRow, Place, Point, Query, Record, StoredTalk, blanked, row_of,
+    Conversation, Entry, Kind, MessageRow, Place, Point, Query, Record, Sought, StoredTalk, blanked, row_of,
 };
 
 #[derive(Clone, Default)]
@@ -11,6 +11,8 @@ pub struct Shelf {
     /// By arrival.
     rows: BTreeMap<u64, MessageRow>,
     by_dot: BTreeMap<(String, u64), u64>,
+    /// What came late.
+    late: BTreeSet<u64>,
     tips: BTreeMap<String, u64>,
     /// What was taken back before it came.
     taken_back: BTreeSet<(String, u64)>,
@@ -20,22 +22,27 @@ pub struct Shelf {
 impl Shelf {
     pub fn put(&mut self, entry: &Entry) {
         match entry {
-            Entry::Said(change) => self.put_message(row_of(change)),
+            Entry::Said { change, is_late } => self.put_message(row_of(change), *is_late),
             Entry::Skipped { origin, tip } => {
-                let known = self.tips.entry(origin.to_string()).or_default();
-                *known = (*known).max(*tip);
-                self.raise(&origin.to_string());
+                let origin = origin.to_string();
+                let known = self.tips.entry(origin.clone()).or_default();
+                if *tip > *known {
+                    *known = *tip;
+                    self.taken_back.retain(|(of, seq)| *of != origin || seq > tip);
+                }
+                self.raise(&origin);
             }
             Entry::Forgotten { origin } => {
                 let origin = origin.to_string();
                 self.rows.retain(|_, row| row.origin != origin);
                 self.by_dot.retain(|(of, _), _| *of != origin);
                 self.tips.remove(&origin);
+                self.taken_back.retain(|(of, _)| *of != origin);
             }
         }
     }
 
-    fn put_message(&mut self, mut row: MessageRow) {
+    fn put_message(&mut self, mut row: MessageRow, is_late: bool) {
         let dot = (row.origin.clone(), row.seq);
         self.tips.entry(row.origin.clone()).or_default();
         if self.taken_back.remove(&dot)
@@ -61,6 +68,9 @@ impl Shelf {
             self.arrivals += 1;
             self.by_dot.insert(dot.clone(), self.arrivals);
             self.rows.insert(self.arrivals, row);
+            if is_late {
+                self.late.insert(self.arrivals);
+            }
         }
         self.raise(&dot.0);
     }
@@ -99,27 +109,35 @@ impl Shelf {
                 }
                 found.into_iter().filter_map(record).collect()
             }
-            Query::Targets { channels, parties, after, before, most } => {
-                let Some(between) = self.between(None, after, before) else { return Vec::new() };
+            Query::Targets { channels, parties, after, of_each, most } => {
+                let Some(between) = self.between(None, after, &None) else { return Vec::new() };
                 let is_wanted = |conversation: &Conversation| match conversation {
                     Conversation::Channel(name) => channels.contains(name),
                     private => private.parties().any(|party| parties.contains(party)),
                 };
-                let mut latest: BTreeMap<Conversation, (u64, &MessageRow)> = BTreeMap::new();
-                for (arrival, row) in self.sorted().into_iter().filter(|(_, row)| row.kind == Kind::Text) {
+                let mut latest: BTreeMap<Conversation, Vec<(u64, &MessageRow)>> = BTreeMap::new();
+                for (arrival, row) in
+                    self.sorted().into_iter().rev().filter(|(_, row)| row.kind == Kind::Text)
+                {
                     if let Some(of) = row.conversation.clone().filter(is_wanted) {
-                        latest.insert(of, (arrival, row));
+                        latest.entry(of).or_default().push((arrival, row));
                     }
                 }
-                let mut latest: Vec<_> = latest.into_values().filter(|one| between.contains(one)).collect();
-                latest.sort_by(|(_, a), (_, b)| a.place.cmp(&b.place));
-                latest.into_iter().take(*most).filter_map(record).collect()
+                let mut latest: Vec<_> =
+                    latest.into_values().filter(|texts| between.contains(&texts[0])).collect();
+                latest.sort_by(|a, b| b[0].1.place.cmp(&a[0].1.place));
+                let texts = latest.into_iter().take(*most).flat_map(|texts| texts.into_iter().take(*of_each));
+                let mut texts: Vec<_> = texts.collect();
+                texts.sort_by(|(_, a), (_, b)| a.place.cmp(&b.place));
+                texts.into_iter().filter_map(record).collect()
             }
             Query::Late { target, arrived_after, before, most } => {
                 let found = self.between(Some(target), &None, &Some(before.clone())).unwrap_or_default();
                 let mut found: Vec<_> = found
                     .into_iter()
-                    .filter(|(arrival, row)| arrival > arrived_after && row.kind == Kind::Text)
+                    .filter(|(arrival, row)| {
+                        arrival > arrived_after && row.kind == Kind::Text && self.late.contains(arrival)
+                    })
                     .collect();
                 found.sort_by_key(|(arrival, _)| *arrival);
                 found.into_iter().take(*most).filter_map(record).collect()
@@ -207,9 +225,12 @@ fn record((arrival, row): (u64, &MessageRow)) -> Option<Record> {
     Record::read(arrival, row.line.clone())
 }
 
-/// Whether a text has all of these words, by their beginnings.
-fn has_words(row: &MessageRow, words: &[String]) -> bool {
+/// Whether a text has all of these words.
+fn has_words(row: &MessageRow, words: &[Sought]) -> bool {
     let text = row.text.as_deref().unwrap_or_default().to_lowercase();
     let of_text: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
-    words.iter().all(|word| of_text.iter().any(|of_text| of_text.starts_with(&word.to_lowercase())))
+    words.iter().all(|Sought { word, is_beginning }| {
+        let word = word.to_lowercase();
+        of_text.iter().any(|of_text| *of_text == word || *is_beginning && of_text.starts_with(&word))
+    })
 }

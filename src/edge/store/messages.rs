@@ -16,7 +16,7 @@ use crate::engine::{Conversation, Entry, Kind, MessageRow, StoredTalk, blanked, 
 /// The tables of messages. A row's arrival is its place in the order in which messages came here; rows are
 /// found by their dots, and by where and when they were said.
 ///
-/// `message.late` says that something was here already that was said later; `words` has the texts, by arrival.
+/// `message.late` says that people here may have read on since it was said; `words` has the texts, by arrival.
 ///
 /// `origin.tip` says how far an origin is here without a gap; `taken_back` names messages that were taken back before they
 /// came.
@@ -44,6 +44,12 @@ pub const SCHEMA: &str = "
     CREATE TABLE taken_back (origin TEXT, seq INTEGER, PRIMARY KEY (origin, seq)) WITHOUT ROWID;
 ";
 
+/// What is too old is found by when it was said, whenever it came.
+pub const BY_TIME: &str = "CREATE INDEX message_by_time ON message (time);";
+
+/// So many messages that were taken back before they came are known of at most: no honest server gets near it.
+const TAKEN_BACK_MAX: usize = 10_000;
+
 /// So many places are known by heart; of more than that it is looked up again which they are.
 const PLACES_KNOWN_MAX: usize = 20_000;
 
@@ -51,8 +57,8 @@ const PLACES_KNOWN_MAX: usize = 20_000;
 #[derive(Debug, Default)]
 pub struct Messages {
     arrival: i64,
-    /// When the latest of all messages was said.
-    latest: i64,
+    /// How many there are.
+    count: i64,
     origins: BTreeMap<String, Origin>,
     /// Whose tips have yet to be written.
     raised: BTreeSet<String>,
@@ -77,12 +83,7 @@ impl Messages {
     pub fn load(connection: &Connection) -> rusqlite::Result<Messages> {
         let last: Option<i64> =
             connection.query_row("SELECT max(arrival) FROM message", [], |row| row.get(0))?;
-        // Whatever may be late counts as late: the last ones suffice to know when that is.
-        let latest: Option<i64> = connection.query_row(
-            "SELECT max(time) FROM (SELECT time FROM message ORDER BY arrival DESC LIMIT 1000)",
-            [],
-            |row| row.get(0),
-        )?;
+        let count: i64 = connection.query_row("SELECT count(*) FROM message", [], |row| row.get(0))?;
         let mut origins = BTreeMap::new();
         let mut all = connection
             .prepare("SELECT name, id, tip, (SELECT max(seq) FROM message WHERE origin = id) FROM origin")?;
@@ -94,8 +95,7 @@ impl Messages {
         let mut all = connection.prepare("SELECT origin, seq FROM taken_back")?;
         let taken_back =
             all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-        let (arrival, latest) = (last.unwrap_or(0), latest.unwrap_or(0));
-        Ok(Messages { arrival, latest, origins, taken_back, ..Messages::default() })
+        Ok(Messages { arrival: last.unwrap_or(0), count, origins, taken_back, ..Messages::default() })
     }
 
     /// How far origins are here, and the latest messages of all.
@@ -114,11 +114,15 @@ impl Messages {
     /// loaded anew.
     pub fn put(&mut self, change: &Transaction, entry: &Entry) -> rusqlite::Result<()> {
         match entry {
-            Entry::Said(said) => self.put_message(change, row_of(said)),
+            Entry::Said { change: said, is_late } => self.put_message(change, row_of(said), *is_late),
             Entry::Skipped { origin, tip } => {
                 let origin = origin.to_string();
                 let known = self.origin(change, &origin)?;
-                if whole(*tip) > known.tip { self.raise(change, &origin, whole(*tip)) } else { Ok(()) }
+                if whole(*tip) <= known.tip {
+                    return Ok(());
+                }
+                self.forget_taken_back(change, &origin, whole(*tip))?;
+                self.raise(change, &origin, whole(*tip))
             }
             Entry::Forgotten { origin } => {
                 let origin = origin.to_string();
@@ -127,8 +131,9 @@ impl Messages {
                     "DELETE FROM words WHERE rowid IN (SELECT arrival FROM message WHERE origin = ?1)",
                     [id],
                 )?;
-                change.execute("DELETE FROM message WHERE origin = ?1", [id])?;
+                self.count -= change.execute("DELETE FROM message WHERE origin = ?1", [id])? as i64;
                 change.execute("DELETE FROM origin WHERE id = ?1", [id])?;
+                self.forget_taken_back(change, &origin, i64::MAX)?;
                 self.origins.remove(&origin);
                 self.raised.remove(&origin);
                 Ok(())
@@ -145,7 +150,12 @@ impl Messages {
         Ok(())
     }
 
-    fn put_message(&mut self, change: &Transaction, mut row: MessageRow) -> rusqlite::Result<()> {
+    fn put_message(
+        &mut self,
+        change: &Transaction,
+        mut row: MessageRow,
+        is_late: bool,
+    ) -> rusqlite::Result<()> {
         let origin = self.origin(change, &row.origin)?;
         let seq = whole(row.seq);
         if !self.taken_back.is_empty() && self.taken_back.remove(&(row.origin.clone(), seq)) {
@@ -180,11 +190,11 @@ impl Messages {
                 whole(*time),
                 server,
                 row.kind.number(),
-                whole(*time) < self.latest,
+                is_late,
                 row.line
             ])?;
         self.arrival += written as i64;
-        self.latest = self.latest.max(whole(*time));
+        self.count += written as i64;
         if let Some(text) = row.text.filter(|_| written > 0) {
             change
                 .prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")?
@@ -230,7 +240,23 @@ impl Messages {
         Ok(Some(place))
     }
 
+    /// What was taken back of an origin up to this number and has not come will not come any more.
+    fn forget_taken_back(&mut self, change: &Transaction, origin: &str, last: i64) -> rusqlite::Result<()> {
+        let all = (origin.to_string(), i64::MIN)..=(origin.to_string(), last);
+        let gone: Vec<(String, i64)> = self.taken_back.range(all).cloned().collect();
+        for one in gone {
+            change
+                .prepare_cached("DELETE FROM taken_back WHERE origin = ?1 AND seq = ?2")?
+                .execute(params![one.0, one.1])?;
+            self.taken_back.remove(&one);
+        }
+        Ok(())
+    }
+
     fn take_back_early(&mut self, change: &Transaction, origin: &str, seq: i64) -> rusqlite::Result<()> {
+        if self.taken_back.len() >= TAKEN_BACK_MAX {
+            return Ok(());
+        }
         change
             .prepare_cached("INSERT OR IGNORE INTO taken_back (origin, seq) VALUES (?1, ?2)")?
             .execute(params![origin, seq])?;

@@ -42,6 +42,7 @@ const MIGRATIONS: &[&str] = &[
     -- What is superseded before it comes has had no key with it. Should it still come, other servers put it right.
     DELETE FROM early;
 ",
+    messages::BY_TIME,
 ];
 
 /// Stands in the table `state` for as long as a server runs on the file.

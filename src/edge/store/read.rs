@@ -16,8 +16,15 @@ use super::{BUSY_WITHIN, FILE};
 use crate::edge::shared::Shared;
 use crate::engine::{AskId, Dot, Event, Kind, Party, Place, Point, Query, Record};
 
-/// How many threads look things up. Most of what they wait for is the disk.
-pub const READERS: usize = 2;
+/// How many threads look things up. Most of what they wait for is the disk. The last of them is there for what other
+/// servers have missed, so that nobody's searches keep the network from healing.
+pub const READERS: usize = 3;
+
+/// How long one question may take.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether it has taken too long, in instructions of SQLite's machine: a fraction of a millisecond.
+const STEPS_AT_ONCE: i32 = 10_000;
 
 /// How many questions may wait. Who asks then is told to ask again.
 const WAITING_MAX: usize = 256;
@@ -38,18 +45,36 @@ pub struct Question {
     pub after: u64,
 }
 
-/// The router's way to the readers.
-pub struct Questions(Sender<Question>);
+/// The router's way to the readers: of people's questions, and of other servers'.
+pub struct Questions {
+    people: Sender<Question>,
+    servers: Sender<Question>,
+}
+
+/// The same, where they are taken.
+pub struct Waiting {
+    people: Receiver<Question>,
+    servers: Receiver<Question>,
+}
+
+impl Waiting {
+    /// What one of the readers answers.
+    fn of(&self, reader: usize) -> &Receiver<Question> {
+        if reader == READERS { &self.servers } else { &self.people }
+    }
+}
 
 impl Questions {
-    pub fn new() -> (Questions, Receiver<Question>) {
-        let (sender, waiting) = crossbeam_channel::bounded(WAITING_MAX);
-        (Questions(sender), waiting)
+    pub fn new() -> (Questions, Waiting) {
+        let (people, peoples) = crossbeam_channel::bounded(WAITING_MAX);
+        let (servers, serverss) = crossbeam_channel::bounded(WAITING_MAX);
+        (Questions { people, servers }, Waiting { people: peoples, servers: serverss })
     }
 
     /// Never blocks; false where too much waits already.
     pub fn ask(&self, question: Question) -> bool {
-        !matches!(self.0.try_send(question), Err(TrySendError::Full(_)))
+        let to = if matches!(question.query, Query::Range { .. }) { &self.servers } else { &self.people };
+        !matches!(to.try_send(question), Err(TrySendError::Full(_)))
     }
 }
 
@@ -89,10 +114,10 @@ impl Progress {
     }
 }
 
-/// Answers until the router is gone.
-pub fn run(directory: &Path, shared: &Shared, tray: &InTray) {
+/// Answers until the router is gone, as one of the readers.
+pub fn run(number: usize, directory: &Path, shared: &Shared, tray: &InTray) {
     let mut reader = Reader::new(directory);
-    for Question { ask, query, after } in &tray.questions {
+    for Question { ask, query, after } in tray.questions.of(number) {
         tray.progress.wait(after, Instant::now() + RECORDED_WITHIN);
         let outcome = reader.answer(&query);
         if let Err(why) = &outcome {
@@ -114,7 +139,11 @@ impl Reader {
     }
 
     pub fn answer(&mut self, query: &Query) -> Result<Vec<Record>, String> {
-        let found = self.open().and_then(|connection| look(connection, query));
+        let deadline = Instant::now() + ANSWERED_WITHIN;
+        let found = self.open().and_then(|connection| {
+            connection.progress_handler(STEPS_AT_ONCE, Some(move || Instant::now() > deadline))?;
+            look(connection, query)
+        });
         found.map_err(|why| {
             // What is broken may be the connection.
             self.connection = None;
@@ -152,16 +181,15 @@ fn look(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>>
                  ORDER BY time {order}, server {order} LIMIT ?7"
             );
             let kind = if *events { Kind::Other } else { Kind::Text }.number();
-            let most = i64::try_from(*most).unwrap_or(i64::MAX);
-            let values: [&dyn ToSql; 7] = [&place, &after.0, &after.1, &before.0, &before.1, &kind, &most];
-            let mut records = records(connection, &sql, &values)?;
+            let values: [&dyn ToSql; 6] = [&place, &after.0, &after.1, &before.0, &before.1, &kind];
+            let mut records = records(connection, &sql, &values, *most)?;
             if *newest_first {
                 records.reverse();
             }
             Ok(records)
         }
-        Query::Targets { channels, parties, after, before, most } => {
-            let Some((after, before)) = bounds(connection, None, after, before)? else {
+        Query::Targets { channels, parties, after, of_each, most } => {
+            let Some((after, _)) = bounds(connection, None, after, &None)? else {
                 return Ok(Vec::new());
             };
             let mut places = Vec::new();
@@ -178,24 +206,21 @@ fn look(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>>
             let mut found: Vec<(i64, String, i64)> = Vec::new();
             for place in places {
                 let last = latest
-                    .query_row((place, Kind::Text.number()), |row| {
-                        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                    })
+                    .query_row((place, Kind::Text.number()), |row| Ok((row.get(0)?, row.get(1)?, place)))
                     .optional()?;
                 found.extend(last.filter(|(time, server, _): &(i64, String, i64)| {
                     (*time, server.as_str()) > (after.0, after.1.as_str())
-                        && (*time, server.as_str()) < (before.0, before.1.as_str())
                 }));
             }
             found.sort_unstable();
+            found.drain(..found.len().saturating_sub(*most));
             let mut all = Vec::new();
-            for (_, _, arrival) in found.into_iter().take(*most) {
-                all.extend(records(
-                    connection,
-                    "SELECT arrival, line FROM message WHERE arrival = ?1",
-                    &[&arrival],
-                )?);
+            for (_, _, place) in found {
+                let sql = "SELECT arrival, line FROM message
+                     WHERE place = ?1 AND kind = ?2 ORDER BY time DESC, server DESC LIMIT ?3";
+                all.extend(records(connection, sql, &[&place, &Kind::Text.number()], *of_each)?);
             }
+            all.sort_by_key(Record::said);
             Ok(all)
         }
         Query::Late { target, arrived_after, before, most } => {
@@ -206,37 +231,55 @@ fn look(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>>
             let sql = "SELECT arrival, line FROM message
                  WHERE place = ?1 AND late AND arrival > ?2 AND (time, server) < (?3, ?4) AND kind = ?5
                  ORDER BY arrival LIMIT ?6";
-            let most = i64::try_from(*most).unwrap_or(i64::MAX);
             let kind = Kind::Text.number();
-            records(connection, sql, &[&place, &whole(*arrived_after), &before.0, &before.1, &kind, &most])
+            let values: [&dyn ToSql; 5] = [&place, &whole(*arrived_after), &before.0, &before.1, &kind];
+            records(connection, sql, &values, *most)
         }
         Query::Search { .. } => search::find(connection, query),
         Query::Message { dot } => {
             let sql = "SELECT arrival, line FROM message
-                 WHERE origin = (SELECT id FROM origin WHERE name = ?1) AND seq = ?2";
-            records(connection, sql, &[&dot.origin.to_string(), &whole(dot.seq)])
+                 WHERE origin = (SELECT id FROM origin WHERE name = ?1) AND seq = ?2 LIMIT ?3";
+            records(connection, sql, &[&dot.origin.to_string(), &whole(dot.seq)], 1)
         }
         Query::Range { origin, first, last, most } => {
             let sql = "SELECT arrival, line FROM message
                  WHERE origin = (SELECT id FROM origin WHERE name = ?1) AND seq BETWEEN ?2 AND ?3
                  ORDER BY seq LIMIT ?4";
-            let most = i64::try_from(*most).unwrap_or(i64::MAX);
-            records(connection, sql, &[&origin.to_string(), &whole(*first), &whole(*last), &most])
+            records(connection, sql, &[&origin.to_string(), &whole(*first), &whole(*last)], *most)
         }
     }
 }
 
-fn records(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<Vec<Record>> {
+/// The first rows that can be read; the statement's last parameter is how many it may answer with.
+fn records(
+    connection: &Connection,
+    sql: &str,
+    values: &[&dyn ToSql],
+    most: usize,
+) -> rusqlite::Result<Vec<Record>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement
-        .query_map(params_from_iter(values), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
-    let mut records = Vec::new();
-    for row in rows {
-        let (arrival, line) = row?;
-        // What makes no sense any more is as good as lost; the rest is not.
-        records.extend(Record::read(arrival as u64, line));
+    let mut unreadable = 0;
+    loop {
+        let limit = i64::try_from(most.saturating_add(unreadable)).unwrap_or(i64::MAX);
+        let values = values.iter().copied().chain([&limit as &dyn ToSql]);
+        let rows = statement.query_map(params_from_iter(values), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        })?;
+        let (mut records, mut count) = (Vec::new(), 0);
+        for row in rows {
+            let (arrival, line) = row?;
+            count += 1;
+            records.extend(Record::read(arrival as u64, line));
+        }
+        // What makes no sense any more is as good as lost; the rest is not, and who gets less than they asked for
+        // takes it for the end.
+        let lost = count - records.len();
+        if lost <= unreadable || records.len() >= most {
+            records.truncate(most);
+            return Ok(records);
+        }
+        unreadable = lost;
     }
-    Ok(records)
 }
 
 /// The private conversations of these.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Store;
-use super::read::{Progress, Question, Questions};
+use super::read::{Progress, Question, Questions, Waiting};
 use crate::config::Ack;
 use crate::edge::identity::wall_clock;
 use crate::edge::shared::Shared;
@@ -62,7 +62,7 @@ pub struct Desk {
 pub struct InTray {
     work: Receiver<Work>,
     waiting: Arc<AtomicUsize>,
-    pub questions: Receiver<Question>,
+    pub questions: Waiting,
     pub progress: Progress,
 }
 
@@ -242,8 +242,8 @@ mod tests {
     use crate::config::Limits;
     use crate::edge::data::tests::Scratch;
     use crate::edge::shared::tests::shared;
-    use crate::edge::store::FILE;
     use crate::edge::store::tests::{facts, open, row};
+    use crate::edge::store::{FILE, READERS};
     use crate::edge::threads::STACK_BYTES;
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
         shared.serve("store", STACK_BYTES, move |shared| run(store, shared, &writers)).unwrap();
         shared
             .serve("recall 1", STACK_BYTES, move |shared| {
-                crate::edge::store::recall(&directory, shared, &readers);
+                crate::edge::store::recall(READERS, &directory, shared, &readers);
             })
             .unwrap();
         let origin = crate::engine::Run::parse("1AA.2").unwrap();

@@ -20,9 +20,6 @@ pub const COMMANDS: &[Command] = &[Command {
     help: "Shows what was said on a channel of yours or between you and a person, or with whom and where something was said.",
 }];
 
-/// In how many places somebody can have talked, as far as they are told.
-const TARGETS_MAX: usize = 10_000;
-
 /// A moment that was named, and found.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
@@ -214,25 +211,20 @@ fn say(turn: &mut Turn, page: &Page, reading: &Reading, outcome: Result<Gathered
 fn targets(turn: &mut Turn, from: Timestamp, to: Timestamp, limit: usize) {
     let channels: Vec<Folded> = turn.user().channels.iter().cloned().collect();
     let (earlier, later) = if from <= to { (from, to) } else { (to, from) };
-    let query = Query::Targets {
-        channels,
-        parties: turn.parties(),
-        after: Some(Point::Time(earlier)),
-        before: Some(Point::Time(later)),
-        most: TARGETS_MAX,
-    };
+    let query = turn.targets_of(channels, Some(Point::Time(earlier)));
     turn.recall(query, move |turn, answer| {
         let Ok(records) = answer else {
             turn.fail(chathistory::failed("TARGETS", "*"));
             return Ok(());
         };
-        let mut places = turn.names_of_places(&records);
+        let mut places = turn.names_of_places(records);
+        places.retain(|(_, time)| earlier < *time && *time < later);
         let beyond = places.len().saturating_sub(limit);
         match from <= to {
             true => places.truncate(limit),
             false => drop(places.drain(..beyond)),
         }
-        let is_end = beyond == 0 && records.len() < TARGETS_MAX;
+        let is_end = beyond == 0;
         turn.batched("draft/chathistory-targets", is_end, |turn| {
             for (name, time) in places {
                 turn.say(format!(":{} CHATHISTORY TARGETS {name} {time}", turn.server_name()));

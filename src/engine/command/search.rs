@@ -2,7 +2,7 @@
 
 use super::{Command, Who};
 use crate::engine::cap::Cap;
-use crate::engine::history::{Point, Query, Record};
+use crate::engine::history::{Point, Query, Record, Sought};
 use crate::engine::reading::{Reading, Readings};
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::{Folded, fold};
@@ -17,8 +17,17 @@ pub const COMMANDS: &[Command] = &[Command {
     who: Who::Registered,
     run: search,
     usage: "[text=<words>][;in=<target>][;from=<nick>][;after=<time>][;before=<time>][;limit=<number>]",
-    help: "Finds what was said on your channels and between you and others, by words (\\s for a space), place, person and time.",
+    help: "Finds what was said on your channels and between you and others, by up to 8 words (\\s for a space) of those said lately, place, person and time.",
 }];
+
+/// More words than anybody remembers of what was said.
+const WORDS_MAX: usize = 8;
+
+/// Of words with fewer letters only the whole word is found: with so few begins half of what was ever said.
+const BEGINNING_CHARS_MIN: usize = 3;
+
+/// From here on a sign is a word, or most of one.
+const IDEOGRAPHS: char = '\u{2e80}';
 
 /// So many more are looked for than are wanted, since some of them may not be for the speaker.
 const SPARE: usize = 50;
@@ -26,7 +35,7 @@ const SPARE: usize = 50;
 /// What is wanted, understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Wanted {
-    words: Vec<String>,
+    words: Vec<Sought>,
     place: Option<String>,
     from: Option<Folded>,
     after: Option<Timestamp>,
@@ -64,6 +73,9 @@ impl Wanted {
             if name == "text" && wanted.words.is_empty() {
                 return Err(invalid(attribute, "There are no words in that"));
             }
+            if wanted.words.len() > WORDS_MAX {
+                return Err(invalid(attribute, "There are too many words in that"));
+            }
         }
         match wanted == Wanted::default() {
             true => Err(Standard::fail("SEARCH", "INVALID_PARAMS", "What is to be found?")),
@@ -73,9 +85,13 @@ impl Wanted {
 }
 
 /// The words of a text, as they are found: by their beginnings, in any order, whatever stands between them.
-fn words(text: &str) -> Vec<String> {
+fn words(text: &str) -> Vec<Sought> {
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_string).collect()
+    let sought = words.map(|word| Sought {
+        word: word.to_string(),
+        is_beginning: word.chars().count() >= BEGINNING_CHARS_MIN || word.chars().any(|c| c >= IDEOGRAPHS),
+    });
+    sought.collect()
 }
 
 fn search(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -139,18 +155,26 @@ mod tests {
     #[test]
     fn what_is_wanted_is_read_from_attributes() {
         let wanted = Wanted::read("text=to\\sbe\\:or;in=#green;from=Bob;limit=5").unwrap();
-        assert_eq!(wanted.words, ["to", "be", "or"]);
+        assert_eq!(wanted.words, words("to be or"));
         assert_eq!((wanted.place.as_deref(), wanted.limit), (Some("#green"), Some(5)));
         assert_eq!(wanted.from, Some(fold("bob")));
         let wanted = Wanted::read("after=1970-01-01T00:00:01.000Z;before=1970-01-01T00:00:02.000Z").unwrap();
         assert_eq!((wanted.after, wanted.before), (Some(Timestamp(1000)), Some(Timestamp(2000))));
-        for senseless in ["", ";", "text=", "text=\\s!", "limit=0", "limit=x", "after=soon", "colour=red"] {
+        let nine = format!("text={}", "hay\\s".repeat(9));
+        for senseless in
+            [&nine, "", ";", "text=", "text=\\s!", "limit=0", "limit=x", "after=soon", "colour=red"]
+        {
             assert!(Wanted::read(senseless).is_err(), "{senseless}");
         }
     }
 
     #[test]
     fn words_are_made_of_letters_and_digits_of_any_language() {
-        assert_eq!(words("Ça va, 世界! a\"b* OR-NOT"), ["Ça", "va", "世界", "a", "b", "OR", "NOT"]);
+        let found = words("Ça va, 世界! a\"b* OR-NOT");
+        let found: Vec<(&str, bool)> =
+            found.iter().map(|sought| (sought.word.as_str(), sought.is_beginning)).collect();
+        let whole = ["Ça", "va", "a", "b", "OR"].map(|word| (word, false));
+        let beginnings = [("世界", true), ("NOT", true)];
+        assert_eq!(found, [whole[0], whole[1], beginnings[0], whole[2], whole[3], whole[4], beginnings[1]]);
     }
 }

@@ -23,12 +23,18 @@ const AT_ONCE: usize = 500;
 /// More ranges than any honest neighbour asks for before it has had an answer.
 const ASKED_MAX: usize = 64;
 
+/// How often the store is asked for the same before that is given up, a tick apart: by then the neighbour has asked
+/// elsewhere.
+const TRIES_MAX: u32 = 10;
+
 /// What one neighbour has asked for and has not got.
 #[derive(Debug, Default)]
 pub struct Asked {
     ranges: VecDeque<Range>,
     /// The store is being asked for the first of it.
     is_recalling: bool,
+    /// How often the store could not be read for it.
+    failures: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,14 +88,16 @@ impl Engine {
         let Some(link) = self.links.by_conn.get_mut(&conn) else { return };
         link.asked.is_recalling = false;
         let Some(&Range { origin, first, last }) = link.asked.ranges.front() else { return };
-        let records = match outcome {
-            Ok(records) => records,
-            Err(_) => {
-                // It will ask again, here or elsewhere.
-                self.finish_range(conn, origin, Vec::new());
-                return self.retell(conn);
+        let Ok(records) = outcome else {
+            // Were it told that this was all, it would take what it was promised for a lie.
+            link.asked.failures += 1;
+            if link.asked.failures >= TRIES_MAX {
+                link.asked.failures = 0;
+                link.asked.ranges.pop_front();
             }
+            return;
         };
+        link.asked.failures = 0;
         let seq = |record: &Record| record.change.dot.seq;
         let mut next = first;
         let in_sequence = records.iter().take_while(|record| {
@@ -118,6 +126,13 @@ impl Engine {
             range.first = next;
         }
         self.retell(conn);
+    }
+
+    /// Goes on where the store could not be read.
+    pub(in crate::engine) fn retell_again(&mut self) {
+        let waiting = self.links.by_conn.values().filter(|link| !link.asked.ranges.is_empty());
+        let waiting: Vec<ConnId> = waiting.map(|link| link.conn).collect();
+        waiting.into_iter().for_each(|conn| self.retell(conn));
     }
 
     /// Says the last of what was asked for first.

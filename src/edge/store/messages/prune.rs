@@ -12,21 +12,6 @@ const PRUNED_AT_ONCE: i64 = 2_000;
 /// In a stamp's number the time stands in front of so many bits.
 const STAMP_COUNT_BITS: u32 = 16;
 
-/// How many of the oldest are too old; at most so many as go at once.
-fn too_old(change: &Transaction, limits: &History, now: Timestamp) -> rusqlite::Result<i64> {
-    let keep_ms = u64::try_from(limits.keep.as_millis()).unwrap_or(u64::MAX);
-    let oldest = whole(now.0.saturating_sub(keep_ms)) << STAMP_COUNT_BITS;
-    let mut times = change.prepare_cached("SELECT time FROM message ORDER BY arrival LIMIT ?1")?;
-    let mut times = times.query([PRUNED_AT_ONCE])?;
-    let mut count = 0;
-    while let Some(row) = times.next()?
-        && row.get::<_, i64>(0)? < oldest
-    {
-        count += 1;
-    }
-    Ok(count)
-}
-
 /// How much of the file is in use.
 fn bytes_used(change: &Transaction) -> rusqlite::Result<i64> {
     let number = |name: &str| change.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -34,40 +19,56 @@ fn bytes_used(change: &Transaction) -> rusqlite::Result<i64> {
 }
 
 impl Messages {
-    /// Deletes some of the oldest, by when they came here, where they are older or more than there may be; true where
-    /// there are more of them. So of each origin those go first that it wrote first.
+    /// Deletes some of what is older than there may be, by when it was said, or else some of the oldest, by when they
+    /// came here, where there are more than there may be; true where there are more of them. So of each origin those go
+    /// first that it wrote first.
     pub fn prune(
         &mut self,
         change: &Transaction,
         limits: &History,
         now: Timestamp,
     ) -> rusqlite::Result<bool> {
-        let first: Option<i64> =
-            change.query_row("SELECT min(arrival) FROM message", [], |row| row.get(0))?;
-        let Some(first) = first else { return Ok(false) };
-        let count = self.arrival - first + 1;
-        let beyond = |most: u64| if most > 0 { count - whole(most) } else { 0 };
-        let too_large = match limits.keep_bytes {
-            0 => 0,
-            most => {
-                let used = bytes_used(change)?;
-                // As many as take up what is too much; the rest of the file is small.
-                (used - whole(most)).max(0).saturating_mul(count) / used.max(1)
-            }
-        };
-        let goes = beyond(limits.keep_messages).max(too_large).max(too_old(change, limits, now)?);
-        let goes = goes.min(PRUNED_AT_ONCE);
-        if goes <= 0 {
-            return Ok(false);
+        let keep_ms = u64::try_from(limits.keep.as_millis()).unwrap_or(u64::MAX);
+        let oldest = whole(now.0.saturating_sub(keep_ms)) << STAMP_COUNT_BITS;
+        let too_old = "SELECT arrival FROM message WHERE time < ?1 ORDER BY time LIMIT ?2";
+        let mut gone = self.let_go(change, too_old, [oldest, PRUNED_AT_ONCE])?;
+        if gone == 0 {
+            let goes = self.too_many(change, limits)?.min(PRUNED_AT_ONCE);
+            let first = "SELECT arrival FROM message WHERE ?1 ORDER BY arrival LIMIT ?2";
+            gone = self.let_go(change, first, [1, goes.max(0)])?;
         }
-        change.execute("DELETE FROM words WHERE rowid >= ?1 AND rowid < ?2", [first, first + goes])?;
-        change.execute("DELETE FROM message WHERE arrival < ?1", [first + goes])?;
-        if goes < PRUNED_AT_ONCE {
+        if 0 < gone && gone < PRUNED_AT_ONCE {
             let empty = "NOT EXISTS (SELECT 1 FROM message WHERE message.place = ";
             change.execute(&format!("DELETE FROM party WHERE {empty} party.place)"), [])?;
             change.execute(&format!("DELETE FROM place WHERE {empty} place.id)"), [])?;
             self.places.clear();
         }
-        Ok(goes == PRUNED_AT_ONCE)
+        Ok(gone == PRUNED_AT_ONCE)
+    }
+
+    /// How many there are more than there may be.
+    fn too_many(&self, change: &Transaction, limits: &History) -> rusqlite::Result<i64> {
+        let beyond = match limits.keep_messages {
+            0 => 0,
+            most => self.count - whole(most),
+        };
+        let too_large = match limits.keep_bytes {
+            0 => 0,
+            most => {
+                let used = bytes_used(change)?;
+                // As many as take up what is too much; the rest of the file is small.
+                (used - whole(most)).max(0).saturating_mul(self.count) / used.max(1)
+            }
+        };
+        Ok(beyond.max(too_large))
+    }
+
+    /// Deletes the messages that are chosen; says how many.
+    fn let_go(&mut self, change: &Transaction, chosen: &str, values: [i64; 2]) -> rusqlite::Result<i64> {
+        change.prepare_cached(&format!("DELETE FROM words WHERE rowid IN ({chosen})"))?.execute(values)?;
+        let sql = format!("DELETE FROM message WHERE arrival IN ({chosen})");
+        let gone = change.prepare_cached(&sql)?.execute(values)? as i64;
+        self.count -= gone;
+        Ok(gone)
     }
 }

@@ -8,7 +8,7 @@ use crate::config::History;
 use crate::edge::data::tests::Scratch;
 use crate::edge::store::Store;
 use crate::edge::store::read::Reader;
-use crate::engine::{Dot, Party, Point, Query, Run};
+use crate::engine::{Dot, Party, Point, Query, Run, Sought};
 use crate::wire::base36;
 use crate::wire::fold::fold;
 use crate::wire::time::Timestamp;
@@ -159,6 +159,82 @@ fn the_oldest_go_where_they_are_older_or_more_than_the_settings_let_them_be() {
 }
 
 #[test]
+fn what_is_too_old_goes_whenever_it_came() {
+    let scratch = Scratch::new("messages-old-late");
+    let (mut store, _, mut reader) = open(&scratch);
+    let entries = [
+        said("1AA", 1, 5_000_000, &to("1AA", "#green", "young")),
+        said("2AA", 1, 1_000, &to("2AA", "#green", "old, and here by repair")),
+        said("1AA", 2, 5_000_001, &to("1AA", "#green", "younger")),
+    ];
+    store.write([], &entries, false).unwrap();
+    let limits = History { keep: Duration::from_secs(1_000), keep_messages: 0, ..History::default() };
+    store.prune(&limits, Timestamp(5_000_002)).unwrap();
+    assert_eq!(texts(&reader.answer(&between("#green", 9)).unwrap()), ["young", "younger"]);
+    let limits = History { keep_messages: 1, ..limits };
+    store.prune(&limits, Timestamp(5_000_002)).unwrap();
+    assert_eq!(texts(&reader.answer(&between("#green", 9)).unwrap()), ["younger"]);
+}
+
+#[test]
+fn what_cannot_be_read_any_more_does_not_hide_what_is_behind_it() {
+    let scratch = Scratch::new("messages-unreadable");
+    let (mut store, _, mut reader) = open(&scratch);
+    let entries: Vec<Entry> =
+        (1..=6).map(|seq| said("1AA", seq, seq, &to("1AA", "#green", &format!("{seq}")))).collect();
+    store.write([], &entries, false).unwrap();
+    store.connection.execute("UPDATE message SET line = '?' WHERE arrival IN (4, 5)", []).unwrap();
+    assert_eq!(texts(&reader.answer(&between("#green", 3)).unwrap()), ["2", "3", "6"]);
+    assert_eq!(texts(&reader.answer(&between("#green", 9)).unwrap()), ["1", "2", "3", "6"]);
+    let range = Query::Range { origin: run("1AA"), first: 3, last: 9, most: 2 };
+    assert_eq!(texts(&reader.answer(&range).unwrap()), ["3", "6"]);
+}
+
+#[test]
+fn what_was_taken_back_before_it_came_is_forgotten_with_what_will_not_come() {
+    let scratch = Scratch::new("messages-taken-back-gone");
+    let (mut store, _, _) = open(&scratch);
+    let redact =
+        |seq, of: Dot| said("2AA", seq, 50 + seq, &format!("REDACT 2AAAAAAAA #green {of} 1.1AA :no"));
+    let early = [redact(1, dot("1AA", 2)), redact(2, dot("1AA", 9)), redact(3, dot("3AA", 1))];
+    store.write([], &early, false).unwrap();
+    store.write([], &[Entry::Skipped { origin: run("1AA"), tip: 5 }], false).unwrap();
+    assert_eq!(open(&scratch).1.taken_back, [("1AA.2".to_string(), 9), ("3AA.2".to_string(), 1)]);
+    store.write([], &[Entry::Forgotten { origin: run("3AA") }], false).unwrap();
+    assert_eq!(open(&scratch).1.taken_back, [("1AA.2".to_string(), 9)]);
+}
+
+#[test]
+fn words_are_found_by_when_they_were_said_and_short_ones_as_a_whole() {
+    let scratch = Scratch::new("messages-words");
+    let (mut store, _, mut reader) = open(&scratch);
+    let entries = [
+        said("1AA", 1, 30, &to("1AA", "#green", "hay, the last")),
+        said("2AA", 1, 10, &to("2AA", "#green", "haystack, the first to be said")),
+        said("3AA", 1, 20, &to("3AA", "#green", "hay, in between")),
+        said("3AA", 2, 40, &to("3AA", "#red", "hay elsewhere")),
+    ];
+    store.write([], &entries, false).unwrap();
+    let mut found = |word: &str, is_beginning, most| {
+        let query = Query::Search {
+            words: vec![Sought { word: word.to_string(), is_beginning }],
+            places: vec![Conversation::Channel(fold("#green"))],
+            parties: Vec::new(),
+            from: None,
+            after: None,
+            before: None,
+            newest_first: true,
+            most,
+        };
+        texts(&reader.answer(&query).unwrap())
+    };
+    assert_eq!(found("hay", true, 9), ["haystack, the first to be said", "hay, in between", "hay, the last"]);
+    assert_eq!(found("hay", true, 2), ["hay, in between", "hay, the last"]);
+    assert_eq!(found("hay", false, 9), ["hay, in between", "hay, the last"]);
+    assert_eq!(found("th", false, 9), [""; 0]);
+}
+
+#[test]
 fn the_store_answers_as_the_one_in_memory_that_simulations_trust() {
     for seed in 0..20 {
         let scratch = Scratch::new(&format!("messages-model-{seed}"));
@@ -271,7 +347,7 @@ fn any_query(dice: &mut Dice) -> Query {
                 .map(|nick| Party::Nick(fold(nick)))
                 .collect(),
             after: point(dice),
-            before: point(dice),
+            of_each: 1 + dice.below(3) as usize,
             most,
         },
         _ => Query::Between {

@@ -3,11 +3,12 @@
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::{bounds, place_called, places_of};
-use crate::engine::{Kind, Query, Record};
+use crate::engine::{Kind, Query, Record, Sought};
 use crate::wire::fold::Folded;
 
-/// How many messages are looked at for one answer at most, so that no search takes for ever.
-const LOOKED_AT_MAX: usize = 200_000;
+/// How many messages are looked at for one answer at most, so that no search takes for ever: of those with the words,
+/// wherever they were said, the ones that came last.
+const LOOKED_AT_MAX: usize = 100_000;
 
 pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>> {
     let Query::Search { words, places: conversations, parties, from, after, before, newest_first, most } =
@@ -25,7 +26,7 @@ pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Reco
     let mut search = Search {
         connection,
         values: vec![&after.0, &after.1, &before.0, &before.1],
-        order: if *newest_first { "DESC" } else { "ASC" },
+        newest_first: *newest_first,
         from: from.as_ref(),
         most: *most,
         looked_at: 0,
@@ -36,14 +37,7 @@ pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Reco
         true => places.iter().try_for_each(|place| search.look_through(place))?,
         false => search.look_for(&places, &matching)?,
     }
-    let mut found = search.found;
-    found.sort_by_key(Record::said);
-    let beyond = found.len().saturating_sub(*most);
-    match newest_first {
-        true => drop(found.drain(..beyond)),
-        false => found.truncate(*most),
-    }
-    Ok(found)
+    Ok(search.found)
 }
 
 /// A search while it runs.
@@ -51,7 +45,7 @@ struct Search<'s> {
     connection: &'s Connection,
     /// Between which places in the order of things something has to have been said.
     values: Vec<&'s dyn ToSql>,
-    order: &'static str,
+    newest_first: bool,
     from: Option<&'s Folded>,
     most: usize,
     looked_at: usize,
@@ -61,9 +55,13 @@ struct Search<'s> {
 const IS_IN_TIME: &str = "(time, server) > (?1, ?2) AND (time, server) < (?3, ?4)";
 
 impl Search<'_> {
+    fn order(&self) -> &'static str {
+        if self.newest_first { "DESC" } else { "ASC" }
+    }
+
     /// All of one place, by when it was said.
     fn look_through(&mut self, place: &i64) -> rusqlite::Result<()> {
-        let order = self.order;
+        let order = self.order();
         let sql = format!(
             "SELECT arrival, line FROM message WHERE {IS_IN_TIME} AND place = ?5 AND kind = {}
              ORDER BY time {order}, server {order}",
@@ -72,16 +70,18 @@ impl Search<'_> {
         self.take(&sql, &[place])
     }
 
-    /// What has these words, by when it came here, which is when it was said but for what came late.
+    /// What has these words, by when it was said, of what came here last.
     fn look_for(&mut self, places: &[i64], matching: &str) -> rusqlite::Result<()> {
         // Numbers of this server's own making, so they can stand in the text.
         let places: Vec<String> = places.iter().map(i64::to_string).collect();
+        let order = self.order();
         let sql = format!(
-            "SELECT arrival, line FROM words JOIN message ON arrival = words.rowid
-             WHERE {IS_IN_TIME} AND words MATCH ?5 AND place IN ({}) AND kind = {} ORDER BY words.rowid {}",
+            "SELECT arrival, line FROM (
+                 SELECT rowid AS found FROM words WHERE words MATCH ?5 ORDER BY rowid DESC LIMIT {LOOKED_AT_MAX}
+             ) CROSS JOIN message ON arrival = found
+             WHERE {IS_IN_TIME} AND place IN ({}) AND kind = {} ORDER BY time {order}, server {order}",
             places.join(","),
             Kind::Text.number(),
-            self.order
         );
         self.take(&sql, &[&matching])
     }
@@ -103,13 +103,22 @@ impl Search<'_> {
                 break;
             }
         }
+        self.found.sort_by_key(Record::said);
+        let beyond = self.found.len().saturating_sub(self.most);
+        match self.newest_first {
+            true => drop(self.found.drain(..beyond)),
+            false => self.found.truncate(self.most),
+        }
         Ok(())
     }
 }
 
-/// What FTS5 is asked: every word in quotes, so that none of it is a command, and by its beginning.
-fn matching(words: &[String]) -> String {
-    let words = words.iter().map(|word| format!("\"{}\"*", word.replace('"', "")));
+/// What FTS5 is asked: every word in quotes, so that none of it is a command.
+fn matching(words: &[Sought]) -> String {
+    let words = words.iter().map(|Sought { word, is_beginning }| {
+        let star = if *is_beginning { "*" } else { "" };
+        format!("\"{}\"{star}", word.replace('"', ""))
+    });
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -119,7 +128,8 @@ mod tests {
 
     #[test]
     fn words_are_never_commands() {
-        let words = ["or", "NEAR", "a\"b", "ça"].map(str::to_string);
-        assert_eq!(matching(&words), "\"or\"* \"NEAR\"* \"ab\"* \"ça\"*");
+        let words = [("or", false), ("NEAR", true), ("a\"b", false), ("ça", true)]
+            .map(|(word, is_beginning)| Sought { word: word.to_string(), is_beginning });
+        assert_eq!(matching(&words), "\"or\" \"NEAR\"* \"ab\" \"ça\"*");
     }
 }
