@@ -134,6 +134,7 @@ fn a_server_that_was_killed_is_missed_after_the_hold_and_whole_when_it_is_back()
     barn.start();
     relay.lead_to(barn.places().link[0]);
     barn.is_linked_with(Mark::START, &hall);
+    barn.logs(Mark::START, "hall.lan is part of the network");
     let mut bob = barn.client("bob");
     bob.reach("hall.lan");
     let heard = bob.join("#green");

@@ -164,6 +164,9 @@ impl Shadow {
             if self.watched.insert(nick.clone(), is_here) == Some(is_here) {
                 return Err(format!("{nick} was so already"));
             }
+            if !is_here {
+                self.statuses.retain(|known, _| !known.eq_ignore_ascii_case(&nick));
+            }
         }
         Ok(())
     }
