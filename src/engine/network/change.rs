@@ -338,7 +338,12 @@ impl Edit {
     pub fn is_secret(&self) -> bool {
         let holds_secret =
             |fact: &AccountFact| matches!(fact, AccountFact::Password(_) | AccountFact::Device(_));
-        matches!(self, Edit::Account { fact: Some(fact), .. } if holds_secret(fact))
+        match self {
+            Edit::Account { fact: Some(fact), .. } => holds_secret(fact),
+            // What cannot be read here may be one.
+            Edit::Foreign { .. } | Edit::Unknown { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether whoever wrote this had the right to: nobody writes of another server's users.
