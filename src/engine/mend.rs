@@ -79,6 +79,13 @@ impl Engine {
         }
     }
 
+    /// The same before servers come into sight.
+    pub(super) fn prepare_for_sight(&mut self) {
+        for name in self.channels_here() {
+            self.begin_mending(&name, None);
+        }
+    }
+
     /// The same before one fact of a channel is put right.
     pub(super) fn prepare_to_put_right(&mut self, channel: &Folded) {
         self.begin_mending(channel, None);

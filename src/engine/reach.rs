@@ -50,6 +50,10 @@ impl Engine {
             return;
         }
         self.tell_held_modes();
+        // With people who come into sight their channels may, which are older than those of the same name here.
+        if changes.iter().any(|(_, reach)| matches!(reach, Reach::Reachable)) {
+            self.prepare_for_sight();
+        }
         let news = self.network.set_reach(changes);
         self.tell(news);
         self.react();
