@@ -491,6 +491,15 @@ fn what_waits_for_its_turn_is_bounded() {
     }
 }
 
+#[test]
+fn nobody_is_at_a_host_that_reads_as_several_people_in_a_list() {
+    let mut hall = Hall::new();
+    let barn = hall.linked("2BB", "barn.lan");
+    hall.event(barn, "2BB.1.S2", 0, "USER 2BBAAAAAA ann 1.2BB u 10,9.0.1 10.0.0.1 + * * 1 :n");
+    hall.user(barn, "2BB.1.S3", "2BBAAAAAB", "ben", 0);
+    assert!(!hall.sees("ann") && hall.sees("ben"));
+}
+
 /// How a peer says that something is replaced of which it knows no more than the number it will have, and the key.
 fn named_dead(dot: &str, key: &str) -> String {
     format!("DEAD S :{dot}={}", base36::encode(digest_of(key)))

@@ -77,10 +77,12 @@ fn read_user(message: &Message) -> Option<Edit> {
     Some(Edit::User { user: UserId::parse(user)?, fact })
 }
 
-/// A part of nick!user@host that cannot pass for another part, nor begin a trailing parameter.
+/// A part of nick!user@host that cannot pass for another part or for several people, nor begin a trailing parameter.
 fn source_part(text: &str) -> Option<String> {
-    let fit =
-        !text.is_empty() && text.len() <= 128 && !text.starts_with(':') && !text.contains(['!', '@', ' ']);
+    let fit = !text.is_empty()
+        && text.len() <= 128
+        && !text.starts_with(':')
+        && !text.contains(['!', '@', ' ', ',']);
     fit.then(|| text.to_string())
 }
 
