@@ -60,6 +60,8 @@ impl Network {
             (Key::Status(channel, _, user, _), Value::Status(status)) => {
                 self.holds(channel, *user, status.joined)
             }
+            // Nobody here can read it.
+            (Key::Foreign(_), _) => false,
             _ => true,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ledger::difference;
 use super::shadow::{read_modes, read_name};
 use super::wires::Cable;
 use super::{Client, Storm};
@@ -15,6 +16,12 @@ const CALM_AFTER_LIES_MS: u64 = 900_000;
 
 /// How long nothing must have been written at the end of it.
 const QUIET_MS: u64 = 30_000;
+
+/// How much longer that may take after lies: what nobody uses any more is tidied away ten minutes after the last of it came.
+const QUIET_AFTER_LIES_MS: u64 = 600_000;
+
+/// How long an event takes at most to reach everyone, once all is mended.
+const LAST_WORDS_MS: u64 = 5_000;
 
 impl Storm {
     // The calm.
@@ -36,6 +43,7 @@ impl Storm {
             // Whoever lied is cut off, and with that all that was said there.
             self.world.reset(cable, 1_500);
             self.world.wait(CALM_AFTER_LIES_MS);
+            self.wait_for_quiet(QUIET_MS, QUIET_AFTER_LIES_MS);
             self.world.anything_goes = false;
             self.world.ledger = self.world.ledger.after_lies();
         } else {
@@ -47,6 +55,14 @@ impl Storm {
             return Err(format!("no quiet: an event was sent {quiet_ms} ms before the end"));
         }
         self.everyone_sees_the_same("after the calm")
+    }
+
+    /// Waits until no event was sent for so long, but no longer than `most_ms`.
+    fn wait_for_quiet(&mut self, quiet_ms: u64, most_ms: u64) {
+        let end_ms = self.world.now_ms + most_ms;
+        while self.world.now_ms < end_ms && self.world.now_ms - self.world.wires.last_event_ms < quiet_ms {
+            self.world.wait(1_000);
+        }
     }
 
     fn everyone_sees_the_same(&self, when: &str) -> Result<(), String> {
@@ -62,10 +78,25 @@ impl Storm {
         let same = views.windows(2).all(|pair| pair[0] == pair[1]);
         if !same || views.iter().any(|view| view.3 != count) {
             return Err(format!(
-                "{when} {count} servers differ: (vectors, facts, view, servers, users) {views:?}"
+                "{when} {count} servers differ: (vectors, facts, view, servers, users) {views:?}: {:#?}",
+                self.first_difference()
             ));
         }
         Ok(())
+    }
+
+    /// What the first server that holds something else than the one before it has more and less than that.
+    fn first_difference(&self) -> Option<(Vec<String>, Vec<String>)> {
+        let engines = self.world.servers.iter().filter_map(|machine| machine.engine.as_ref());
+        let held: Vec<Vec<String>> = engines
+            .map(|engine| {
+                let heard = engine.heard();
+                let heard = heard.iter().flatten().map(|(origin, tip)| format!("{origin} up to {tip}"));
+                heard.chain(engine.facts_shown()).collect()
+            })
+            .collect();
+        let differences = held.windows(2).map(|pair| difference(&pair[0], &pair[1]));
+        differences.into_iter().find(|(more, less)| !more.is_empty() || !less.is_empty())
     }
 
     /// Each says one thing in each of their channels, and each other member hears it once.
@@ -88,6 +119,8 @@ impl Storm {
             }
         }
         self.world.wait(20_000);
+        // Somebody may just tidy up.
+        self.wait_for_quiet(LAST_WORDS_MS, 10 * LAST_WORDS_MS);
         self.check()?;
         for (client, message) in expected {
             let shadow = &self.world.clients[&client];

@@ -28,7 +28,7 @@ pub struct Ledger {
 }
 
 /// What is here and was not there, and the other way round.
-fn difference(there: &[String], here: &[String]) -> (Vec<String>, Vec<String>) {
+pub fn difference(there: &[String], here: &[String]) -> (Vec<String>, Vec<String>) {
     let beyond = |these: &[String], those: &[String]| {
         these.iter().filter(|line| !those.contains(line)).cloned().collect()
     };
