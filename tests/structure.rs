@@ -242,3 +242,22 @@ fn the_top_of_the_repository_stays_clear() {
     });
     none(strange.map(|name| format!("{name} does not belong at the top")).collect());
 }
+
+/// What is written in words, where no compiler finds what a merge left.
+const IN_WORDS: &[(&str, &str)] = &[("src", "md"), ("tests", "md"), ("tests", "txt"), ("config", "toml")];
+
+#[test]
+fn no_text_has_the_marks_of_a_merge_that_nobody_finished() {
+    let all = IN_WORDS.iter().flat_map(|(folder, ending)| files(&root().join(folder), ending));
+    let marked = all.chain([root().join("README.md")]).flat_map(|path| {
+        let of_mark = |line: &str| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>");
+        let lines = text(&path)
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| of_mark(line))
+            .map(|(at, _)| at + 1)
+            .collect::<Vec<_>>();
+        lines.into_iter().map(move |line| format!("{}:{line}: the mark of a merge", shown(&path)))
+    });
+    none(marked.collect());
+}

@@ -8,9 +8,9 @@ use crate::config::Config;
 use crate::engine::effect::Effect;
 use crate::engine::event::{ConnId, Event, Origin, Pin};
 use crate::engine::links::LinkStage;
-use crate::engine::merge::{EARLY_MAX, Origin as Run, Stream};
+use crate::engine::merge::{Origin as Run, Stream};
+use crate::engine::peer::next_hash;
 use crate::engine::peer::{Fault, RULES};
-use crate::engine::peer::{digest_of, next_hash};
 use crate::engine::{Engine, Identity};
 use crate::wire::base36;
 use crate::wire::line::Lines;
@@ -18,7 +18,7 @@ use crate::wire::names::{ServerId, ServerName, UserId};
 use crate::wire::time::{Now, Timestamp};
 
 const SECRET: &[u8] = b"known to all of them";
-const WALL_MS: u64 = 1_795_244_000_000;
+pub(super) const WALL_MS: u64 = 1_795_244_000_000;
 
 /// One server, and peers that say whatever a test has them say.
 pub(super) struct Hall {
@@ -193,22 +193,6 @@ impl Hall {
     pub(super) fn sees(&self, nick: &str) -> bool {
         self.engine.network.user_called(nick).is_some()
     }
-}
-
-#[test]
-fn whoever_asks_for_modes_that_come_in_parts_hears_first_what_has_come_of_them() {
-    let mut hall = Hall::new();
-    hall.client(1, "alice");
-    hall.hear_client(1, "JOIN #green");
-    let barn = hall.linked("2BB", "barn.lan");
-    let birth = hall.engine.network.channels().next().expect("it was made").1.birth;
-    let stamp = base36::encode((WALL_MS + 1) << 16);
-    hall.hear(barn, &format!("@dot=2BB.1.S2.{stamp};more MODE #green {birth} barn.lan +m"));
-    hall.said.clear();
-    hall.hear_client(1, "MODE #green");
-    let heard: Vec<&str> = hall.said.iter().map(|(_, line)| line.as_str()).collect();
-    assert_eq!(heard[0], ":barn.lan MODE #green +m");
-    assert!(heard[1].contains(" 324 alice #green +mnt"), "{heard:?}");
 }
 
 // Who may link.
@@ -498,63 +482,6 @@ fn nobody_is_at_a_host_that_reads_as_several_people_in_a_list() {
     hall.event(barn, "2BB.1.S2", 0, "USER 2BBAAAAAA ann 1.2BB u 10,9.0.1 10.0.0.1 + * * 1 :n");
     hall.user(barn, "2BB.1.S3", "2BBAAAAAB", "ben", 0);
     assert!(!hall.sees("ann") && hall.sees("ben"));
-}
-
-/// How a peer says that something is replaced of which it knows no more than the number it will have, and the key.
-fn named_dead(dot: &str, key: &str) -> String {
-    format!("DEAD S :{dot}={}", base36::encode(digest_of(key)))
-}
-
-#[test]
-fn nobody_ends_what_this_server_has_yet_to_write() {
-    let mut hall = Hall::new();
-    let alice = hall.client(1, "alice");
-    let barn = hall.linked("2BB", "barn.lan");
-    hall.hear(barn, "HAVE S :2BB.1=2\nSNAPSHOT S");
-    let tip = hall.tip(Stream::Session, "1AA.3");
-    for next in tip + 1..tip + 9 {
-        let dot = format!("1AA.3.S{}", base36::encode(next));
-        hall.hear(barn, &named_dead(&dot, &format!("user {alice}")));
-    }
-    hall.hear(barn, "DONE S :2BB.1=2");
-    assert_eq!(hall.tip(Stream::Session, "2BB.1"), 2, "the answer was taken");
-    hall.hear_client(1, "AWAY :for lunch");
-    assert!(hall.engine.network.user_called("alice").is_some_and(|user| user.fact.away.is_some()));
-}
-
-#[test]
-fn nobody_ends_what_a_server_has_yet_to_write_of_its_own_users() {
-    let mut hall = Hall::new();
-    let (barn, shed) = (hall.linked("2BB", "barn.lan"), hall.linked("3CC", "shed.lan"));
-    hall.hear(barn, "HAVE S :2BB.1=2\nSNAPSHOT S");
-    hall.hear(barn, &named_dead("3CC.1.S2", "user 3CCAAAAAA"));
-    hall.hear(barn, "DONE S :2BB.1=2");
-    assert_eq!(hall.tip(Stream::Session, "2BB.1"), 2, "the answer was taken");
-    hall.user(shed, "3CC.1.S2", "3CCAAAAAA", "carol", 0);
-    assert!(hall.sees("carol"));
-}
-
-#[test]
-fn what_is_said_to_be_replaced_before_it_comes_is_bounded_and_holds_nobody_back() {
-    let mut hall = Hall::new();
-    let barn = hall.linked("2BB", "barn.lan");
-    for round in 0..3u64 {
-        hall.hear(barn, &format!("HAVE S :2BB.1={}\nSNAPSHOT S", 2 + round));
-        for first in (0..60_000).step_by(100) {
-            let dots =
-                (first..first + 100).map(|seq| format!("{}ZZ.1.S{}=1", 7 + round, base36::encode(seq + 1)));
-            hall.hear(barn, &format!("DEAD S :{}", dots.collect::<Vec<_>>().join(" ")));
-        }
-        hall.hear(barn, &format!("DONE S :2BB.1={}", 2 + round));
-        hall.said.clear();
-    }
-    assert!(hall.engine.network.facts(Stream::Session).early().len() <= EARLY_MAX);
-    // Somebody else, who tells the truth.
-    let shed = hall.linked("3CC", "shed.lan");
-    hall.user(shed, "3CC.1.S2", "3CCAAAAAA", "carol", 0);
-    hall.event(shed, "3CC.1.S3", 0, "JOIN 3CCAAAAAA #green 1.3CC 1.3CC -");
-    hall.hear(shed, "@dot=3CC.1.S4.1;over=4DD.1.S9 NEWS of :nothing");
-    assert_eq!(hall.tip(Stream::Session, "3CC.1"), 4);
 }
 
 #[test]

@@ -315,6 +315,8 @@ mod compare_tests;
 #[cfg(test)]
 mod durable_tests;
 #[cfg(test)]
+mod early_tests;
+#[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
 mod hostile_tests;
@@ -334,4 +336,4 @@ use compare_tests::{Mesh, TRIANGLE};
 #[cfg(test)]
 use digest::digest_of;
 #[cfg(test)]
-use hostile_tests::{Hall, Peer};
+use hostile_tests::{Hall, Peer, WALL_MS};
