@@ -462,12 +462,22 @@ impl Engine {
             || (is_planted(Defect::EarlierRunIsMine) && change.dot.origin.server == self.identity.sid);
         let healed_ms = self.healed.get(&change.dot.origin.server).map_or(0, |healed| healed.0);
         let is_late = change.stamp.ms < healed_ms && change.stamp.ms + LATE_AFTER_MS < self.now.wall.0;
-        // Whoever has gone meanwhile cannot be heard any more, but is on record.
-        if !is_own && (is_late || self.network.user(message.sender).is_none()) {
+        // Whoever has gone meanwhile, or has not been heard to come yet, cannot be heard any more, but is on record.
+        let is_of_nobody =
+            self.network.user(message.sender).is_none() || self.is_of_a_stranger(change, message);
+        if !is_own && (is_late || is_of_nobody) {
             return self.note_late(change);
         }
         let msgid = change.dot.to_string();
         self.tell_said(message, change.stamp.time(), Some(msgid));
+    }
+
+    /// Whether somebody from whose disk this came did not know any more what its writer had said before, and here that has
+    /// not come: nobody saw its sender join.
+    fn is_of_a_stranger(&self, change: &Change, message: &Message) -> bool {
+        let Target::Channel { name, .. } = &message.target else { return false };
+        let channel = self.network.channel(&fold(name.as_str()));
+        change.after == 0 && !channel.is_some_and(|channel| channel.has(message.sender))
     }
 
     /// Says a message to whom it is meant for, and to its sender who asked for echoes.

@@ -20,6 +20,24 @@ fn whoever_asks_for_modes_that_come_in_parts_hears_first_what_has_come_of_them()
     assert!(heard[1].contains(" 324 alice #green +mnt"), "{heard:?}");
 }
 
+#[test]
+fn what_comes_from_a_disk_before_its_sender_is_no_word_of_a_stranger() {
+    let mut hall = Hall::new();
+    hall.client(1, "alice");
+    hall.hear_client(1, "JOIN #green");
+    let barn = hall.linked("2BB", "barn.lan");
+    hall.user(barn, "2BB.1.S2", "2BBAAAAAA", "bob", 0);
+    hall.said.clear();
+    hall.event(barn, "2BB.1.M1", 0, ":bob!u@h PRIVMSG 2BBAAAAAA #green :from a disk");
+    assert!(hall.said.iter().all(|(_, line)| !line.contains("from a disk")), "{:?}", hall.said);
+    let stamp = base36::encode((WALL_MS + 2) << 16);
+    hall.hear(
+        barn,
+        &format!("@dot=2BB.1.M2.{stamp};after=2 :bob!u@h PRIVMSG 2BBAAAAAA #green :from outside"),
+    );
+    assert!(hall.said.iter().any(|(_, line)| line.ends_with(":from outside")), "{:?}", hall.said);
+}
+
 /// How a peer says that something is replaced of which it knows no more than the number it will have, and the key.
 fn named_dead(dot: &str, key: &str) -> String {
     format!("DEAD S :{dot}={}", base36::encode(digest_of(key)))
