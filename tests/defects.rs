@@ -24,6 +24,7 @@ const SHOWN_BY: &[(Defect, &str)] = &[
     (Defect::DeadReplacesNothing, "a write that is dead when it comes still replaces what it replaced"),
     (Defect::LaterRunIgnored, "a server whose disk was put back begins beyond what others remember"),
     (Defect::StatusForAnyJoin, "a status counts for the join that it was given to"),
+    (Defect::EarlierRunIsMine, "what was said in a run that is over is not said again"),
     (Defect::ClockFallsBack, "a clock that was set back goes on from where it was"),
     (Defect::NickForBoth, "of two that trade nicks across a split nobody is called the same"),
     (Defect::EarlyOfAnyKey, "nobody ends what is to come by guessing its number"),

@@ -18,6 +18,7 @@ pub const ALL: &[Schedule] = &[
     ("whoever comes back after all have forgotten brings back nobody's past", back_after_all_have_forgotten),
     ("a status counts for the join that it was given to", a_status_for_a_join_that_is_over),
     ("a clock that was set back goes on from where it was", a_clock_that_was_set_back),
+    ("what was said in a run that is over is not said again", a_word_of_the_run_before),
     ("of two topics set apart the later shows everywhere", two_topics_set_apart),
     ("of two that trade nicks across a split nobody is called the same", nicks_traded_across_a_split),
     ("nobody ends what is to come by guessing its number", what_is_to_come_was_named),
@@ -361,6 +362,23 @@ fn a_clock_that_was_set_back() -> Result<(), String> {
     storm.world.wait(20_000);
     storm.comes(0, "ann");
     storm.all_agree(60_000)
+}
+
+/// What ann says is on its way, and not on the disk, as her server crashes; it comes back from the other.
+fn a_word_of_the_run_before() -> Result<(), String> {
+    let mut storm = linked(Layout { hold_s: 30, ..Layout::plain(2) });
+    let ann = storm.comes(0, "ann");
+    let bob = storm.comes(1, "bob");
+    storm.says(ann, "PRIVMSG #green :ann 1");
+    storm.world.crash(0);
+    storm.cut(0, &[1]);
+    storm.world.start(0);
+    let cat = storm.comes(0, "cat");
+    storm.mend(0, &[1]);
+    storm.all_agree(90_000)?;
+    let said = ("ann".to_string(), 1);
+    expect("whether bob has heard it", storm.world.clients[&bob].heard.contains(&said), true)?;
+    expect("whether cat has, who came after", storm.world.clients[&cat].heard.contains(&said), false)
 }
 
 /// Each hears of the other's only after a split, 0 of the older one and 1 of the newer; the next one is over both.
