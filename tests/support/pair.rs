@@ -136,6 +136,10 @@ impl Pair {
                     self.on_the_way.push_back((end, Event::Opened { conn: LINK, from }));
                 }
             }
+            // Nothing is kept here, and every question has an answer.
+            Effect::Recall { ask, .. } => {
+                self.on_the_way.push_back((server, Event::Recalled { ask, outcome: Ok(Vec::new()) }));
+            }
             Effect::Dial { ask, .. } => {
                 self.on_the_way.push_back((server, Event::DialFailed { ask, why: "not yet".to_string() }));
             }
