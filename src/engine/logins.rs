@@ -13,6 +13,7 @@ use super::meter::Meter;
 use super::network::{Account, AccountId, Credential, Edit, UserFact};
 use super::outgoing::{Outgoing, Spoken};
 use super::pending::Pending;
+use super::services::NICKSERV;
 use super::session::Stage;
 use super::turn::{Deferred, Refusal, Turn};
 use super::{Engine, command};
@@ -347,7 +348,7 @@ impl Engine {
             Purpose::Change { account } => command::password_changed(&mut turn, account, credential),
         };
         match outcome {
-            Err(refusal) if in_words => command::say_no(&mut turn, refusal),
+            Err(refusal) if in_words => turn.refuse_by(NICKSERV, refusal),
             Err(Refusal::Standard(failure)) => turn.fail(failure),
             Err(refusal) => turn.refuse(refusal),
             Ok(()) => {}

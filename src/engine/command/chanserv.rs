@@ -5,6 +5,7 @@ mod upkeep;
 use super::{Command, Who};
 use crate::engine::mode;
 use crate::engine::network::{AccountId, Channel, Clause, ClauseFact, Edit, Registration, StatusFact};
+use crate::engine::services::{CHANSERV, For, Service, ServiceWord};
 use crate::engine::sight;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::{Folded, fold};
@@ -12,9 +13,6 @@ use crate::wire::letters::Letters;
 use crate::wire::message::cut;
 use crate::wire::names::{ChannelName, UserId, Word};
 use crate::wire::numeric;
-
-/// Who answers on channels.
-pub const CHANSERV: &str = "ChanServ";
 
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -35,105 +33,122 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// One thing that can be said to ChanServ.
-struct ServiceWord {
-    word: &'static str,
-    params_min: usize,
-    run: fn(&mut Turn, &[&str]) -> Outcome,
-    usage: &'static str,
-    help: &'static str,
-}
-
-const WORDS: &[&[ServiceWord]] = &[OWN, upkeep::WORDS];
+const SERVICE: Service = Service { name: CHANSERV, words: &[OWN, upkeep::WORDS] };
 
 const OWN: &[ServiceWord] = &[
     ServiceWord {
         word: "HELP",
+        aliases: &[],
         params_min: 0,
+        who: For::Anyone,
         run: help,
         usage: "HELP [<word>]",
         help: "tells what can be said here",
     },
     ServiceWord {
         word: "REGISTER",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: register,
         usage: "REGISTER <channel>",
         help: "makes a channel that you run yours: it keeps its settings when everybody has left and over restarts",
     },
     ServiceWord {
         word: "INFO",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: info,
         usage: "INFO <channel>",
         help: "tells whose a channel is, and since when",
     },
     ServiceWord {
         word: "ACCESS",
+        aliases: &[],
         params_min: 2,
+        who: For::Anyone,
         run: access,
         usage: "ACCESS <channel> LIST | ADD <account> ADMIN|OP|HALFOP|VOICE | DEL <account>",
         help: "says what accounts are on the channel whenever they come; who is at least VOICE passes its bars",
     },
     ServiceWord {
         word: "OP",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: |turn, params| give(turn, params, 'o', true),
         usage: "OP <channel> [<nick>]",
         help: "makes you, or somebody else there, an operator of the channel",
     },
     ServiceWord {
         word: "DEOP",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: |turn, params| give(turn, params, 'o', false),
         usage: "DEOP <channel> [<nick>]",
         help: "ends that",
     },
     ServiceWord {
         word: "VOICE",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: |turn, params| give(turn, params, 'v', true),
         usage: "VOICE <channel> [<nick>]",
         help: "lets you, or somebody else there, speak on a moderated channel",
     },
     ServiceWord {
         word: "DEVOICE",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: |turn, params| give(turn, params, 'v', false),
         usage: "DEVOICE <channel> [<nick>]",
         help: "ends that",
     },
     ServiceWord {
         word: "SET",
+        aliases: &[],
         params_min: 2,
+        who: For::Anyone,
         run: set,
         usage: "SET <channel> DESC [<text>] | SUCCESSOR [<account>] | MLOCK [<letters> [<value>...]]",
         help: "says what the channel is for, who has it once your account is no more, or which modes nobody changes",
     },
     ServiceWord {
         word: "TRANSFER",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: transfer,
         usage: "TRANSFER <channel> [<account>]",
         help: "offers a channel of yours to somebody, who has it on ACCEPT; to nobody any more without an account",
     },
     ServiceWord {
         word: "ACCEPT",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: accept,
         usage: "ACCEPT <channel>",
         help: "takes a channel that was offered to you",
     },
     ServiceWord {
         word: "DROP",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: drop_channel,
         usage: "DROP <channel> <channel>",
         help: "makes a channel nobody's again; its name twice says that you mean it",
     },
     ServiceWord {
         word: "LIST",
+        aliases: &[],
         params_min: 0,
+        who: For::Anyone,
         run: list,
         usage: "LIST",
         help: "lists registered channels: yours, and to operators of the network all",
@@ -156,48 +171,28 @@ fn chanserv(turn: &mut Turn, params: &[&str]) -> Outcome {
     Ok(())
 }
 
-/// Takes what somebody says to ChanServ, and answers in words whatever comes of it.
 pub fn hear(turn: &mut Turn, text: &str) {
-    let mut params = text.split_ascii_whitespace();
-    let name = params.next().unwrap_or("HELP");
-    let params: Vec<&str> = params.collect();
-    let Some(word) = words().find(|word| word.word.eq_ignore_ascii_case(name)) else {
-        return say(turn, "That is nothing that can be said here. HELP tells what can.");
-    };
-    if params.len() < word.params_min {
-        return say(turn, &format!("It is written {}", word.usage));
-    }
-    if let Err(refusal) = (word.run)(turn, &params) {
-        turn.refuse(refusal);
-    }
-}
-
-fn words() -> impl Iterator<Item = &'static ServiceWord> {
-    WORDS.iter().copied().flatten()
-}
-
-/// A reply in the name that people write to.
-fn say(turn: &mut Turn, text: &str) {
-    let (server, called) = (turn.server_name(), turn.called());
-    let line = format!(":{CHANSERV}!{CHANSERV}@{server} NOTICE {called} :{text}");
-    turn.say(line);
+    turn.tell_service(&SERVICE, text);
 }
 
 /// As what comes of a word, whether it was done or not.
 fn done(turn: &mut Turn, text: impl AsRef<str>) -> Outcome {
-    say(turn, text.as_ref());
+    turn.notice_by(CHANSERV, text.as_ref());
     Ok(())
 }
 
 fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
     let asked = params.first().copied();
     let is_asked = |word: &&ServiceWord| asked.is_none_or(|asked| word.word.eq_ignore_ascii_case(asked));
-    let lines: Vec<String> =
-        words().filter(is_asked).map(|word| format!("{}: {}", word.usage, word.help)).collect();
+    let lines: Vec<String> = SERVICE
+        .words_for(turn)
+        .filter(is_asked)
+        .map(|word| format!("{}: {}", word.usage, word.help))
+        .collect();
     if lines.is_empty() {
         return done(turn, "There is no such word. HELP alone tells which there are.");
     }
-    lines.iter().for_each(|line| say(turn, line));
+    lines.iter().for_each(|line| turn.notice_by(CHANSERV, line));
     Ok(())
 }
 
@@ -307,7 +302,7 @@ fn run_by(turn: &mut Turn, channel: &str, least: char) -> Option<Registration> {
     };
     let own = own_account(turn).map_or(Letters::NONE, |(own, _)| of.status_of(own));
     if !mode::is_at_least(own, least) {
-        say(turn, &format!("You have no right to that on {}.", shown(turn, &of)));
+        turn.notice_by(CHANSERV, &format!("You have no right to that on {}.", shown(turn, &of)));
         return None;
     }
     Some(of)
@@ -496,6 +491,6 @@ fn list(turn: &mut Turn, _: &[&str]) -> Outcome {
     if lines.is_empty() {
         return done(turn, "You have no registered channel.");
     }
-    lines.iter().for_each(|line| say(turn, line));
+    lines.iter().for_each(|line| turn.notice_by(CHANSERV, line));
     Ok(())
 }

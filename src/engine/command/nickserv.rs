@@ -8,7 +8,7 @@ mod staff;
 use super::{Command, Who, check_email, check_new_password, may_register};
 use crate::engine::logins::{By, Purpose};
 use crate::engine::network::{Account, AccountFact, AccountId, Edit, Field};
-use crate::engine::services::NICKSERV;
+use crate::engine::services::{For, NICKSERV, Service, ServiceWord};
 use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::wire::fold::fold;
 use crate::wire::names::Word;
@@ -33,27 +33,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// One thing that can be said to NickServ.
-struct ServiceWord {
-    word: &'static str,
-    /// What other services call it.
-    aliases: &'static [&'static str],
-    params_min: usize,
-    who: For,
-    run: fn(&mut Turn, &[&str]) -> Outcome,
-    usage: &'static str,
-    help: &'static str,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum For {
-    Anyone,
-    LoggedIn,
-    /// Operators with the right `accounts`.
-    Staff,
-}
-
-const WORDS: &[&[ServiceWord]] = &[OWN, nicks::WORDS, keys::WORDS, staff::WORDS];
+const SERVICE: Service = Service { name: NICKSERV, words: &[OWN, nicks::WORDS, keys::WORDS, staff::WORDS] };
 
 const OWN: &[ServiceWord] = &[
     ServiceWord {
@@ -121,49 +101,13 @@ const OWN: &[ServiceWord] = &[
     },
 ];
 
-fn words() -> impl Iterator<Item = &'static ServiceWord> {
-    WORDS.iter().copied().flatten()
-}
-
 fn nickserv(turn: &mut Turn, params: &[&str]) -> Outcome {
     hear(turn, &params.join(" "));
     Ok(())
 }
 
-/// Takes what somebody says to NickServ, and answers in words whatever comes of it.
 pub fn hear(turn: &mut Turn, text: &str) {
-    let mut params = text.split_ascii_whitespace();
-    let name = params.next().unwrap_or("HELP");
-    let params: Vec<&str> = params.collect();
-    let is_called = |word: &&ServiceWord| {
-        word.word.eq_ignore_ascii_case(name)
-            || word.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
-    };
-    // What was said is not said again: it may hold a password in the wrong place.
-    let Some(word) = words().find(is_called).filter(|word| is_for(turn, word)) else {
-        return turn.notice_by(NICKSERV, "That is nothing that can be said here. HELP tells what can.");
-    };
-    if word.who == For::LoggedIn && turn.account().is_none() {
-        return turn.notice_by(NICKSERV, "You are not logged in.");
-    }
-    if params.len() < word.params_min {
-        return turn.notice_by(NICKSERV, &format!("It is written {}", word.usage));
-    }
-    if let Err(refusal) = (word.run)(turn, &params) {
-        say_no(turn, refusal);
-    }
-}
-
-/// In words, whatever it would be to those who know more.
-pub fn say_no(turn: &mut Turn, refusal: Refusal) {
-    match refusal {
-        Refusal::Standard(standard) => turn.notice_by(NICKSERV, &format!("{}.", standard.text)),
-        Refusal::Numeric(numeric) => turn.reply(numeric),
-    }
-}
-
-fn is_for(turn: &Turn, word: &ServiceWord) -> bool {
-    word.who != For::Staff || turn.has_right("accounts")
+    turn.tell_service(&SERVICE, text);
 }
 
 fn say(turn: &mut Turn, text: impl AsRef<str>) -> Outcome {
@@ -184,8 +128,8 @@ fn write(turn: &mut Turn, account: AccountId, field: Field, fact: Option<Account
 
 fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
     let asked = params.first().copied();
-    let shown: Vec<&ServiceWord> = words()
-        .filter(|word| is_for(turn, word))
+    let shown: Vec<&ServiceWord> = SERVICE
+        .words_for(turn)
         .filter(|word| asked.is_none_or(|asked| word.word.eq_ignore_ascii_case(asked)))
         .collect();
     if shown.is_empty() {

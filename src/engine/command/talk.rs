@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::{CHANSERV, Command, Who, hear_chanserv, hear_nickserv};
+use super::{Command, Who, hear_chanserv, hear_nickserv};
 use crate::engine::cap::Cap;
 use crate::engine::effect::Topic;
 use crate::engine::mode;
 use crate::engine::network::{Channel, Message, Target, Text, Verb};
 use crate::engine::peer::Passing;
-use crate::engine::services::NICKSERV;
+use crate::engine::services::{CHANSERV, NICKSERV};
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;

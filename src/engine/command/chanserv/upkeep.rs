@@ -1,7 +1,7 @@
 //! INVITE, UNBAN, CLEAR and MLOCK: how a registered channel is kept in order by those who have access to it, also when
 //! they are not on it.
 
-use super::{ServiceWord, done, run_by, write};
+use super::{done, run_by, write};
 use crate::engine::command;
 use crate::engine::extban::{self, Sphere};
 use crate::engine::mode::Lock;
@@ -9,6 +9,7 @@ use crate::engine::network::{
     Channel, Clause, ClauseFact, Edit, Item, Registration, Setting, StatusFact, User,
 };
 use crate::engine::peer::Act;
+use crate::engine::services::{For, ServiceWord};
 use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::wire::letters::Letters;
 use crate::wire::names::{UserId, Word};
@@ -16,21 +17,27 @@ use crate::wire::names::{UserId, Word};
 pub const WORDS: &[ServiceWord] = &[
     ServiceWord {
         word: "INVITE",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: invite,
         usage: "INVITE <channel> [<nick>]",
         help: "lets you, or somebody else, past the key, the limit and the invite-only mode of the channel",
     },
     ServiceWord {
         word: "UNBAN",
+        aliases: &[],
         params_min: 1,
+        who: For::Anyone,
         run: unban,
         usage: "UNBAN <channel> [<nick>]",
         help: "lifts the bans that mean you, or somebody else",
     },
     ServiceWord {
         word: "CLEAR",
+        aliases: &[],
         params_min: 2,
+        who: For::Anyone,
         run: clear,
         usage: "CLEAR <channel> BANS|EXCEPTIONS|INVITATIONS|MODES|OPS|VOICES|USERS",
         help: "empties a list, unsets all modes, takes every status that access does not give, or has everyone else leave",

@@ -2,9 +2,10 @@
 
 use ring::digest::{SHA256, digest};
 
-use super::{For, ServiceWord, own, say, write};
+use super::{own, say, write};
 use crate::engine::network::{AccountFact, Device, Field};
 use crate::engine::peer::WORD_BYTES_MAX;
+use crate::engine::services::{For, ServiceWord};
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::fold;
 use crate::wire::pin::Pin;

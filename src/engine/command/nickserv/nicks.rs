@@ -1,9 +1,10 @@
 //! GHOST, REGAIN, GROUP and UNGROUP: the nicks that are an account's own.
 
-use super::{For, ServiceWord, own, say, write};
+use super::{own, say, write};
 use crate::engine::network::{AccountFact, Field};
 use crate::engine::peer::Act;
 use crate::engine::pending::Reply;
+use crate::engine::services::{For, ServiceWord};
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::fold;
 use crate::wire::names::Word;

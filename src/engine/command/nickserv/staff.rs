@@ -1,9 +1,10 @@
 //! SUSPEND, UNSUSPEND and LIST: what operators do with accounts.
 
-use super::{For, ServiceWord, say, write};
+use super::{say, write};
 use crate::engine::banish::until;
 use crate::engine::command::duration;
 use crate::engine::network::{AccountFact, Field, Suspension};
+use crate::engine::services::{For, ServiceWord};
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::mask::glob_matches;
 use crate::wire::message::cut;
