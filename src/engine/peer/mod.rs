@@ -311,6 +311,8 @@ fn unless_star(text: &str) -> &str {
 #[cfg(test)]
 mod ask_tests;
 #[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
 mod compare_tests;
 #[cfg(test)]
 mod durable_tests;
