@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use folkmoot::VERSION;
 use folkmoot::edge::settings::Source;
-use folkmoot::edge::{cli, end, serve};
+use folkmoot::edge::{archive, cli, end, serve};
 use folkmoot::load::{self, Load};
 
 /// A federated chat server: IRC for people, a self-healing mesh between servers.
@@ -47,6 +47,22 @@ enum Command {
     RotateSecret {
         #[command(flatten)]
         place: Place,
+    },
+    /// Write all that the server on this data directory keeps into a new file; it may run meanwhile
+    Export {
+        #[command(flatten)]
+        place: Place,
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
+    /// Add what an export holds to what the stopped server on this data directory keeps
+    Import {
+        #[command(flatten)]
+        place: Place,
+        /// Import the rest where lines are at fault, instead of nothing
+        #[arg(long)]
+        despite_faults: bool,
+        file: PathBuf,
     },
     /// Make a password hash for the settings
     HashPassword,
@@ -92,6 +108,10 @@ fn main() -> ExitCode {
         Command::Discover { json, port } => cli::discover(port, json),
         Command::Invite { place } => cli::invite(&place.into()),
         Command::RotateSecret { place } => cli::rotate_secret(&place.into()),
+        Command::Export { place, file } => archive::export(&place.into(), &file),
+        Command::Import { place, despite_faults, file } => {
+            archive::import(&place.into(), &file, despite_faults)
+        }
         Command::HashPassword => cli::hash_password(),
         Command::Load(load) => load::run(load),
     };

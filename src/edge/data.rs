@@ -71,12 +71,17 @@ impl DataDirectory {
     /// A new directory begins with the time: should the one before it have been lost, its epochs were lower, and
     /// nobody can take this run for one of those, which others may remember.
     pub fn next_epoch(&self, now: Timestamp) -> Result<u32, String> {
-        let seconds = now.seconds().saturating_sub(FIRST_EPOCH_S);
-        let before: u32 = self.number(EPOCH)?.unwrap_or(u32::try_from(seconds).unwrap_or(0));
+        let before = self.last_epoch(now)?;
         let epoch =
             before.checked_add(1).ok_or("this server has started too often: its epochs are used up")?;
         self.keep_epoch(epoch)?;
         Ok(epoch)
+    }
+
+    /// No start before this moment had a higher epoch.
+    pub fn last_epoch(&self, now: Timestamp) -> Result<u32, String> {
+        let seconds = now.seconds().saturating_sub(FIRST_EPOCH_S);
+        Ok(self.number(EPOCH)?.unwrap_or(u32::try_from(seconds).unwrap_or(0)))
     }
 
     pub fn keep_epoch(&self, epoch: u32) -> Result<(), String> {

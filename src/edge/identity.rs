@@ -60,10 +60,7 @@ pub fn load(config: &Config, data: Arc<DataDirectory>) -> Result<Node, String> {
     let own = own_certificate(config, &data)?;
     let pin = own.pin();
     let shown = shown_certificate(config, &own)?;
-    let sid = match config.server.sid.as_deref() {
-        Some(text) => ServerId::parse(text).ok_or("server.sid is not a server id")?,
-        None => ServerId::from_digest(&pin.0),
-    };
+    let sid = server_id(config, &pin)?;
     let name = name(config, &pin);
     let secrets = Arc::new(SecretBook::load(config, &data, wall_clock().0)?);
     let identity = Identity {
@@ -77,6 +74,14 @@ pub fn load(config: &Config, data: Arc<DataDirectory>) -> Result<Node, String> {
         epoch: data.next_epoch(wall_clock())?,
     };
     Ok(Node { identity, own, shown, secrets, data })
+}
+
+/// Which server this is, as set or after its certificate.
+pub fn server_id(config: &Config, pin: &Pin) -> Result<ServerId, String> {
+    match config.server.sid.as_deref() {
+        Some(text) => ServerId::parse(text).ok_or("server.sid is not a server id".to_string()),
+        None => Ok(ServerId::from_digest(&pin.0)),
+    }
 }
 
 /// What clients are shown: what the settings name, or else the server's own.

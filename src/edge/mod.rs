@@ -2,6 +2,7 @@
 
 mod allowance;
 mod answers;
+pub mod archive;
 mod arrivals;
 mod beacon;
 mod capacity;

@@ -101,7 +101,7 @@ fn read_seen(origin: &str, tip: &str) -> Option<(Origin, u64)> {
     Some((Origin::parse(origin)?, base36::parse(tip)?))
 }
 
-fn rows_of(writing: Writing) -> Vec<Row> {
+pub(super) fn rows_of(writing: Writing) -> Vec<Row> {
     let mut rows = Vec::new();
     for (dot, fact) in writing.facts {
         let line = fact.and_then(|(key, fact)| {

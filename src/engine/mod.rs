@@ -1,6 +1,7 @@
 //! The rules: events in, effects out. Pure: the same events at the same times have the same effects.
 
 mod access;
+mod archive;
 mod arrivals;
 mod audience;
 mod audit;
@@ -84,6 +85,7 @@ mod wanted;
 mod whowas;
 mod write;
 
+pub use archive::{Import, Item, Kind as ItemKind, Summary};
 pub use audit::{Audit, Load};
 pub use effect::{Effect, Secret, Topic};
 pub use effort::{EFFORT_NAME_BYTES_MAX, effort};

@@ -80,7 +80,7 @@ impl<'a> Tags<'a> {
 }
 
 /// Whether this is a key as message-tags has it: `[+][vendor/]name`.
-fn is_tag_key(key: &str) -> bool {
+pub fn is_tag_key(key: &str) -> bool {
     let key = key.strip_prefix('+').unwrap_or(key);
     let (vendor, name) = key.split_once('/').map_or((None, key), |(vendor, name)| (Some(vendor), name));
     let is_made_of = |text: &str, fit: fn(u8) -> bool| !text.is_empty() && text.bytes().all(fit);

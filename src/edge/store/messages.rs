@@ -98,6 +98,11 @@ impl Messages {
         Ok(Messages { arrival: last.unwrap_or(0), count, origins, taken_back, ..Messages::default() })
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.count as u64
+    }
+
     /// How far origins are here, and the latest messages of all.
     pub fn stored(&self, connection: &Connection, recent_max: usize) -> rusqlite::Result<StoredTalk> {
         let tips = self.origins.iter().map(|(name, origin)| (name.clone(), origin.tip as u64)).collect();

@@ -3,10 +3,12 @@
 //! One thread writes, a few read. Facts that wait when it comes to write go into one transaction, and only when that
 //! is on disk is the engine told; until then nobody else hears of it. Messages are written some at a time.
 
+mod archive;
 mod messages;
 mod read;
 mod writer;
 
+pub use archive::{Found, look_through};
 pub use read::{READERS, run as recall};
 pub use writer::{Batch, Desk, desk, run};
 
