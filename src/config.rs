@@ -17,6 +17,8 @@ pub mod read;
 mod section;
 mod talk;
 pub use talk::Talk;
+mod token;
+pub use token::{TokenAlgorithm, TokenIssuer, TokenKey, Tokens};
 mod topics;
 pub use topics::{TOPICS, TOPICS_USUAL};
 

@@ -193,7 +193,10 @@ fn the_sample_settings_hold_every_key_and_no_other() {
     for line in text(&root().join("config/folkmoot.toml")).lines() {
         let line = line.trim_start_matches("# ");
         if line.starts_with('[') && line.ends_with(']') {
-            section = line.trim_matches(['[', ']']).split('.').next().unwrap_or_default().to_string();
+            let name = line.trim_matches(['[', ']']);
+            // What stands behind the dot is a name that an admin gives, but for a list of tables.
+            let is_named = !line.starts_with("[[");
+            section = name.split('.').next().filter(|_| is_named).unwrap_or(name).to_string();
         } else if let Some((key, _)) = line.split_once(" = ")
             && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         {

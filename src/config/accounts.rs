@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fit;
 use super::rate::Rate;
 use super::section::Section;
+use super::token::Tokens;
 
 /// `[accounts]`
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,7 @@ pub struct Accounts {
     pub failure_rate: Option<Rate>,
     /// How many accounts may be registered from one address.
     pub registration_rate: Option<Rate>,
+    pub tokens: Tokens,
 }
 
 /// Who may register accounts.
@@ -59,9 +61,13 @@ impl Default for Accounts {
             nick_grace: Duration::from_secs(60),
             failure_rate: Some(Rate::new(20, 600)),
             registration_rate: Some(Rate::new(10, 3600)),
+            tokens: Tokens::default(),
         }
     }
 }
+
+/// Whoever's clock is further off than this has other troubles.
+const TOKEN_LEEWAY_MAX: Duration = Duration::from_secs(300);
 
 const REGISTRATIONS: [(&str, Registration); 3] =
     [("open", Registration::Open), ("operators", Registration::Operators), ("closed", Registration::Closed)];
@@ -94,7 +100,10 @@ impl Section<'_, '_, '_> {
         self.number("password_length_min", &mut accounts.password_length_min, 1, 64);
         self.rate("failure_rate", &mut accounts.failure_rate);
         self.rate("registration_rate", &mut accounts.registration_rate);
+        self.duration_within("token_leeway", &mut accounts.tokens.leeway, Duration::ZERO, TOKEN_LEEWAY_MAX);
+        self.flag("token_needs_tls", &mut accounts.tokens.need_tls);
         self.without_effect(&["authority"]);
         self.reader.reading.config.accounts = accounts;
+        self.tables("token", |section| section.token());
     }
 }

@@ -60,6 +60,14 @@ pub(super) fn one_line(text: &str) -> Fit<()> {
     Ok(())
 }
 
+/// What a token says of who made it, for whom, and of whom.
+pub(super) fn claim(text: &str) -> Fit<()> {
+    match text.is_empty() {
+        true => Err("must not be empty: tokens that anybody made, for anything, would do".to_string()),
+        false => one_line(text),
+    }
+}
+
 pub(super) fn word(text: &str) -> Fit<()> {
     if text.is_empty() || text.starts_with(':') || text.contains(|c: char| c.is_control() || c == ' ') {
         return Err(format!("expected one word, as OPER can give it, found \"{text}\""));

@@ -63,9 +63,9 @@ pub fn read(text: &str) -> Reading {
 
 /// Every key there is, with its table: `limits.ping_after`, `link.name`, `operator_class.rights`.
 pub fn keys() -> Vec<String> {
-    let text = "[[link]]\n[[operator]]\n[[gateway]]\n[operator_class.any]\n";
+    let text = "[[link]]\n[[operator]]\n[[gateway]]\n[[accounts.token]]\n[operator_class.any]\n";
     let mut reader = Reader::new(text);
-    reader.document(DeTable::parse(text).expect("four empty tables").get_ref());
+    reader.document(DeTable::parse(text).expect("empty tables").get_ref());
     reader.asked
 }
 

@@ -301,24 +301,25 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
 
     pub(super) fn tables(&mut self, key: &'static str, read: impl Fn(&mut Section<'_, '_, '_>)) {
         let Some(value) = self.take(key) else { return };
+        let path = self.path(key);
         let Some(items) = value.get_ref().as_array() else {
             return self.fault_in(
                 key,
                 value,
-                &format!("expected one table for each: write [[{key}]], with two brackets"),
+                &format!("expected one table for each: write [[{path}]], with two brackets"),
             );
         };
         for item in items.iter() {
             match item.get_ref().as_table() {
                 Some(table) => {
-                    let mut section = Section::new(self.reader, key, table);
+                    let mut section = Section::new(self.reader, &path, table);
                     read(&mut section);
                     section.finish();
                 }
                 None => self.fault_in(
                     key,
                     item,
-                    &format!("expected a table: write [[{key}]] on a line of its own"),
+                    &format!("expected a table: write [[{path}]] on a line of its own"),
                 ),
             }
         }

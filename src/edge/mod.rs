@@ -5,6 +5,7 @@ mod answers;
 pub mod archive;
 mod arrivals;
 mod beacon;
+pub mod bearer;
 mod capacity;
 pub mod cli;
 mod client;

@@ -311,6 +311,9 @@ impl Router {
             }
             Effect::Verify { ask, given, known } => self.check(Check { ask, given, what: What::Is(known) }),
             Effect::Match { ask, given, known } => self.check(Check { ask, given, what: What::Makes(known) }),
+            Effect::CheckToken { ask, token, tokens, now } => {
+                self.check(Check { ask, given: token, what: What::Token(tokens, now) });
+            }
             Effect::Hash { ask, password } => self.check(Check { ask, given: password, what: What::Hash }),
             Effect::Count { ask, conn, from } => {
                 let limits = self.shared.limits();

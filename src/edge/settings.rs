@@ -65,6 +65,16 @@ impl Source {
         for path in paths.into_iter().flatten() {
             *path = self.resolve(path).display().to_string();
         }
+        for issuer in &mut config.accounts.tokens.issuers {
+            let Some((path, line)) = &issuer.key_file else { continue };
+            let path = self.resolve(path);
+            let key = std::fs::read_to_string(&path).map_err(|why| format!("cannot be read: {why}"));
+            match key.and_then(|text| issuer.algorithm.key(&text)) {
+                Ok(key) => issuer.key = Some(key),
+                Err(why) => faults
+                    .push(format!("{place}line {line}: accounts.token.key_file: {} {why}", path.display())),
+            }
+        }
         if let Some(motd) = &config.server.motd {
             let path = self.resolve(motd);
             match std::fs::read_to_string(&path) {

@@ -7,9 +7,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
+use super::bearer;
 use super::password;
 use super::shared::Shared;
+use crate::config::Tokens;
 use crate::engine::{AskId, Event, Secret};
+use crate::wire::time::Timestamp;
 
 /// How many checks may wait. Whoever comes then is turned away, so that guessing cannot fill the memory.
 const WAITING_MAX: usize = 1024;
@@ -38,6 +41,8 @@ pub enum What {
     Makes(Vec<String>),
     /// What it is to be checked against from now on.
     Hash,
+    /// Whether it is a token in order by then, and of whom.
+    Token(Tokens, Timestamp),
 }
 
 /// The router's way to the checker.
@@ -54,7 +59,7 @@ impl Verifier {
         let Err(TrySendError::Full(Check { ask, what, .. })) = self.0.try_send(check) else { return None };
         Some(match what {
             What::Is(_) => Event::Verified { ask, right: false },
-            What::Makes(_) => Event::NotChecked { ask },
+            What::Makes(_) | What::Token(..) => Event::NotChecked { ask },
             What::Hash => Event::Hashed { ask, credential: None },
         })
     }
@@ -76,6 +81,9 @@ pub fn run(shared: &Shared, waiting: &Receiver<Check>) {
             What::Makes(known) => {
                 let is_made = |hash: &String| hash.starts_with(HASHED) && is_right(given, hash);
                 Event::Matched { ask, which: known.iter().position(is_made) }
+            }
+            What::Token(tokens, now) => {
+                Event::TokenChecked { ask, outcome: bearer::check(given, &tokens, now) }
             }
             What::Hash => Event::Hashed { ask, credential: Some(password::credential(given)) },
         });

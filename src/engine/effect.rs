@@ -7,6 +7,8 @@ use super::event::{AskId, ConnId, Pin};
 use super::history::{Entry, Query};
 use super::keep::Row;
 use super::secret::Secrets;
+use crate::config::Tokens;
+use crate::wire::time::Timestamp;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -34,6 +36,8 @@ pub enum Effect {
     Verify { ask: AskId, given: Secret, known: String },
     /// Find out which of these hashes a password makes, if any; which may be slow. Answered by `Event::Matched`.
     Match { ask: AskId, given: Secret, known: Vec<String> },
+    /// Find out whether a token is in order now, and whom it is about; answered by `Event::TokenChecked`.
+    CheckToken { ask: AskId, token: Secret, tokens: Tokens, now: Timestamp },
     /// Make what a new password is to be checked against; answered by `Event::Hashed`.
     Hash { ask: AskId, password: Secret },
     /// Count a client as one that comes from there; answered by `Event::Counted`.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::bearer::{Bearer, TokenFault};
 use super::effect::Secret;
 use super::history::{Entry, Record};
 pub use super::network::ClientDoor;
@@ -48,7 +49,12 @@ pub enum Event {
         ask: AskId,
         which: Option<usize>,
     },
-    /// An `Effect::Match` was not looked at, since too much waits.
+    /// The checker answers an `Effect::CheckToken`.
+    TokenChecked {
+        ask: AskId,
+        outcome: Result<Bearer, TokenFault>,
+    },
+    /// An `Effect::Match` or `Effect::CheckToken` was not looked at, since too much waits.
     NotChecked {
         ask: AskId,
     },

@@ -187,7 +187,7 @@ impl Turn<'_> {
     }
 
     /// What the client says next is heard when the answer is there, and answered behind it.
-    fn hold_what_follows(&mut self, ask: AskId) {
+    pub fn hold_what_follows(&mut self, ask: AskId) {
         let now_ms = self.now.steady_ms;
         self.session_mut().held.open(ask, now_ms);
     }
@@ -296,7 +296,10 @@ impl Engine {
 
     /// Too many passwords waited to be checked. That is nobody's failure.
     pub(super) fn password_not_checked(&mut self, ask: AskId) {
-        let Some(Pending::Login { attempt, .. }) = self.asks.take(ask) else { return };
+        let Some(Pending::Login { attempt, .. } | Pending::Token { attempt, .. }) = self.asks.take(ask)
+        else {
+            return;
+        };
         let why = "too many log in at once, try again in a moment";
         self.answer_attempt(ask, &attempt, |turn| match attempt.by {
             By::Sasl(_) => turn.sasl_put_off(why),
@@ -305,7 +308,12 @@ impl Engine {
     }
 
     /// Goes on with somebody whose password was looked at; `false` where they do not wait for that any more.
-    fn answer_attempt(&mut self, ask: AskId, attempt: &Attempt, say: impl FnOnce(&mut Turn)) -> bool {
+    pub(super) fn answer_attempt(
+        &mut self,
+        ask: AskId,
+        attempt: &Attempt,
+        say: impl FnOnce(&mut Turn),
+    ) -> bool {
         let conn = attempt.reply.conn;
         let Some(session) = self.sessions.get_mut(conn) else { return false };
         session.held.close(ask);
@@ -322,7 +330,7 @@ impl Engine {
         is_waited_for
     }
 
-    fn charge_failed_login(&mut self, address: IpAddr) {
+    pub(super) fn charge_failed_login(&mut self, address: IpAddr) {
         let now = Duration::from_millis(self.now.steady_ms);
         if let Some(rate) = self.config.accounts.failure_rate.filter(|_| self.config.limits.flood) {
             meter(&mut self.logins.failures, address, now).charge(rate, 1, now);

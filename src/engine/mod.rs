@@ -7,6 +7,7 @@ mod audience;
 mod audit;
 mod banish;
 mod batch;
+mod bearer;
 mod cap;
 mod chathistory;
 mod chronicle;
@@ -87,6 +88,7 @@ mod write;
 
 pub use archive::{Import, Item, Kind as ItemKind, Summary};
 pub use audit::{Audit, Load};
+pub use bearer::{Bearer, TokenFault};
 pub use effect::{Effect, Secret, Topic};
 pub use effort::{EFFORT_NAME_BYTES_MAX, effort};
 pub use event::{AskId, Beacon, ClientDoor, ConnId, Event, Origin, Pin, Situation, Traffic};
@@ -378,6 +380,7 @@ impl Engine {
             Event::Tick => self.pulse(),
             Event::Verified { ask, right } => self.verified(ask, right),
             Event::Matched { ask, which } => self.password_matched(ask, which),
+            Event::TokenChecked { ask, outcome } => self.token_checked(ask, outcome),
             Event::NotChecked { ask } => self.password_not_checked(ask),
             Event::Hashed { ask, credential } => self.password_hashed(ask, credential),
             Event::DialFailed { ask, why } => self.dial_failed(ask, &why),

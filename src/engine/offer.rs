@@ -60,7 +60,7 @@ pub fn offers(config: &Config, way: Way) -> Vec<Offer> {
         // Operators register by the same words, and know it.
         Cap::DraftAccountRegistration if config.accounts.registration != Registration::Open => None,
         Cap::Sts => sts(config, way != Way::Plain).map(|value| Offer { cap, value: Some(value) }),
-        Cap::Sasl => Some(Offer { cap, value: Some(Mechanism::names(way == Way::Certified)) }),
+        Cap::Sasl => Some(Offer { cap, value: Some(Mechanism::names(config, way)) }),
         _ => Some(Offer { cap, value: cap.value(config) }),
     });
     offers.collect()

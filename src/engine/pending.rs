@@ -28,6 +28,8 @@ pub enum Pending {
     Oper { reply: Deferred, name: String, class: Option<String> },
     /// A password for one of these accounts, the first of which has the name that was given.
     Login { accounts: Vec<AccountId>, attempt: Attempt },
+    /// A token, and whom it is to be good for, if they said.
+    Token { authorize: String, attempt: Attempt },
     /// A new password, and what for.
     NewPassword(NewPassword),
     /// A reread of the config by command.

@@ -3,11 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::bearer::{self, IRCV3BEARER, OAUTHBEARER};
 use super::event::AskId;
 use super::logins::By;
 use super::network::AccountId;
+use super::offer::Way;
 use super::scram::Scram;
 use super::turn::Turn;
+use crate::config::Config;
 use crate::wire::fold::fold;
 use crate::wire::names::Word;
 use crate::wire::numeric;
@@ -21,43 +24,48 @@ const RESPONSE_BYTES_MAX: usize = 20 * CHUNK_BYTES;
 /// One way to show who one is.
 pub struct Mechanism {
     pub name: &'static str,
+    is_offered: fn(&Config, Way) -> bool,
     /// Takes what the client says, and answers with what comes next.
     step: fn(&mut Turn, &mut Exchange, &[u8]) -> Step,
 }
 
-/// By the certificate that the client has shown; nothing for anybody else.
-const EXTERNAL: &str = "EXTERNAL";
-
 const MECHANISMS: &[Mechanism] = &[
-    Mechanism { name: "PLAIN", step: plain },
-    Mechanism { name: EXTERNAL, step: external },
-    Mechanism { name: "SCRAM-SHA-256", step: scram },
+    Mechanism { name: "PLAIN", is_offered: |_, _| true, step: plain },
+    // By the certificate that the client has shown; nothing for anybody else.
+    Mechanism { name: "EXTERNAL", is_offered: |_, way| way == Way::Certified, step: external },
+    Mechanism { name: "SCRAM-SHA-256", is_offered: |_, _| true, step: scram },
+    Mechanism { name: OAUTHBEARER, is_offered: takes_tokens, step: bearer::oauthbearer },
+    Mechanism { name: IRCV3BEARER, is_offered: takes_tokens, step: bearer::ircv3bearer },
 ];
 
+/// A token that somebody overhears is theirs, here and with whoever else takes it.
+fn takes_tokens(config: &Config, way: Way) -> bool {
+    let tokens = &config.accounts.tokens;
+    !tokens.issuers.is_empty() && (way != Way::Plain || !tokens.need_tls)
+}
+
 impl Mechanism {
-    /// As the capability lists them, for somebody who has shown a certificate, or none.
-    pub fn names(is_certified: bool) -> String {
-        let names: Vec<&str> = Mechanism::all(is_certified).map(|mechanism| mechanism.name).collect();
+    /// As the capability lists them on such a connection.
+    pub fn names(config: &Config, way: Way) -> String {
+        let names: Vec<&str> = Mechanism::offered(config, way).map(|mechanism| mechanism.name).collect();
         names.join(",")
     }
 
-    fn find(name: &str, is_certified: bool) -> Option<&'static Mechanism> {
-        Mechanism::all(is_certified).find(|mechanism| mechanism.name.eq_ignore_ascii_case(name))
-    }
-
-    fn all(is_certified: bool) -> impl Iterator<Item = &'static Mechanism> {
-        MECHANISMS.iter().filter(move |mechanism| is_certified || mechanism.name != EXTERNAL)
+    fn offered(config: &Config, way: Way) -> impl Iterator<Item = &'static Mechanism> {
+        MECHANISMS.iter().filter(move |mechanism| (mechanism.is_offered)(config, way))
     }
 }
 
 /// What comes of what a client said.
-enum Step {
+pub enum Step {
     /// Something to be said to the client, and then it goes on.
     Say(String),
     /// A password is being checked.
     Wait(AskId),
     Done(AccountId),
     Failed,
+    /// Why it has failed; it is over when the client has acknowledged that.
+    Refuse(String),
     /// It is over, and all was said.
     Over,
 }
@@ -70,6 +78,8 @@ pub struct Exchange {
     collected: String,
     scram: Option<Scram>,
     waits: Option<AskId>,
+    /// Whether the client knows that it has failed, and is to say so.
+    pub is_refused: bool,
 }
 
 impl Exchange {
@@ -96,9 +106,10 @@ impl Turn<'_> {
         if self.account().is_some() && self.session().cap_version < 302 {
             return self.reply(numeric::sasl_already());
         }
-        let is_certified = self.session().certificate.is_some();
-        let Some(mechanism) = Mechanism::find(name, is_certified) else {
-            let names = Mechanism::names(is_certified);
+        let (config, way) = (self.config(), Way::of(self.session()));
+        let found = Mechanism::offered(config, way).find(|known| known.name.eq_ignore_ascii_case(name));
+        let Some(mechanism) = found else {
+            let names = Mechanism::names(config, way);
             self.reply(numeric::sasl_mechanisms(Word::echo(&names)));
             return self.reply(numeric::sasl_failed(""));
         };
@@ -106,8 +117,13 @@ impl Turn<'_> {
             return self
                 .reply(numeric::sasl_failed(": too many logins from here have failed, try again later"));
         }
-        let exchange =
-            Exchange { mechanism: mechanism.name, collected: String::new(), scram: None, waits: None };
+        let exchange = Exchange {
+            mechanism: mechanism.name,
+            collected: String::new(),
+            scram: None,
+            waits: None,
+            is_refused: false,
+        };
         self.session_mut().exchange = Some(exchange);
         self.say("AUTHENTICATE +".to_string());
     }
@@ -131,12 +147,18 @@ impl Turn<'_> {
         }
         let response = BASE64.decode(std::mem::take(&mut exchange.collected));
         // Whatever was offered then is still a mechanism.
-        let mechanism = Mechanism::find(exchange.mechanism, true).expect("it was found when this began");
-        let name = mechanism.name;
+        let mechanism = MECHANISMS.iter().find(|known| known.name == exchange.mechanism);
+        let mechanism = mechanism.expect("it was found when this began");
         let step = match response {
             Ok(response) => (mechanism.step)(self, &mut exchange, &response),
             Err(_) => Step::Failed,
         };
+        self.take_step(exchange, step);
+    }
+
+    /// Goes on, or ends, with what came of what a client said.
+    pub fn take_step(&mut self, mut exchange: Exchange, step: Step) {
+        let name = exchange.mechanism;
         match step {
             Step::Say(text) => {
                 self.session_mut().exchange = Some(exchange);
@@ -145,6 +167,12 @@ impl Turn<'_> {
             Step::Wait(ask) => {
                 exchange.waits = Some(ask);
                 self.session_mut().exchange = Some(exchange);
+            }
+            Step::Refuse(why) => {
+                exchange.waits = None;
+                exchange.is_refused = true;
+                self.session_mut().exchange = Some(exchange);
+                self.say_response(&why);
             }
             Step::Done(account) => self.sasl_decided(name, Some(account)),
             Step::Failed => self.sasl_decided(name, None),

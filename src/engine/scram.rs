@@ -93,7 +93,7 @@ fn key(bytes: &[u8]) -> hmac::Key {
 }
 
 /// `=2C` is a comma and `=3D` is `=`, which stands for nothing else.
-fn unescape(text: &str) -> Option<String> {
+pub fn unescape(text: &str) -> Option<String> {
     let mut parts = text.split('=');
     let mut plain = parts.next()?.to_string();
     for part in parts {

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use folkmoot::config::{self, Config};
+use folkmoot::edge::bearer;
 use folkmoot::engine::{AskId, ConnId, Effect, Engine, Event, Identity, Origin, Pin, Traffic};
 use folkmoot::wire::line::{Framer, Limits, Lines};
 use folkmoot::wire::names::{ServerId, ServerName};
@@ -389,6 +390,10 @@ impl Simulated {
             Effect::Match { ask, given, known } => {
                 let which = known.iter().position(|known| *known == credential::hash(&given));
                 self.on_the_way.push_back((server.to_string(), Event::Matched { ask, which }));
+            }
+            Effect::CheckToken { ask, token, tokens, now } => {
+                let outcome = bearer::check(&token.0, &tokens, now);
+                self.on_the_way.push_back((server.to_string(), Event::TokenChecked { ask, outcome }));
             }
             Effect::Hash { ask, password } => {
                 let credential = Some(credential::credential(&password));

@@ -90,8 +90,7 @@ pub fn may_register(turn: &Turn, name: &str, nick: Option<&Nick>) -> Outcome {
             return Err(fail("TEMPORARILY_UNAVAILABLE", name, "No accounts are registered here"));
         }
     }
-    let is_fit = Nick::parse(name, turn.config().limits.nick_length).is_some();
-    if !is_fit || is_given_name(name) || services::is_reserved(name) {
+    if !is_fit(turn, name) {
         return Err(fail("BAD_ACCOUNT_NAME", name, "An account cannot be called that"));
     }
     if nick.is_none() {
@@ -102,6 +101,11 @@ pub fn may_register(turn: &Turn, name: &str, nick: Option<&Nick>) -> Outcome {
         return Err(fail("ACCOUNT_NAME_MUST_BE_NICK", name, "An account is called as you are"));
     }
     is_free(turn, name)
+}
+
+fn is_fit(turn: &Turn, name: &str) -> bool {
+    let is_nick = Nick::parse(name, turn.config().limits.nick_length).is_some();
+    is_nick && !is_given_name(name) && !services::is_reserved(name)
 }
 
 fn is_free(turn: &Turn, name: &str) -> Outcome {
@@ -182,7 +186,7 @@ pub fn account_hashed(turn: &mut Turn, wanted: Wanted, credential: Option<Creden
         return Err(fail("TEMPORARILY_UNAVAILABLE", &name, "No accounts are registered here"));
     }
     is_free(turn, &name)?;
-    let account = make(turn, &name, email, credential);
+    let account = make(turn, &name, email, Some(credential));
     let (shown, text) =
         (Word::echo(&name), if for_another { "The account is made" } else { "The account is yours" });
     match in_words {
@@ -195,7 +199,20 @@ pub fn account_hashed(turn: &mut Turn, wanted: Wanted, credential: Option<Creden
     Ok(())
 }
 
-fn make(turn: &mut Turn, name: &str, email: Option<String>, credential: Credential) -> AccountId {
+/// Makes an account for somebody who has come by a token, or says why not. It has no password, for as long as they set none.
+pub fn account_vouched_for(turn: &mut Turn, name: &str) -> Result<AccountId, String> {
+    let accounts = turn.network().accounts();
+    // Whoever goes by that nick just now has no claim on it that counts against the word of the issuer.
+    if !is_fit(turn, name) || accounts.owner_of(&fold(name)).is_some() {
+        return Err(format!("no account can be made that is called {name}"));
+    }
+    if !turn.may_register_account() {
+        return Err("too many accounts come from there".to_string());
+    }
+    Ok(make(turn, name, None, None))
+}
+
+fn make(turn: &mut Turn, name: &str, email: Option<String>, credential: Option<Credential>) -> AccountId {
     let made = turn.stamp();
     let account = AccountId::new(made);
     let by = match turn.session().user() {
@@ -203,7 +220,8 @@ fn make(turn: &mut Turn, name: &str, email: Option<String>, credential: Credenti
         None => turn.session().address_text(),
     };
     let name = AccountFact::Name { name: name.to_string(), claimed: made };
-    let mut facts = vec![(Field::Name, name), (Field::Password, AccountFact::Password(credential))];
+    let mut facts = vec![(Field::Name, name)];
+    facts.extend(credential.map(|credential| (Field::Password, AccountFact::Password(credential))));
     facts.extend(email.map(|email| (Field::Email, AccountFact::Email(email))));
     // Last, so that nobody sees a part of it.
     facts.push((Field::Registered, AccountFact::Registered(turn.now.wall)));

@@ -38,7 +38,7 @@ mod webirc;
 mod who;
 mod whois;
 
-pub use account::{Wanted, account_hashed};
+pub use account::{Wanted, account_hashed, account_vouched_for};
 use account::{check_email, check_new_password, may_register};
 pub use admin::oper_checked;
 pub use ban::duration;
