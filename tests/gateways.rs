@@ -260,6 +260,8 @@ fn a_web_gateway_shows_who_it_is_by_its_certificate() {
     ann.register("ann");
     assert_eq!(whois(&mut ann, "ann"), ("198.51.100.3".to_string(), true));
     // The certificate is the gateway's, and logs nobody in who comes by it.
+    ann.say("WHOIS ann");
+    assert!(!ann.sync().iter().any(|line| line.contains(" 276 ")), "nor is it shown as theirs");
     ann.say("AUTHENTICATE EXTERNAL");
     ann.hear_until(" 908 ann PLAIN,SCRAM-SHA-256 ");
 

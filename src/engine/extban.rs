@@ -264,6 +264,7 @@ mod tests {
                 class: None,
                 title: None,
                 secure,
+                certificate: None,
                 signed_on: Timestamp(1),
             },
             account: account.map(str::to_string),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Engine;
 use super::network::{Edit, Message, Target, User, Verb};
-use super::outgoing::{Outgoing, Spoken};
+use super::outgoing::Outgoing;
 use super::peer::Act;
 use super::pending::Reply;
 use super::session::Session;
@@ -140,7 +140,8 @@ impl Engine {
         let line = numeric::caller(&from.nick, Word::echo(&host));
         let line = line.line(self.identity.name.as_str(), nick.as_str());
         let conn = session.conn;
-        self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, line) });
+        let spoken = self.spoken_by(from.id, line);
+        self.outgoing.push(Outgoing { to: vec![conn], spoken });
         if let Some(session) = self.sessions.get_mut(conn) {
             session.shield.informed_ms = Some(now_ms);
         }
@@ -266,6 +267,7 @@ mod tests {
             class: None,
             title: None,
             secure: false,
+            certificate: None,
             signed_on: Timestamp(0),
         };
         let id = UserId::numbered(server, number);

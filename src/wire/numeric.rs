@@ -280,6 +280,8 @@ numerics! {
         "{nick} :is connecting from {username}@{host} {address}"
     379 whois_modes(nick: impl OneWord, modes: &str)          "{nick} :is using modes {modes}"
     396 host_hidden(host: impl OneWord)                       "{host} :is now your displayed host"
+    276 whois_certificate(nick: impl OneWord, fingerprint: &str)
+        "{nick} :has client certificate fingerprint {fingerprint}"
     671 whois_secure(nick: impl OneWord, how: &str)           "{nick} :is using a secure connection [{how}]"
     314 whowas_user(nick: impl OneWord, username: impl OneWord, host: impl OneWord, realname: &str)
         "{nick} {username} {host} * :{realname}"

@@ -23,6 +23,7 @@ const SHAPES: &[(&str, HasShape)] = &[
     ("batch", |text| is_word(text) && !text.contains(';')),
     ("code", is_word),
     ("uid", |text| UserId::parse(text).is_some()),
+    ("fingerprint", |text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())),
     ("host", |text| is_word(text) && !text.contains(['@', '!'])),
     // Whatever it is, and another thing each time.
     ("any", |_| true),

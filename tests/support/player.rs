@@ -170,7 +170,7 @@ fn a_fault_is_named_with_its_line() {
         ("# Some story.\n\n    x = 1\n", 3, "only settings are indented"),
         ("# Some story.\nconfig hall\n    x = 1\n\n    y = = 2\nservers hall\n", 5, ""),
         ("# Some story.\nwait soon\n", 2, "soon is no time"),
-        ("# Some story.\nbob at hall with batch\n", 2, "only `over TLS` and `wants"),
+        ("# Some story.\nbob at hall with batch\n", 2, "only `over TLS [by certificate]` and `wants"),
     ] {
         let (place, fault) = script::parse(text).err().expect(text);
         assert!(place == line && fault.contains(why), "{place}: {fault}");

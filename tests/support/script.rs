@@ -144,7 +144,9 @@ fn act(line: &str) -> Result<Act, String> {
         ["wait", time] => Ok(Act::Wait(duration(time).ok_or_else(|| format!("{time} is no time; try 90s"))?)),
         [person, "hangs", "up"] => Ok(Act::HangUp { person: name(person) }),
         [person, "connects", "to", server, ref how @ ..] => {
-            let (door, []) = door(how) else { return Err("after the server, only `over TLS`".to_string()) };
+            let (door, []) = door(how) else {
+                return Err("after the server, only `over TLS [by certificate]`".to_string());
+            };
             Ok(Act::Connect { person: name(person), server: name(server), door })
         }
         [person, "at", server, ref how @ ..] => {
@@ -152,7 +154,10 @@ fn act(line: &str) -> Result<Act, String> {
             let wants = match rest {
                 [] => &[],
                 ["wants", wants @ ..] if !wants.is_empty() => wants,
-                _ => return Err("after the server, only `over TLS` and `wants CAPABILITY…`".to_string()),
+                _ => {
+                    return Err("after the server, only `over TLS [by certificate]` and `wants CAPABILITY…`"
+                        .to_string());
+                }
             };
             let wants = wants.iter().map(|cap| name(cap)).collect();
             Ok(Act::Arrive { person: name(person), server: name(server), door, wants })
@@ -167,6 +172,7 @@ fn act(line: &str) -> Result<Act, String> {
 
 fn door<'w>(words: &'w [&'w str]) -> (Door, &'w [&'w str]) {
     match words {
+        ["over", "TLS", "by", "certificate", rest @ ..] => (Door::Certificate, rest),
         ["over", "TLS", rest @ ..] => (Door::Tls, rest),
         rest => (Door::Plain, rest),
     }

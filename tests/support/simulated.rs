@@ -168,7 +168,8 @@ impl Stage for Simulated {
         self.running(server)?;
         let conn = self.next_conn();
         let address = SocketAddr::from(([127, 0, 0, 1], 40_000 + (conn.0 % 20_000) as u16));
-        let secure = (door == Door::Tls).then(|| "TLSv1.3, TLS_AES_128_GCM_SHA256".to_string());
+        let secure = (door != Door::Plain).then(|| "TLSv1.3, TLS_AES_128_GCM_SHA256".to_string());
+        let certificate = (door == Door::Certificate).then_some(Pin([conn.0 as u8; 32]));
         let end = (server.to_string(), conn);
         let known = Person { end, framer: Framer::new(Limits::CLIENT) };
         if self.people.insert(person.to_string(), known).is_some() {
@@ -176,7 +177,7 @@ impl Stage for Simulated {
         }
         self.step(
             server,
-            Event::Opened { conn, from: Origin::Client { address, name: None, secure, certificate: None } },
+            Event::Opened { conn, from: Origin::Client { address, name: None, secure, certificate } },
         );
         Ok(())
     }

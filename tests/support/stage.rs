@@ -56,6 +56,8 @@ pub type Outcome = Result<(), String>;
 pub enum Door {
     Plain,
     Tls,
+    /// Over TLS, with a certificate of one's own.
+    Certificate,
 }
 
 /// What a person's client got.

@@ -41,7 +41,7 @@ pub const COMMANDS: &[Command] = &[
         params_min: 0,
         who: Who::Operator("rehash"),
         run: rehash,
-        usage: "",
+        usage: "[<this server's name>]",
         help: "Has this server read its settings again.",
     },
 ];
@@ -127,7 +127,18 @@ fn wallops(turn: &mut Turn, params: &[&str]) -> Outcome {
     Ok(())
 }
 
-fn rehash(turn: &mut Turn, _: &[&str]) -> Outcome {
+fn rehash(turn: &mut Turn, params: &[&str]) -> Outcome {
+    // Other servers take the name of a part of their settings; that of a server is none.
+    if let Some(named) = params.first().filter(|named| !named.eq_ignore_ascii_case(turn.server_name())) {
+        if turn.network().server_called(named).is_some() {
+            let why =
+                format!("You are on {}, and only its settings are read again from here", turn.server_name());
+            return Err(numeric::unknown_error(Word::echo("REHASH"), &why).into());
+        }
+        if named.contains('.') {
+            return Err(numeric::no_such_server(Word::echo(named)).into());
+        }
+    }
     let text = format!("{} has the settings read again", turn.prefix());
     turn.record('s', &text, None);
     let reply = turn.defer();

@@ -166,10 +166,11 @@ const TOKENS: &[(&str, &str)] = &[
 ];
 
 fn help(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let asked = params.first().copied().filter(|topic| !topic.is_empty()).unwrap_or("INDEX");
-    // What is more than a word cannot be repeated as one.
-    let subject = Word::echo(if asked.contains(' ') { "*" } else { asked });
-    let (title, lines) = find(turn, subject.as_str()).ok_or_else(|| numeric::help_not_found(&subject))?;
+    let asked = params.first().copied().filter(|topic| !topic.is_empty());
+    // What is more than a word, or nothing, cannot be repeated as one.
+    let subject = Word::echo(asked.filter(|asked| !asked.contains(' ')).unwrap_or("*"));
+    let found = find(turn, asked.unwrap_or("INDEX"));
+    let (title, lines) = found.ok_or_else(|| numeric::help_not_found(&subject))?;
     turn.reply(numeric::help_start(&subject, &title));
     turn.reply(numeric::help_text(&subject, ""));
     let room = turn.room_in(&numeric::help_text(&subject, ""));
@@ -315,8 +316,46 @@ fn who_may(who: Who) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
     use super::*;
     use crate::config::Config;
+    use crate::engine::{ConnId, Effect, Engine, Event, Identity, Origin, Pin};
+    use crate::wire::names::{ServerId, ServerName};
+    use crate::wire::time::Now;
+
+    /// Proves: HELP, RPL_HELPSTART, RPL_HELPTXT, RPL_ENDOFHELP
+    #[test]
+    fn without_a_subject_there_is_none_to_repeat() {
+        let identity = Identity {
+            sid: ServerId::LOWEST,
+            name: ServerName::parse("hall.lan").unwrap(),
+            epoch: 1,
+            secret: Vec::new(),
+            pin: Pin([1; 32]),
+            clock_floor_ms: 0,
+            seed: [1; 32],
+            version: String::new(),
+        };
+        let mut engine = Engine::new(Config::default(), identity, Now::default());
+        let (conn, address) = (ConnId(1), SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000)));
+        let from = Origin::Client { address, name: None, secure: None, certificate: None };
+        engine.step(Now::default(), Event::Opened { conn, from });
+        engine.step(Now::default(), Event::Lines { conn, lines: "NICK eve\nUSER eve 0 * :Eve".into() });
+        let effects = engine.step(Now::default(), Event::Lines { conn, lines: "HELP".into() });
+        let said = effects.iter().filter_map(|effect| match effect {
+            Effect::Send { line, .. } => Some(line.to_string()),
+            _ => None,
+        });
+        let said: Vec<String> = said.collect();
+        let [first, lines @ .., last] = &said[..] else { panic!("{said:?}") };
+        assert!(first.starts_with(":hall.lan 704 eve * :"), "{first}");
+        assert!(lines.iter().all(|line| line.starts_with(":hall.lan 705 eve * :")), "{lines:?}");
+        assert!(last.starts_with(":hall.lan 706 eve * :"), "{last}");
+        for command in super::super::all() {
+            assert!(lines.iter().any(|line| line.contains(command.name)), "{}", command.name);
+        }
+    }
 
     #[test]
     fn nothing_that_there_is_goes_without_help() {

@@ -145,7 +145,9 @@ fn tell_where(
     numeric: fn(&str) -> Numeric,
     place: fn(&Turn, &User) -> String,
 ) -> Outcome {
-    let people = nicks.iter().filter_map(|nick| turn.network().user_called(nick)).take(USERHOST_MAX);
+    // As with ISON, older clients send all nicks as one parameter.
+    let nicks = nicks.iter().flat_map(|param| param.split(' '));
+    let people = nicks.filter_map(|nick| turn.network().user_called(nick)).take(USERHOST_MAX);
     let people = people.map(|user| {
         let operator = if sight::sees_operator(turn, user) { "*" } else { "" };
         let here = if user.fact.away.is_some() { '-' } else { '+' };

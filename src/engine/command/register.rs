@@ -382,6 +382,7 @@ fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realn
         class: None,
         title: None,
         secure: session.secure.is_some(),
+        certificate: session.certificate.map(Box::new),
         gateway: match gated {
             Gated::By(name) => Some(name),
             Gated::No | Gated::Checking => None,

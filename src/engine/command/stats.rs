@@ -165,7 +165,8 @@ fn row_of(letter: &str) -> Option<(&'static Figures, char)> {
 }
 
 fn stats(turn: &mut Turn, params: &[&str]) -> Outcome {
-    let letter = params[0];
+    // Of a word the first letter counts, as on other servers; nobody else may ask what servers ask each other.
+    let letter = params[0].chars().next().map_or("", |first| &params[0][..first.len_utf8()]);
     let rights = row_of(letter).map_or(&[][..], |(row, _)| row.rights);
     if let [first, ..] = rights
         && !rights.iter().any(|right| turn.has_right(right))

@@ -8,8 +8,8 @@ use crate::engine::effect::Topic;
 use crate::engine::mode;
 use crate::engine::network::{Channel, Message, Target, Text, Verb};
 use crate::engine::peer::Passing;
-use crate::engine::services::{CHANSERV, NICKSERV};
-use crate::engine::turn::{Outcome, Turn};
+use crate::engine::services::{CHANSERV, NICKSERV, is_reserved};
+use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut};
@@ -24,7 +24,7 @@ pub const COMMANDS: &[Command] = &[
         who: Who::Registered,
         run: privmsg,
         usage: "<target>{,<target>} :<text>",
-        help: "Says something to a channel, to those of it with a status (@#channel) or to a person; operators may say it to everyone ($$*).",
+        help: "Says something to a channel, to those of it with a status (@#channel) or to a person, also as nick@server; operators may say it to everyone ($$*).",
     },
     Command {
         name: "NOTICE",
@@ -143,7 +143,9 @@ fn say_lines(turn: &mut Turn, name: &str, lines: &Text) {
 
 /// With `joints` the text is a message of several lines.
 fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[usize]>) -> Outcome {
-    if let Some(mask) = name.strip_prefix("$$").filter(|_| verb != Verb::Tagmsg) {
+    // With one sign or two, by RFC 2812 or as servers came to want it.
+    let mask = name.strip_prefix("$$").or_else(|| name.strip_prefix('$'));
+    if let Some(mask) = mask.filter(|mask| !mask.is_empty() && verb != Verb::Tagmsg) {
         return broadcast(turn, verb, mask, text);
     }
     if fold(name) == fold("*playback") && turn.wants(Cap::ZncPlayback) {
@@ -167,6 +169,7 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
         send(turn, verb, name, target, &heard.text, joints.as_deref());
         return Ok(());
     }
+    let name = nick_at(turn, name)?;
     if name.eq_ignore_ascii_case(NICKSERV) {
         // Nobody else hears it, nor is it kept: it may hold passwords.
         if verb == Verb::Privmsg {
@@ -188,6 +191,17 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
         turn.reply(numeric::away(&user.nick, away));
     }
     Ok(())
+}
+
+/// The nick of `nick@server`, which means somebody only while they are on that server. Services are on each.
+fn nick_at<'n>(turn: &Turn, name: &'n str) -> Result<&'n str, Refusal> {
+    let Some((nick, server)) = name.split_once('@') else { return Ok(name) };
+    let server = turn.network().server_called(server);
+    let is_there = server.is_some_and(|server| match turn.network().user_called(nick) {
+        Some(user) => user.server() == server.id,
+        None => is_reserved(nick),
+    });
+    if is_there { Ok(nick) } else { Err(numeric::no_such_nick(Word::echo(name)).into()) }
 }
 
 fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str, joints: Option<&[usize]>) {

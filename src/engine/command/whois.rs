@@ -7,6 +7,7 @@ use crate::engine::peer::Request;
 use crate::engine::pending::Then;
 use crate::engine::sight;
 use crate::engine::turn::{Outcome, Turn};
+use crate::wire::fold::fold;
 use crate::wire::message::fill;
 use crate::wire::names::{UserId, Word};
 use crate::wire::numeric::{self, Numeric};
@@ -24,11 +25,13 @@ pub const COMMANDS: &[Command] = &[Command {
 const ANSWER_WITHIN_MS: u64 = 3_000;
 
 fn whois(turn: &mut Turn, params: &[&str]) -> Outcome {
-    // A server named first only says where to ask, and what takes asking is asked from the right one anyway.
+    // A server named first only says where to ask, and what takes asking is asked from the right one anyway. Many
+    // clients name the nick twice, and then it is the nick that nobody may have.
     let nicks =
         params.last().copied().filter(|nicks| !nicks.is_empty()).ok_or_else(numeric::no_nick_given)?;
     let nick = nicks.split(',').next().unwrap_or_default();
-    if let [server, _, ..] = params
+    if let [server, nick, ..] = params
+        && fold(server) != fold(nick)
         && turn.network().server_called(server).is_none()
         && turn.network().user_called(server).is_none()
     {
@@ -99,6 +102,7 @@ fn describe(turn: &Turn, user: &User) -> Vec<Numeric> {
         lines.push(numeric::whois_actually(nick, Word::echo(&fact.address)));
         lines.push(numeric::whois_host(nick, username, host, Word::echo(&fact.address)));
         lines.push(numeric::whois_modes(nick, &format!("+{}", fact.modes)));
+        lines.extend(fact.certificate.as_ref().map(|pin| numeric::whois_certificate(nick, &pin.hex())));
     }
     lines.extend(turn.metadata_in_whois(user));
     if fact.secure {

@@ -9,6 +9,7 @@ use crate::engine::merge::Stamp;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::names::{Nick, ServerId, UserId};
+use crate::wire::pin::Pin;
 use crate::wire::time::Timestamp;
 
 /// What a user's own server says of them; nobody else writes this.
@@ -37,6 +38,9 @@ pub struct UserFact {
     pub title: Option<String>,
     /// Whether the user's own connection is encrypted.
     pub secure: bool,
+    /// The certificate that they have shown themselves; for operators and for the user. Few have one, and then it takes
+    /// room of its own.
+    pub certificate: Option<Box<Pin>>,
     /// What has brought them here, where they are not connected themselves.
     pub gateway: Option<String>,
     pub signed_on: Timestamp,

@@ -102,6 +102,7 @@ fn edits() -> Vec<Edit> {
                 title: None,
                 class: Some("administrator".into()),
                 secure: true,
+                certificate: Some(Box::new(Pin([0xa5; 32]))),
                 gateway: Some("web".into()),
                 signed_on: Timestamp(8),
             },

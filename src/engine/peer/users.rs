@@ -6,6 +6,7 @@ use crate::engine::network::{AccountId, Edit, UserFact};
 use crate::wire::letters::Letters;
 use crate::wire::message::{Draft, Message, without_line_ends};
 use crate::wire::names::{Nick, UserId};
+use crate::wire::pin::Pin;
 use crate::wire::time::Timestamp;
 
 pub const MESSAGES: &[EventMessage] = &[
@@ -28,6 +29,9 @@ pub fn write_user(user: UserId, fact: &UserFact) -> Draft {
     }
     if fact.secure {
         draft = draft.tag("secure", "");
+    }
+    if let Some(certificate) = &fact.certificate {
+        draft = draft.tag("certificate", &certificate.to_string());
     }
     for (tag, text) in [("name", &fact.name), ("cloak", &fact.cloak), ("gateway", &fact.gateway)] {
         if let Some(text) = text {
@@ -71,6 +75,7 @@ fn read_user(message: &Message) -> Option<Edit> {
         class: named(class),
         title: message.tags.get("title").map(|title| title.chars().filter(|c| !c.is_control()).collect()),
         secure: message.tags.get("secure").is_some(),
+        certificate: message.tags.get("certificate").and_then(|pin| Pin::parse(&pin)).map(Box::new),
         gateway: word_in("gateway"),
         signed_on: Timestamp(signed_on.parse().ok()?),
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::PATIENCE;
@@ -56,6 +56,21 @@ impl Client {
             .unwrap()
             .with_root_certificates(trusting(certificate))
             .with_no_client_auth();
+        Client::on(tls(address, name, config))
+    }
+
+    /// The same, showing a certificate that was made for the occasion.
+    pub fn connect_by_certificate(address: SocketAddr, name: &str, certificate: &Path) -> Client {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let own = rcgen::CertificateParams::new(vec!["somebody.lan".to_string()]).unwrap();
+        let own = own.self_signed(&key).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(trusting(certificate))
+            .with_client_auth_cert(vec![own.der().clone()], key)
+            .unwrap();
         Client::on(tls(address, name, config))
     }
 

@@ -346,6 +346,11 @@ impl Server {
         Client::connect_tls(self.places().ircs[0], &self.name(), &self.data().join("node.cert"))
     }
 
+    /// The same, with a certificate made for the occasion.
+    pub fn connect_by_certificate(&self) -> Client {
+        Client::connect_by_certificate(self.places().ircs[0], &self.name(), &self.data().join("node.cert"))
+    }
+
     /// Somebody who has come in, and has read all that the server says to that.
     pub fn client(&self, nick: &str) -> Client {
         let mut client = self.connect();

@@ -145,6 +145,7 @@ impl Stage for Processes {
         let client = match door {
             Door::Plain => at.connect(),
             Door::Tls => at.connect_tls(),
+            Door::Certificate => at.connect_by_certificate(),
         };
         let known = Person { client, server: server.to_string(), is_registered: false, door };
         self.people.insert(person.to_string(), known);
