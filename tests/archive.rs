@@ -342,3 +342,146 @@ fn files_that_are_cut_or_of_another_version_or_senseless_change_nothing_and_are_
     assert!(output.stdout.contains("line 4: it cannot be read"), "{output:?}");
     assert!(import(&barn, &file).contains("imported 0 facts and 0 messages"));
 }
+
+/// What was said of what could not be had.
+fn left_out(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("left out: ")).collect()
+}
+
+/// The hash of "hayrick99", as bcrypt makes it of the password and, as Ergo does, of its SHA3-512 digest.
+const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuudfEg22RU4ovsLP2KcTmvOg7NNEkez.6";
+const BCRYPT_OF_DIGEST: &str = "$2b$04$abcdefghijklmnopqrstuuxIhikai.lB4998C22se8KgmkDOW0mea";
+
+/// How passwords of accounts are kept.
+fn hashes(items: &[Value]) -> Vec<String> {
+    let passwords = items.iter().filter(|item| item["say"][2] == "password");
+    passwords.map(|item| item["say"][4].as_str().unwrap().to_string()).collect()
+}
+
+#[test]
+fn what_ergo_imports_from_other_services_is_imported_here() {
+    let directory = Directory::new("services");
+    let file = directory.0.join("atheme.json");
+    let text = serde_json::json!({
+        "version": 1,
+        "source": "atheme",
+        "users": {
+            "alice": {
+                "name": "alice", "hash": BCRYPT, "email": "alice@lan.example",
+                "registeredAt": 1_600_134_392_000_000_000_u64, "additionalnicks": ["alicia"]
+            },
+            "bob": {"name": "bob", "hash": "$1$hcspif$nCm4r3S14Me9ifsOPGuJT.", "email": "*", "registeredAt": 1_600_134_392},
+            "not a name": {"name": "not a name", "hash": BCRYPT, "registeredAt": 1}
+        },
+        "channels": {
+            "#green": {
+                "name": "#Green", "founder": "alice", "registeredAt": 1_600_134_500_000_000_000_u64,
+                "topic": "the harvest", "topicSetBy": "cyd", "topicSetAt": 1_600_134_600_000_000_000_u64,
+                "amode": {"alice": "q", "bob": "o", "dan": "v"}, "modes": "ntE", "key": "hay", "limit": 7
+            },
+            "#red": {"name": "#red", "founder": "nobody", "registeredAt": 5}
+        }
+    });
+    fs::write(&file, text.to_string()).unwrap();
+    let mut hall = Server::new("hall");
+    let said = import(&hall, &file);
+    assert_eq!(
+        left_out(&said),
+        [
+            "bob: nobody can log in by password: it is kept in a way that is not known here",
+            "nobody can be called \"not a name\" here",
+            "#Green: there is no account dan to have access",
+            "#Green: mode E means something else here, or nothing",
+            "#red is nobody's: there is no account nobody",
+        ]
+    );
+    assert!(import(&hall, &file).contains("imported 0 facts"));
+    hall.start();
+    let mut alice = hall.client("alice");
+    alice.say("NS IDENTIFY alice wrong");
+    alice.hear_until(" NOTICE ");
+    log_in(&mut alice, "alice");
+    let info = services_say(&mut alice, "CS INFO #green");
+    assert_eq!(info, ["#Green is alice's, since 2020-09-15 01:48:20 UTC."]);
+    alice.say("JOIN #green hay");
+    assert!(alice.hear_until(" 332 ").ends_with(":the harvest"));
+    assert!(alice.hear_until(" 333 ").contains("cyd 1600134600"));
+    alice.hear_until(" 366 ");
+    alice.say("MODE #green");
+    let modes = alice.hear_until(" 324 ");
+    assert!(modes.contains("+klnt hay 7"), "{modes}");
+    let access = services_say(&mut alice, "CS ACCESS #green LIST");
+    assert!(access.iter().any(|line| line.contains("bob") && line.contains("OP")), "{access:?}");
+    // Somebody with SCRAM can log in from now on: what she was checked against is made anew.
+    hall.stop();
+    let items = export(&hall, &directory.0.join("hall.jsonl"));
+    let hashes = hashes(&items);
+    assert!(hashes.len() == 1 && hashes[0].starts_with("$argon2id$"), "{hashes:?}");
+}
+
+#[test]
+fn the_database_of_ergo_is_imported() {
+    use base64::Engine as _;
+    let directory = Directory::new("ergo");
+    let file = directory.0.join("ircd.db");
+    let mut log = String::new();
+    let mut say = |words: &[&str]| {
+        log += &format!("*{}\r\n", words.len());
+        words.iter().for_each(|word| log += &format!("${}\r\n{word}\r\n", word.len()));
+    };
+    let hash = base64::engine::general_purpose::STANDARD.encode(BCRYPT_OF_DIGEST);
+    let credentials = format!(
+        "{{\"Version\":1,\"PassphraseHash\":\"{hash}\",\"Certfps\":[\"{}\"],\"Salt\":null,\"Iters\":0}}",
+        "ab".repeat(32)
+    );
+    let channel = serde_json::json!({
+        "Name": "#Green", "RegisteredAt": "2020-09-15T01:48:20.5Z", "Founder": "alice",
+        "Topic": "the harvest", "TopicSetBy": "cyd!c@host", "TopicSetTime": "2020-09-15T01:50:00Z",
+        "Modes": [110, 116], "Key": "", "UserLimit": 0, "AccountToUMode": {"bob": 111},
+        "Bans": {"*!*@far.lan": {"TimeCreated": "2020-09-15T01:50:00Z", "CreatorNickmask": "cyd!c@host"}},
+        "Metadata": {"display-name": "Green field"}
+    });
+    say(&["set", "account.exists gone", "1"]);
+    for (account, name) in [("alice", "Alice"), ("bob", "bob"), ("eve", "eve")] {
+        say(&["set", &format!("account.exists {account}"), "1"]);
+        say(&["set", &format!("account.name {account}"), name, "ex", "900"]);
+        say(&["set", &format!("account.registered.time {account}"), "1600134392000000000"]);
+        say(&["set", &format!("account.credentials {account}"), &credentials]);
+    }
+    say(&["set", "account.verified alice", "1"]);
+    say(&["set", "account.verified bob", "1"]);
+    say(&["set", "account.settings bob", "{\"Email\":\"bob@lan.example\"}"]);
+    say(&["set", "account.additionalnicks alice", "alicia,lissy"]);
+    say(&["set", "1 mfrggzdfmztwq2lk", &channel.to_string()]);
+    say(&["del", "account.exists gone"]);
+    fs::write(&file, &log).unwrap();
+    let mut hall = Server::new("hall");
+    let said = import(&hall, &file);
+    assert_eq!(left_out(&said), ["eve: was never verified"]);
+    assert!(import(&hall, &file).contains("imported 0 facts"));
+    hall.start();
+    let mut alice = hall.client("lissy");
+    log_in(&mut alice, "alice");
+    assert_eq!(
+        services_say(&mut alice, "CS INFO #green"),
+        ["#Green is Alice's, since 2020-09-15 01:48:20 UTC."]
+    );
+    alice.join("#green");
+    alice.say("MODE #green +b");
+    assert!(alice.hear_until(" 367 ").contains("*!*@far.lan cyd!c@host"));
+    let info = services_say(&mut alice, "NS INFO alice");
+    assert!(info.iter().any(|line| line.contains("alicia") && line.contains("lissy")), "{info:?}");
+    hall.stop();
+    let items = export(&hall, &directory.0.join("hall.jsonl"));
+    let hashes = hashes(&items);
+    assert!(hashes.iter().any(|hash| hash.starts_with("$argon2id$")), "{hashes:?}");
+    assert!(hashes.iter().any(|hash| hash.starts_with("$ergo$2b$")), "{hashes:?}");
+
+    // Cut anywhere, it is refused.
+    for length in [1, 7, log.len() / 2, log.len() - 3] {
+        fs::write(&file, &log.as_bytes()[..length]).unwrap();
+        let output = archive("import", &hall, &file);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.stderr.contains("is no database of Ergo from byte"), "{output:?}");
+    }
+}

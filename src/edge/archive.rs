@@ -20,10 +20,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::data::{self, DataDirectory};
+use super::ergo;
 use super::identity::{self, wall_clock};
 use super::settings::Source;
 use super::store::{Found, Store, look_through};
-use crate::engine::{Import, Item, ItemKind};
+use crate::engine::{Import, Item, ItemKind, Summary};
 use crate::wire::time::Timestamp;
 
 /// The version of the format. Whoever writes something that older versions cannot read raises it.
@@ -220,17 +221,64 @@ pub fn import(source: &Source, from: &Path, despite_faults: bool) -> Result<Stri
     }
     let fault = |why: io::Error| format!("cannot read {}: {why}", from.display());
     let mut lines = Lines::of(BufReader::new(File::open(from).map_err(fault)?), from);
-    lines.head()?;
+    let foreign = match lines.head() {
+        Ok(_) => None,
+        // Another program's files are read as a whole: there is no history in them.
+        Err(why) => match std::fs::read(from).ok().and_then(|bytes| ergo::read(&bytes)) {
+            Some(found) => Some(found.map_err(|why| format!("{}: {why}", from.display()))?),
+            None => return Err(why),
+        },
+    };
 
     let data = DataDirectory::open(&settings.data)?;
     let pin = identity::own_certificate(&settings.config, &data)?.pin();
     let server = identity::server_id(&settings.config, &pin)?;
     let now = wall_clock();
     let (mut store, stored) = Store::open(data.path(), now, 0)?;
-    let mut import = Import::into_store(&stored, server, data.last_epoch(now)?, now)
-        .map_err(|why| format!("the store in {}: {why}", data.path().display()))?;
+    let import = Import::into_store(&stored, server, data.last_epoch(now)?, now)
+        .map_err(|why| format!("the store in {}: {why}", data.path().display()));
+    let outcome = import.and_then(|import| match foreign {
+        Some(found) => import_found(&mut store, import, found),
+        None => import_lines(&mut store, import, lines, despite_faults),
+    });
+    store.close()?;
+    outcome
+}
+
+/// Adds what another program kept; what cannot be had here is named.
+fn import_found(store: &mut Store, mut import: Import, found: ergo::Found) -> Result<String, String> {
+    let mut left_out = found.left_out;
+    for account in &found.accounts {
+        left_out.extend(import.take_account(account).err());
+    }
+    for channel in &found.channels {
+        match import.take_channel(channel) {
+            Ok(parts) => left_out.extend(parts),
+            Err(why) => left_out.push(why),
+        }
+    }
+    let mut summary = Summary::default();
+    store.take_in(|_| {
+        let (rows, of_facts) = import.finish()?;
+        summary = of_facts;
+        Ok(rows)
+    })?;
+    let left_out: String = left_out.iter().map(|what| format!("left out: {what}\n")).collect();
+    Ok(format!(
+        "{left_out}imported {} facts; {} were here already, or newer\n",
+        summary.written, summary.known
+    ))
+}
+
+/// Adds what a server like this one exported.
+fn import_lines(
+    store: &mut Store,
+    mut import: Import,
+    mut lines: Lines<impl BufRead>,
+    despite_faults: bool,
+) -> Result<String, String> {
     let mut faults = Faults::default();
-    let mut summary = import.summary.clone();
+    let mut summary = Summary::default();
     let outcome = store.take_in(|intake| {
         let (mut items, mut end, mut runs) = (0, None, Vec::new());
         while let Some(line) = lines.next()? {
@@ -277,8 +325,7 @@ pub fn import(source: &Source, from: &Path, despite_faults: bool) -> Result<Stri
         summary = of_facts;
         Ok(rows)
     });
-    store.close()?;
-    let place = from.display().to_string();
+    let place = lines.place;
     match outcome {
         Err(_) if !faults.is_empty() && !despite_faults => Err(format!(
             "{}\nnothing was imported; with --despite-faults all but those lines is",

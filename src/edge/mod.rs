@@ -17,6 +17,7 @@ mod data;
 mod discover;
 mod discovery;
 pub mod end;
+mod ergo;
 mod flusher;
 mod identity;
 mod inbox;

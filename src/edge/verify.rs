@@ -6,6 +6,7 @@ use argon2::password_hash::{PasswordHash, PasswordVerifier};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ring::hmac;
 use ring::rand::SystemRandom;
+use sha3::{Digest, Sha3_512};
 
 use super::bearer;
 use super::password;
@@ -19,6 +20,13 @@ const WAITING_MAX: usize = 1024;
 
 /// How every hash that we make begins, as `folkmoot hash-password` prints it.
 const HASHED: &str = "$argon2";
+
+/// How hashes begin that other programs made: of bcrypt, which Anope has too, and of Ergo's digest before it.
+const BCRYPT: [&str; 3] = ["$2a$", "$2b$", "$2y$"];
+pub const ERGO: &str = "$ergo";
+
+/// Each step of this doubles the time; the highest takes a few times as long as what other programs are set to.
+const BCRYPT_COST_MAX: u32 = 14;
 
 /// What a hash may cost at most, several times what ours do. Those of accounts come from other servers, and what one of
 /// them makes up is not to take the memory or the time of everybody.
@@ -79,8 +87,12 @@ pub fn run(shared: &Shared, waiting: &Receiver<Check>) {
         shared.tell(match check.what {
             What::Is(known) => Event::Verified { ask, right: is_right(given, &known) },
             What::Makes(known) => {
-                let is_made = |hash: &String| hash.starts_with(HASHED) && is_right(given, hash);
-                Event::Matched { ask, which: known.iter().position(is_made) }
+                let which = known.iter().position(|hash| makes(given, hash));
+                // What another program made is made anew, now that the password is there to make it of.
+                let is_foreign =
+                    which.and_then(|which| known.get(which)).is_some_and(|hash| !hash.starts_with(HASHED));
+                let renewed = is_foreign.then(|| password::credential(given));
+                Event::Matched { ask, which, renewed }
             }
             What::Token(tokens, now) => {
                 Event::TokenChecked { ask, outcome: bearer::check(given, &tokens, now) }
@@ -99,6 +111,33 @@ fn is_right(given: &str, known: &str) -> bool {
     PasswordHash::new(known).is_ok_and(|hash| {
         is_affordable(&hash) && Argon2::default().verify_password(given.as_bytes(), &hash).is_ok()
     })
+}
+
+/// Whether a password is that of an account.
+fn makes(given: &str, hash: &str) -> bool {
+    if hash.starts_with(HASHED) {
+        return is_right(given, hash);
+    }
+    match hash.strip_prefix(ERGO) {
+        Some(hash) => is_bcrypt_of(&Sha3_512::digest(given), hash),
+        None => is_bcrypt_of(given.as_bytes(), hash),
+    }
+}
+
+/// Whether what a hash of an account is can be told here.
+pub fn is_known(hash: &str) -> bool {
+    cost_of_bcrypt(hash.strip_prefix(ERGO).unwrap_or(hash)).is_some()
+}
+
+fn is_bcrypt_of(given: &[u8], hash: &str) -> bool {
+    cost_of_bcrypt(hash).is_some() && bcrypt::verify(given, hash).unwrap_or(false)
+}
+
+/// What it takes to compute one, where that is affordable.
+fn cost_of_bcrypt(hash: &str) -> Option<u32> {
+    let rest = BCRYPT.iter().find_map(|prefix| hash.strip_prefix(prefix))?;
+    let (cost, rest) = rest.split_once('$')?;
+    cost.parse().ok().filter(|cost| *cost <= BCRYPT_COST_MAX && rest.len() == 53)
 }
 
 fn is_affordable(hash: &PasswordHash) -> bool {
@@ -137,6 +176,28 @@ mod tests {
         ] {
             assert_eq!(is_right(given, known), right, "{given} {known}");
         }
+    }
+
+    #[test]
+    fn passwords_are_known_by_what_other_programs_made_of_them() {
+        let (plain, digested) = (
+            "$2b$04$abcdefghijklmnopqrstuudfEg22RU4ovsLP2KcTmvOg7NNEkez.6",
+            "$ergo$2b$04$abcdefghijklmnopqrstuuxIhikai.lB4998C22se8KgmkDOW0mea",
+        );
+        for (given, hash, right) in [
+            ("hayrick99", plain, true),
+            ("hayrick98", plain, false),
+            ("hayrick99", digested, true),
+            ("hayrick98", digested, false),
+            ("hayrick99", "$2b$31$abcdefghijklmnopqrstuudfEg22RU4ovsLP2KcTmvOg7NNEkez.6", false),
+            ("hayrick99", "$2b$04$half", false),
+            ("hayrick99", "$2b$04$", false),
+            ("hayrick99", "hayrick99", false),
+            ("", "", false),
+        ] {
+            assert_eq!(makes(given, hash), right, "{given} {hash}");
+        }
+        assert!(is_known(plain) && is_known(digested) && !is_known("$1$hcspif$nCm4r3S14Me9ifsOPGuJT."));
     }
 
     #[test]

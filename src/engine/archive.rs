@@ -4,6 +4,10 @@
 //! by; a fact comes in as this server's own writing, in a generation of its store that nobody has heard of, with the time
 //! at which it was first written. So what is there and newer stays, and what is there already is not written again.
 
+mod foreign;
+
+pub use foreign::{ForeignAccount, ForeignChannel};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -171,7 +175,8 @@ pub struct Import {
     /// The runs of which something was heard here.
     runs: BTreeSet<String>,
     facts: Vec<(Stamp, Item)>,
-    pub summary: Summary,
+    foreign: foreign::Foreign,
+    summary: Summary,
 }
 
 impl Import {
@@ -191,6 +196,7 @@ impl Import {
             now,
             runs: stored.talk.tips.iter().map(|(run, _)| run.clone()).collect(),
             facts: Vec::new(),
+            foreign: foreign::Foreign::default(),
             summary: Summary::default(),
         })
     }

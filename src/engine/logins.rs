@@ -284,14 +284,30 @@ fn login_decided(turn: &mut Turn, attempt: &Attempt, account: Option<AccountId>)
 
 impl Engine {
     /// A password was checked.
-    pub(super) fn password_matched(&mut self, ask: AskId, which: Option<usize>) {
+    pub(super) fn password_matched(&mut self, ask: AskId, which: Option<usize>, renewed: Option<Credential>) {
         let Some(Pending::Login { accounts, attempt }) = self.asks.take(ask) else { return };
         let account = which.and_then(|which| accounts.get(which).copied());
+        if let (Some(account), Some(renewed)) = (account, renewed) {
+            self.renew_password(account, renewed);
+        }
         if !self.answer_attempt(ask, &attempt, |turn| login_decided(turn, &attempt, account))
             && account.is_none()
         {
             self.charge_failed_login(attempt.address);
         }
+    }
+
+    /// The password that another program had made into what it was checked against is now kept as all others are.
+    fn renew_password(&mut self, id: AccountId, renewed: Credential) {
+        let account = self.network.accounts().get(id);
+        let known = account.and_then(|account| account.password.as_ref()).map(|known| known.hash.as_str());
+        // Somebody may have changed it meanwhile.
+        if known.is_none_or(|hash| hash.starts_with("$argon2")) {
+            return;
+        }
+        let (field, fact) = (super::network::Field::Password, super::network::AccountFact::Password(renewed));
+        let by = self.identity.name.to_string();
+        self.write(Edit::Account { account: id, field, fact: Some(fact), by }, false);
     }
 
     /// Too many passwords waited to be checked. That is nobody's failure.

@@ -126,7 +126,7 @@ impl Hall {
             let event = match effect {
                 Effect::Match { ask, given, known } => {
                     let which = known.iter().position(|known| *known == credential(&given.0).hash);
-                    Event::Matched { ask, which }
+                    Event::Matched { ask, which, renewed: None }
                 }
                 Effect::Hash { ask, password } => {
                     Event::Hashed { ask, credential: Some(credential(&password.0)) }
@@ -531,7 +531,7 @@ fn an_answer_that_nobody_waits_for_any_more_lets_nothing_by_that_waits_for_anoth
     hall.say("bob", "PING behind");
     let late = hall.asked.remove(0);
     let Effect::Match { ask, .. } = late else { panic!("{late:?}") };
-    hall.step(Event::Matched { ask, which: None });
+    hall.step(Event::Matched { ask, which: None, renewed: None });
     assert!(!hall.heard_by("bob", before).iter().any(|line| line.contains("PONG")));
     hall.check();
     assert!(hall.heard_by("bob", before).last().is_some_and(|line| line.contains("PONG")));

@@ -390,7 +390,7 @@ impl Simulated {
             }
             Effect::Match { ask, given, known } => {
                 let which = known.iter().position(|known| *known == credential::hash(&given));
-                self.on_the_way.push_back((server.to_string(), Event::Matched { ask, which }));
+                self.on_the_way.push_back((server.to_string(), Event::Matched { ask, which, renewed: None }));
             }
             Effect::CheckToken { ask, token, tokens, now } => {
                 let outcome = bearer::check(&token.0, &tokens, now);

@@ -281,7 +281,7 @@ pub(super) struct Ripples {
 }
 
 impl Accounts {
-    pub(super) fn of(facts: &Facts<Key, Value>) -> Accounts {
+    pub fn of(facts: &Facts<Key, Value>) -> Accounts {
         let ids = facts.iter().filter_map(|(key, _)| match key {
             Key::Account(id, _) => Some(*id),
             _ => None,

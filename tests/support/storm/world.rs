@@ -437,7 +437,7 @@ impl World {
             Effect::Verify { ask, .. } => self.step(server, Event::Verified { ask, right: true }),
             Effect::Match { ask, given, known } => {
                 let which = known.iter().position(|known| *known == credential::hash(&given));
-                self.step(server, Event::Matched { ask, which });
+                self.step(server, Event::Matched { ask, which, renewed: None });
             }
             Effect::Hash { ask, password } => {
                 let credential = Some(credential::credential(&password));
