@@ -45,8 +45,8 @@ pub struct Check {
 pub enum What {
     /// Whether it is what this stands for, hashed or plain.
     Is(String),
-    /// Which of these hashes it makes.
-    Makes(Vec<String>),
+    /// Whether it makes this hash.
+    Makes(String),
     /// What it is to be checked against from now on.
     Hash,
     /// Whether it is a token in order by then, and of whom.
@@ -87,12 +87,11 @@ pub fn run(shared: &Shared, waiting: &Receiver<Check>) {
         shared.tell(match check.what {
             What::Is(known) => Event::Verified { ask, right: is_right(given, &known) },
             What::Makes(known) => {
-                let which = known.iter().position(|hash| makes(given, hash));
+                let right = makes(given, &known);
                 // What another program made is made anew, now that the password is there to make it of.
-                let is_foreign =
-                    which.and_then(|which| known.get(which)).is_some_and(|hash| !hash.starts_with(HASHED));
+                let is_foreign = right && !known.starts_with(HASHED);
                 let renewed = is_foreign.then(|| password::credential(given));
-                Event::Matched { ask, which, renewed }
+                Event::Matched { ask, right, renewed }
             }
             What::Token(tokens, now) => {
                 Event::TokenChecked { ask, outcome: bearer::check(given, &tokens, now) }

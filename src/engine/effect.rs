@@ -34,8 +34,8 @@ pub enum Effect {
     Dial { ask: AskId, name: String, address: String, pin: Option<Pin> },
     /// Check a password, which may be slow; answered by `Event::Verified`.
     Verify { ask: AskId, given: Secret, known: String },
-    /// Find out which of these hashes a password makes, if any; which may be slow. Answered by `Event::Matched`.
-    Match { ask: AskId, given: Secret, known: Vec<String> },
+    /// Find out whether a password makes this hash, which may be slow; answered by `Event::Matched`.
+    Match { ask: AskId, given: Secret, known: String },
     /// Find out whether a token is in order now, and whom it is about; answered by `Event::TokenChecked`.
     CheckToken { ask: AskId, token: Secret, tokens: Tokens, now: Timestamp },
     /// Make what a new password is to be checked against; answered by `Event::Hashed`.

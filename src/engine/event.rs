@@ -44,11 +44,11 @@ pub enum Event {
         ask: AskId,
         right: bool,
     },
-    /// The password checker answers an `Effect::Match`: the first hash that the password makes, and where that is another
-    /// program's, what the password is to be checked against from now on.
+    /// The password checker answers an `Effect::Match`; where the hash is another program's, with what the password is to
+    /// be checked against from now on.
     Matched {
         ask: AskId,
-        which: Option<usize>,
+        right: bool,
         renewed: Option<Credential>,
     },
     /// The checker answers an `Effect::CheckToken`.

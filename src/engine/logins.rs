@@ -17,7 +17,8 @@ use super::services::NICKSERV;
 use super::session::Stage;
 use super::turn::{Deferred, Refusal, Turn};
 use super::{Engine, command};
-use crate::config::Rate;
+use crate::config::{Limits, Rate};
+use crate::wire::cidr::Cidr;
 use crate::wire::names::{UserId, Word};
 use crate::wire::numeric;
 
@@ -27,9 +28,6 @@ const NOBODYS_HASH: &str =
 
 /// So many logins may fail on one connection, and then it is closed.
 const FAILURES_MAX: u32 = 5;
-
-/// Of those who claim one name a password may be that of so many: honest splits make two or three, each with a slow check.
-const CLAIMANTS_MAX: usize = 4;
 
 /// Of so many addresses it is remembered what failed there; all others share what one may.
 const ADDRESSES_MAX: usize = 10_000;
@@ -80,17 +78,14 @@ pub struct Logins {
     registrations: BTreeMap<IpAddr, Meter>,
 }
 
-/// All who can call any address of a home their own are one.
-fn party(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
-    }
-}
-
-/// The meter of an address, or the one that all share for whom there is no room.
-fn meter(meters: &mut BTreeMap<IpAddr, Meter>, address: IpAddr, now: Duration) -> &mut Meter {
-    let mut of = party(address);
+/// The meter of an address, with all that count as the same party, or the one that all share for whom there is no room.
+fn meter<'m>(
+    meters: &'m mut BTreeMap<IpAddr, Meter>,
+    address: IpAddr,
+    limits: &Limits,
+    now: Duration,
+) -> &'m mut Meter {
+    let mut of = Cidr::around(address, limits.arrivals.address_bits_ipv6).first();
     if !meters.contains_key(&of) && meters.len() >= ADDRESSES_MAX {
         meters.retain(|_, meter| !meter.is_full(now));
         if meters.len() >= ADDRESSES_MAX {
@@ -113,7 +108,9 @@ impl Turn<'_> {
         let (address, now) = (self.session().address.ip(), self.steady_now());
         let rate = self.login_rate(self.config().accounts.failure_rate);
         rate.is_some_and(|rate| {
-            !meter(&mut self.engine.logins.failures, address, now).wait(rate, now).is_zero()
+            let engine = &mut *self.engine;
+            let meter = meter(&mut engine.logins.failures, address, &engine.config.limits, now);
+            !meter.wait(rate, now).is_zero()
         })
     }
 
@@ -122,7 +119,9 @@ impl Turn<'_> {
         let (address, now) = (self.session().address.ip(), self.steady_now());
         let rate = self.login_rate(self.config().accounts.registration_rate);
         rate.is_none_or(|rate| {
-            meter(&mut self.engine.logins.registrations, address, now).take(rate, now).is_ok()
+            let engine = &mut *self.engine;
+            let meter = meter(&mut engine.logins.registrations, address, &engine.config.limits, now);
+            meter.take(rate, now).is_ok()
         })
     }
 
@@ -154,25 +153,22 @@ impl Turn<'_> {
         Attempt { reply: self.defer(), address: self.session().address.ip(), by }
     }
 
-    /// Has the password of a name's account checked. It may be that of the account that had the name in a split and has
-    /// lost it since, or that of one device. Takes as long where there is no such account.
+    /// Has the password of a name's account checked, or that of one of its devices. An account that lost its name in a
+    /// split goes by the one that it is shown by, here as with every mechanism: so one hash is computed, whether a name
+    /// is nobody's, somebody's or was claimed twice.
     pub fn check_password(&mut self, name: &str, password: &str, attempt: Attempt) -> Option<AskId> {
         let given = digest(&SHA256, password.as_bytes());
-        let accounts = self.engine.network.accounts().claiming(name);
+        let account = self.engine.network.accounts().named(name);
         let is_device =
-            |account: &&&Account| account.devices.values().any(|device| device.digest == *given.as_ref());
-        if let Some(account) = accounts.iter().find(is_device).map(|account| account.id) {
+            |account: &&Account| account.devices.values().any(|device| device.digest == *given.as_ref());
+        if let Some(account) = account.filter(is_device).map(|account| account.id) {
             login_decided(self, &attempt, Some(account));
             return None;
         }
-        let with_password = accounts.iter().filter_map(|account| {
-            account.password.as_ref().map(|credential| (account.id, credential.hash.clone()))
-        });
-        let (accounts, mut known): (Vec<AccountId>, Vec<String>) = with_password.take(CLAIMANTS_MAX).unzip();
-        if known.is_empty() {
-            known.push(NOBODYS_HASH.to_string());
-        }
-        let ask = self.engine.ask(Pending::Login { accounts, attempt });
+        let known = account.and_then(|account| Some((account.id, account.password.as_ref()?.hash.clone())));
+        let (account, known) = known.unzip();
+        let known = known.unwrap_or_else(|| NOBODYS_HASH.to_string());
+        let ask = self.engine.ask(Pending::Login { account, attempt });
         self.engine.effects.push(Effect::Match { ask, given: Secret(password.to_string()), known });
         self.hold_what_follows(ask);
         Some(ask)
@@ -284,9 +280,9 @@ fn login_decided(turn: &mut Turn, attempt: &Attempt, account: Option<AccountId>)
 
 impl Engine {
     /// A password was checked.
-    pub(super) fn password_matched(&mut self, ask: AskId, which: Option<usize>, renewed: Option<Credential>) {
-        let Some(Pending::Login { accounts, attempt }) = self.asks.take(ask) else { return };
-        let account = which.and_then(|which| accounts.get(which).copied());
+    pub(super) fn password_matched(&mut self, ask: AskId, right: bool, renewed: Option<Credential>) {
+        let Some(Pending::Login { account, attempt }) = self.asks.take(ask) else { return };
+        let account = account.filter(|_| right);
         if let (Some(account), Some(renewed)) = (account, renewed) {
             self.renew_password(account, renewed);
         }
@@ -349,7 +345,7 @@ impl Engine {
     pub(super) fn charge_failed_login(&mut self, address: IpAddr) {
         let now = Duration::from_millis(self.now.steady_ms);
         if let Some(rate) = self.config.accounts.failure_rate.filter(|_| self.config.limits.flood) {
-            meter(&mut self.logins.failures, address, now).charge(rate, 1, now);
+            meter(&mut self.logins.failures, address, &self.config.limits, now).charge(rate, 1, now);
         }
     }
 

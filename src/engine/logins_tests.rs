@@ -9,8 +9,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::{digest, hmac, pbkdf2};
 
 use super::held::HELD_FOR_MS;
+use super::logins::make_account;
+use super::network::{AccountFact, Edit, Field};
 use super::{ConnId, Credential, Effect, Engine, Event, Identity, Origin, Pin, ScramKeys};
-use crate::config::{Config, Operator};
+use crate::config::{Config, Operator, Rate};
 use crate::wire::line::Lines;
 use crate::wire::names::{ServerId, ServerName};
 use crate::wire::time::{Now, Timestamp};
@@ -125,8 +127,7 @@ impl Hall {
         for effect in std::mem::take(&mut self.asked) {
             let event = match effect {
                 Effect::Match { ask, given, known } => {
-                    let which = known.iter().position(|known| *known == credential(&given.0).hash);
-                    Event::Matched { ask, which, renewed: None }
+                    Event::Matched { ask, right: known == credential(&given.0).hash, renewed: None }
                 }
                 Effect::Hash { ask, password } => {
                     Event::Hashed { ask, credential: Some(credential(&password.0)) }
@@ -258,6 +259,66 @@ fn every_way_in_is_open_until_the_account_is_suspended_and_then_none_is() {
     assert!(!is_logged_in(&heard), "{heard:?}");
 }
 
+/// Two accounts of one name, as they come of a split, each with a password of its own; and what they are called now.
+fn claim_twice(hall: &mut Hall, name: &str) -> [String; 2] {
+    let accounts = ["first-one", "second-one"].map(|password| {
+        let account = make_account(&mut hall.engine, name);
+        let fact = Some(AccountFact::Password(credential(password)));
+        let by = String::new();
+        hall.engine.write(Edit::Account { account, field: Field::Password, fact, by }, false);
+        account
+    });
+    accounts.map(|id| hall.engine.network.accounts().get(id).expect("it was made").name.clone())
+}
+
+#[test]
+fn a_name_that_was_claimed_twice_is_one_accounts_by_every_mechanism() {
+    let mut hall = Hall::new();
+    let [_, twin] = claim_twice(&mut hall, "pat");
+    for (number, (name, password, is_in)) in [
+        ("pat", "first-one", true),
+        ("pat", "second-one", false),
+        (twin.as_str(), "first-one", false),
+        (twin.as_str(), "second-one", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let person = |way: &str| format!("{way}{number}");
+        hall.open(&person("plain"), None);
+        hall.open(&person("scram"), None);
+        hall.come(&person("words"));
+        assert_eq!(
+            hall.log_in(&person("plain"), "PLAIN", &plain(name, password)),
+            is_in,
+            "{name} {password}"
+        );
+        assert_eq!(hall.log_in_by_scram(&person("scram"), name, password), is_in, "{name} {password}");
+        let heard = hall.say(&person("words"), &format!("NS IDENTIFY {name} {password}"));
+        assert_eq!(is_logged_in(&heard), is_in, "{name} {password}: {heard:?}");
+    }
+}
+
+#[test]
+fn who_counts_as_one_party_is_what_the_settings_say() {
+    for (bits, is_turned_away) in [(48, true), (64, false)] {
+        let (mut hall, _) = hall_with_ann();
+        hall.engine.config.limits.arrivals.address_bits_ipv6 = bits;
+        hall.engine.config.accounts.failure_rate = Some(Rate::new(3, 600));
+        for (person, address) in [("one", "2001:db8:0:1::1"), ("two", "2001:db8:0:2::1")] {
+            hall.open(person, None);
+            let conn = hall.conns[person];
+            let address = SocketAddr::new(address.parse().expect("an address"), 40_000);
+            hall.engine.sessions.get_mut(conn).expect("it is open").address = address;
+        }
+        for _ in 0..3 {
+            hall.log_in("one", "PLAIN", &plain("ann", "wrong"));
+        }
+        let heard = hall.say("two", "AUTHENTICATE PLAIN");
+        assert_eq!(heard[0].contains("too many logins"), is_turned_away, "{bits} bits: {heard:?}");
+    }
+}
+
 #[test]
 fn what_was_taken_back_lets_nobody_in() {
     let (mut hall, phone) = hall_with_ann();
@@ -343,15 +404,17 @@ fn nothing_tells_whether_there_is_an_account() {
     let (mut hall, _) = hall_with_ann();
     hall.is_checking = false;
     let mut asked = Vec::new();
-    for (person, name) in [("one", "ann"), ("two", "nobody")] {
+    let [holder, twin] = claim_twice(&mut hall, "pat");
+    assert!(holder == "pat" && twin.starts_with("pat-"), "{twin}");
+    for (person, name) in [("one", "ann"), ("two", "nobody"), ("three", "pat"), ("four", &twin)] {
         hall.open(person, None);
         hall.log_in(person, "PLAIN", &plain(name, "wrong"));
         let Some(Effect::Match { known, .. }) = hall.asked.pop() else { panic!("nothing is checked") };
-        // One hash is computed either way, of the kind that is made for passwords.
-        assert_eq!(known.len(), 1, "{name}");
+        // One hash is computed in each case, of the kind that is made for passwords.
+        assert!(hall.asked.is_empty(), "{name}");
         asked.push(known);
     }
-    assert!(asked[1][0].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{asked:?}");
+    assert!(asked[1].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{asked:?}");
     let mut begin = |person: &str, name: &str| {
         hall.open(person, None);
         hall.say(person, "AUTHENTICATE SCRAM-SHA-256");
@@ -531,7 +594,7 @@ fn an_answer_that_nobody_waits_for_any_more_lets_nothing_by_that_waits_for_anoth
     hall.say("bob", "PING behind");
     let late = hall.asked.remove(0);
     let Effect::Match { ask, .. } = late else { panic!("{late:?}") };
-    hall.step(Event::Matched { ask, which: None, renewed: None });
+    hall.step(Event::Matched { ask, right: false, renewed: None });
     assert!(!hall.heard_by("bob", before).iter().any(|line| line.contains("PONG")));
     hall.check();
     assert!(hall.heard_by("bob", before).last().is_some_and(|line| line.contains("PONG")));

@@ -379,7 +379,7 @@ impl Engine {
             Event::Slowed { conn } => self.tell_of_flood(conn, "says too much and is read more slowly"),
             Event::Tick => self.pulse(),
             Event::Verified { ask, right } => self.verified(ask, right),
-            Event::Matched { ask, which, renewed } => self.password_matched(ask, which, renewed),
+            Event::Matched { ask, right, renewed } => self.password_matched(ask, right, renewed),
             Event::TokenChecked { ask, outcome } => self.token_checked(ask, outcome),
             Event::NotChecked { ask } => self.password_not_checked(ask),
             Event::Hashed { ask, credential } => self.password_hashed(ask, credential),

@@ -26,8 +26,8 @@ pub enum Pending {
     Arriving { conn: ConnId, arrival: Arrival },
     /// An operator's password; without a class where the name is nobody's.
     Oper { reply: Deferred, name: String, class: Option<String> },
-    /// A password for one of these accounts, the first of which has the name that was given.
-    Login { accounts: Vec<AccountId>, attempt: Attempt },
+    /// A password for this account; nothing where the name is nobody's.
+    Login { account: Option<AccountId>, attempt: Attempt },
     /// A token, and whom it is to be good for, if they said.
     Token { authorize: String, attempt: Attempt },
     /// A new password, and what for.

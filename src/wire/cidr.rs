@@ -45,6 +45,11 @@ impl Cidr {
         address.is_ipv4() == self.network.is_ipv4() && cleared(address, self.bits) == self.network
     }
 
+    /// The first of these addresses, which stands for all of them.
+    pub fn first(&self) -> IpAddr {
+        self.network
+    }
+
     /// How many bits are the same for all of them.
     pub fn bits(&self) -> u8 {
         self.bits

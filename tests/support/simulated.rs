@@ -389,8 +389,9 @@ impl Simulated {
                 self.on_the_way.push_back((server.to_string(), Event::Verified { ask, right }));
             }
             Effect::Match { ask, given, known } => {
-                let which = known.iter().position(|known| *known == credential::hash(&given));
-                self.on_the_way.push_back((server.to_string(), Event::Matched { ask, which, renewed: None }));
+                let right = known == credential::hash(&given);
+                let event = Event::Matched { ask, right, renewed: None };
+                self.on_the_way.push_back((server.to_string(), event));
             }
             Effect::CheckToken { ask, token, tokens, now } => {
                 let outcome = bearer::check(&token.0, &tokens, now);

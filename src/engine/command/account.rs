@@ -110,7 +110,7 @@ fn is_fit(turn: &Turn, name: &str) -> bool {
 
 fn is_free(turn: &Turn, name: &str) -> Outcome {
     let accounts = turn.network().accounts();
-    if !accounts.claiming(name).is_empty() || accounts.owner_of(&fold(name)).is_some() {
+    if accounts.owner_of(&fold(name)).is_some() {
         return Err(fail("ACCOUNT_EXISTS", name, "There is such an account already"));
     }
     // Also where they are out of reach: the name is theirs to register.

@@ -217,6 +217,10 @@ fn info(turn: &mut Turn, params: &[&str]) -> Outcome {
     if account.lost_its_name() {
         say(turn, format!("Its owner called it {}, as another account was called already", account.chosen))?;
     }
+    // Whoever lost the name while they were away finds out here what to log in as.
+    for other in turn.network().accounts().that_lost(&account.name) {
+        say(turn, format!("Another account that was registered as {} is called {other}", account.name))?;
+    }
     let users = turn.network().users().filter(|user| user.account_id() == Some(account.id));
     let nicks: Vec<String> = users.map(|user| user.nick.to_string()).collect();
     if !nicks.is_empty() {

@@ -300,6 +300,8 @@ impl Accounts {
             let now = Account::of(id, facts);
             for account in [&before, &now].into_iter().flatten() {
                 names.insert(fold(&account.chosen));
+                // Also the name that it is, or was, shown by in place of its own.
+                ripples.nicks.insert(fold(&account.name));
                 ripples.nicks.extend(account.nicks.keys().cloned());
             }
             if let Some(account) = &before {
@@ -367,6 +369,7 @@ impl Accounts {
             };
             self.by_name.insert(fold(&shown), id);
             if let Some(account) = self.by_id.get_mut(&id).filter(|account| account.name != shown) {
+                ripples.nicks.extend([fold(&account.name), fold(&shown)]);
                 account.name = shown;
                 ripples.accounts.insert(id);
             }
@@ -386,12 +389,11 @@ impl Accounts {
         self.by_id.get(self.by_name.get(&fold(name))?)
     }
 
-    /// All that claim this name, the one that has it first; or the one that is shown by it.
-    pub fn claiming(&self, name: &str) -> Vec<&Account> {
-        let mut accounts: Vec<&Account> =
-            self.claims.get(&fold(name)).into_iter().flatten().filter_map(|id| self.by_id.get(id)).collect();
-        accounts.sort_by_key(|account| account.claimed);
-        if accounts.is_empty() { self.named(name).into_iter().collect() } else { accounts }
+    /// What those are called who had this name in a split and have lost it since.
+    pub fn that_lost(&self, name: &str) -> Vec<String> {
+        let claims = self.claims.get(&fold(name)).into_iter().flatten();
+        let accounts = claims.filter_map(|id| self.by_id.get(id)).filter(|account| account.lost_its_name());
+        accounts.map(|account| account.name.clone()).collect()
     }
 
     /// The accounts that a certificate logs in to, the oldest first.
@@ -421,4 +423,61 @@ fn remove<K: Ord>(map: &mut BTreeMap<K, BTreeSet<AccountId>>, key: &K, id: Accou
 /// Whether a name could pass for one that a server gave to an account that lost its own: `bob-7FA`.
 pub fn is_given_name(name: &str) -> bool {
     name.rsplit_once('-').is_some_and(|(_, sid)| ServerId::parse(&sid.to_ascii_uppercase()).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::merge::{Dot, Early, Fact, Origin, Stream, Vector};
+
+    fn claim(ms: u64) -> Stamp {
+        Stamp { ms, count: 0, server: ServerId::LOWEST }
+    }
+
+    /// What is said of accounts that were all registered by one name, each at a moment of its own.
+    fn facts(name: &str, claims: &[u64]) -> Facts<Key, Value> {
+        let said = claims.iter().flat_map(|ms| {
+            let claimed = claim(*ms);
+            let name = AccountFact::Name { name: name.to_string(), claimed };
+            [
+                (Field::Registered, AccountFact::Registered(Timestamp(*ms)), 2 * ms),
+                (Field::Name, name, 2 * ms + 1),
+            ]
+            .map(|(field, fact, seq)| {
+                let origin = Origin { server: ServerId::LOWEST, epoch: 1 };
+                let dot = Dot { origin, stream: Stream::Durable, seq };
+                let key = Key::Account(AccountId::new(claimed), field);
+                (key, Fact { dot, stamp: claimed, value: Value::Account(fact) })
+            })
+        });
+        Facts::restored(Vector::default(), said, Early::default())
+    }
+
+    #[test]
+    fn whoever_comes_to_be_shown_by_another_name_is_looked_at_under_both() {
+        let nicks = |names: &[String]| names.iter().map(|name| fold(name)).collect::<BTreeSet<Folded>>();
+        let given = format!("pat-{}", ServerId::LOWEST);
+        let both = nicks(&["pat".to_string(), given.clone()]);
+        let (early, late) = (AccountId::new(claim(1)), AccountId::new(claim(2)));
+        let mut accounts = Accounts::of(&facts("pat", &[2]));
+        assert_eq!(accounts.get(late).expect("it is there").name, "pat");
+
+        // Somebody turns out to have been first.
+        let ripples = accounts.refresh(&BTreeSet::from([early]), &facts("pat", &[1, 2]));
+        assert_eq!(
+            (accounts.get(late).expect("it is there").name.as_str(), ripples.nicks),
+            (&*given, both.clone())
+        );
+        assert_eq!(accounts.that_lost("pat"), vec![given.clone()]);
+
+        // They go, and the name is free for the other.
+        let ripples = accounts.refresh(&BTreeSet::from([early]), &facts("pat", &[2]));
+        assert_eq!((accounts.get(late).expect("it is there").name.as_str(), ripples.nicks), ("pat", both));
+        assert!(accounts.that_lost("pat").is_empty());
+
+        // One that is shown by a given name goes with it.
+        let mut accounts = Accounts::of(&facts("pat", &[1, 2]));
+        let ripples = accounts.refresh(&BTreeSet::from([late]), &facts("pat", &[1]));
+        assert!(ripples.nicks.contains(&fold(&given)), "{:?}", ripples.nicks);
+    }
 }

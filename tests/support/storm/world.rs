@@ -436,8 +436,8 @@ impl World {
             Effect::KeepEpoch { epoch } => self.keep(server, Kept::Epoch(epoch)),
             Effect::Verify { ask, .. } => self.step(server, Event::Verified { ask, right: true }),
             Effect::Match { ask, given, known } => {
-                let which = known.iter().position(|known| *known == credential::hash(&given));
-                self.step(server, Event::Matched { ask, which, renewed: None });
+                let right = known == credential::hash(&given);
+                self.step(server, Event::Matched { ask, right, renewed: None });
             }
             Effect::Hash { ask, password } => {
                 let credential = Some(credential::credential(&password));
