@@ -8,6 +8,7 @@ use crate::config::{Ack, Config};
 use crate::wire::message::cut;
 use crate::wire::names::Word;
 use crate::wire::numeric;
+use crate::wire::standard::Standard;
 
 impl Engine {
     pub(super) fn configured(
@@ -37,12 +38,14 @@ impl Engine {
                     Ok(after_start) => {
                         turn.reply(numeric::rehashing(Word::echo(file)));
                         if let Some(keys) = after_start {
-                            turn.notice(&format!("Changed, but in force only after a restart: {keys}"));
+                            let text = format!("Changed, but in force only after a restart: {keys}");
+                            turn.reply_standard(Standard::warn("REHASH", "RESTART_NEEDED", text));
                         }
                     }
                     Err(faults) => {
                         for fault in faults.lines() {
-                            turn.notice(&format!("The config was not taken: {}", cut(fault, 380)));
+                            let text = format!("The config was not taken: {}", cut(fault, 380));
+                            turn.reply_standard(Standard::fail("REHASH", "CONFIG_BAD", text));
                         }
                     }
                 }

@@ -280,6 +280,7 @@ numerics! {
         "{nick} :is connecting from {username}@{host} {address}"
     379 whois_modes(nick: impl OneWord, modes: &str)          "{nick} :is using modes {modes}"
     396 host_hidden(host: impl OneWord)                       "{host} :is now your displayed host"
+    307 whois_owns_nick(nick: impl OneWord)               "{nick} :has identified for this nick"
     276 whois_certificate(nick: impl OneWord, fingerprint: &str)
         "{nick} :has client certificate fingerprint {fingerprint}"
     671 whois_secure(nick: impl OneWord, how: &str)           "{nick} :is using a secure connection [{how}]"

@@ -61,11 +61,12 @@ impl Standard {
         self
     }
 
-    /// For clients that have not asked for standard replies: the words only.
+    /// For clients that have not asked for standard replies: the words only, and what was given that led to them where
+    /// something is wrong with it.
     pub fn as_notice(&self) -> String {
-        match self.command {
-            "*" => self.text.clone(),
-            command => format!("{command}: {}", self.text),
+        match (self.kind, self.command) {
+            (Kind::Note, _) | (_, "*") => self.text.clone(),
+            (_, command) => format!("{command}: {}", self.text),
         }
     }
 

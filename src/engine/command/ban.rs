@@ -139,8 +139,9 @@ fn set(turn: &mut Turn, line: &Line, params: &[&str]) -> Outcome {
     let until_time = (seconds > 0).then(|| Timestamp(set.0 + 1000 * seconds));
     let text = format!("{}-Line on {mask} is in force {}", line.kind.letter(), until(until_time));
     let fact = Some(BanFact { until: until_time, set, by: by.clone(), reason });
+    let note = Standard::note(line.command, "BAN_SET", text).about(Word::echo(&mask));
     turn.change(Edit::Ban { kind: line.kind, mask, fact, by });
-    turn.notice(&text);
+    turn.reply_standard(note);
     Ok(())
 }
 
@@ -159,8 +160,9 @@ fn lift(turn: &mut Turn, line: &Line, params: &[&str]) -> Outcome {
     }
     let text = format!("{}-Line on {mask} is lifted", kind.letter());
     let by = turn.prefix();
+    let note = Standard::note(line.command, "BAN_LIFTED", text).about(Word::echo(&mask));
     turn.change(Edit::Ban { kind, mask, fact: None, by });
-    turn.notice(&text);
+    turn.reply_standard(note);
     Ok(())
 }
 

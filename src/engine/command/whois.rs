@@ -93,6 +93,9 @@ fn describe(turn: &Turn, user: &User) -> Vec<Numeric> {
     }
     if let Some(account) = &user.account {
         lines.push(numeric::whois_account(nick, Word::echo(account)));
+        let owner = turn.network().accounts().owner_of(&nick.folded());
+        let is_owner = owner.is_some_and(|owner| user.account_id() == Some(owner.id));
+        lines.extend(is_owner.then(|| numeric::whois_owns_nick(nick)));
     }
     if user.id == turn.me() || turn.has_right("see-all") {
         lines.extend(fact.class.as_ref().map(|class| {
