@@ -30,7 +30,10 @@ impl Engine {
                 (hears.map(|session| session.conn).collect(), mode::shown_target(known.name.as_str(), *least))
             }
             Target::User { user, nick } => {
-                let session = self.sessions.of_user(*user).filter(can_hear);
+                let from = self.network.user(redaction.sender).and_then(User::account_id);
+                // Who heard nothing of what was said need not hear that it was not.
+                let hears = |session: &&Session| !self.blocks(session, from, &redaction.source);
+                let session = self.sessions.of_user(*user).filter(can_hear).filter(hears);
                 (session.map(|session| session.conn).into_iter().collect(), nick.to_string())
             }
         };

@@ -1,9 +1,9 @@
-//! What people let through to themselves: whom they silence, whom they accept, and what their modes keep away.
+//! What people let through to themselves: whom they silence, block and accept, and what their modes keep away.
 
 use std::collections::BTreeSet;
 
 use super::Engine;
-use super::network::{Edit, Message, Target, User, Verb};
+use super::network::{AccountId, Edit, Message, Target, User, Verb};
 use super::outgoing::Outgoing;
 use super::peer::Act;
 use super::pending::Reply;
@@ -33,6 +33,8 @@ pub struct Shield {
     /// Those whom user modes `g` and `R` do not keep away.
     pub accepted: BTreeSet<UserId>,
     informed_ms: Option<u64>,
+    /// When somebody whom the person does not want to hear was last told that they were informed.
+    pretended_ms: Option<u64>,
 }
 
 /// People who are not heard, or are in spite of other entries.
@@ -96,13 +98,21 @@ fn keeps_away(shield: &Shield, to: &User, from: &User) -> Option<Numeric> {
 }
 
 impl Engine {
+    /// Whether somebody is logged in who has blocked whoever this is.
+    pub(super) fn blocks(&self, session: &Session, from: Option<AccountId>, source: &str) -> bool {
+        let own = session.user().and_then(|user| self.network.user(user)).and_then(User::account_id);
+        let own = own.and_then(|account| self.network.accounts().get(account));
+        own.is_some_and(|account| account.keeps_away(from, source))
+    }
+
     /// Whether what was said to a person gets through to them.
     pub(super) fn lets_through(&self, session: &Session, source: &str, message: &Message) -> bool {
         let to = session.user().and_then(|user| self.network.user(user));
         let (Some(to), Some(from)) = (to, self.network.user(message.sender)) else { return true };
         let is_kept_away = keeps_away(&session.shield, to, from).is_some();
         let is_unwanted = to.has_mode('T') && is_ctcp(message);
-        !is_kept_away && !is_unwanted && !session.shield.silences(source, flag_of(message))
+        let is_silenced = session.shield.silences(source, flag_of(message));
+        !is_kept_away && !is_unwanted && !is_silenced && !self.blocks(session, from.account_id(), source)
     }
 
     /// Whether what somebody said once is let through now, to whom it was for or who was there.
@@ -120,7 +130,11 @@ impl Engine {
                 Some(from) => keeps_away(&session.shield, to, from).is_some(),
                 None => to.has_mode('g') || to.has_mode('R') && message.account.is_none(),
             });
-        !is_kept_away && !session.shield.silences(&message.source, flag)
+        // As whom they wrote it, whatever they are logged in to by now.
+        let by_name = || message.account.as_ref().and_then(|name| self.network.account_named(name));
+        let from = message.between.map(|(from, _)| from).or_else(|| by_name().map(|account| account.id));
+        let is_silenced = session.shield.silences(&message.source, flag);
+        !is_kept_away && !is_silenced && !self.blocks(session, from, &message.source)
     }
 
     /// Whether somebody may write to one of this server's users; who is kept away makes themselves known, now and then.
@@ -129,21 +143,28 @@ impl Engine {
         let to = self.network.user(to).ok_or_else(|| numeric::no_such_nick(to))?;
         let from = self.network.user(from).ok_or_else(|| numeric::no_such_nick(from))?;
         let Some(refusal) = keeps_away(&session.shield, to, from) else { return Ok(()) };
-        let silenced = session.shield.silences(&from.prefix(), 'P');
+        let source = from.prefix();
+        let silenced =
+            session.shield.silences(&source, 'P') || self.blocks(session, from.account_id(), &source);
         let now_ms = self.now.steady_ms;
-        let is_due = session.shield.informed_ms.is_none_or(|told_ms| now_ms >= told_ms + INFORM_EVERY_MS);
-        if refusal.code != numeric::caller_not_accepted(&to.nick).code || silenced || !is_due {
+        let told_ms = if silenced { session.shield.pretended_ms } else { session.shield.informed_ms };
+        let is_due = told_ms.is_none_or(|told_ms| now_ms >= told_ms + INFORM_EVERY_MS);
+        if refusal.code != numeric::caller_not_accepted(&to.nick).code || !is_due {
             return Err(refusal.into());
         }
-        let (fact, nick) = (&from.fact, to.nick.clone());
+        let (fact, nick, conn) = (&from.fact, to.nick.clone(), session.conn);
         let host = format!("{}@{}", fact.username, fact.host);
         let line = numeric::caller(&from.nick, Word::echo(&host));
         let line = line.line(self.identity.name.as_str(), nick.as_str());
-        let conn = session.conn;
-        let spoken = self.spoken_by(from.id, line);
-        self.outgoing.push(Outgoing { to: vec![conn], spoken });
+        // Who is silenced or blocked hears what anybody would, so that they do not learn of it.
+        if !silenced {
+            let spoken = self.spoken_by(from.id, line);
+            self.outgoing.push(Outgoing { to: vec![conn], spoken });
+        }
         if let Some(session) = self.sessions.get_mut(conn) {
-            session.shield.informed_ms = Some(now_ms);
+            let shield = &mut session.shield;
+            let told_ms = if silenced { &mut shield.pretended_ms } else { &mut shield.informed_ms };
+            *told_ms = Some(now_ms);
         }
         Err(numeric::caller_announced(&nick).into())
     }

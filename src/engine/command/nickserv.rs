@@ -1,6 +1,7 @@
 //! NICKSERV and NS: accounts in words, for clients that know of nothing else; one row a word, over what REGISTER and
 //! AUTHENTICATE do.
 
+mod blocks;
 mod keys;
 mod nicks;
 mod staff;
@@ -33,7 +34,8 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-const SERVICE: Service = Service { name: NICKSERV, words: &[OWN, nicks::WORDS, keys::WORDS, staff::WORDS] };
+const SERVICE: Service =
+    Service { name: NICKSERV, words: &[OWN, nicks::WORDS, keys::WORDS, blocks::WORDS, staff::WORDS] };
 
 const OWN: &[ServiceWord] = &[
     ServiceWord {

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::block::Blocked;
 use super::change::{Key, Value};
 use crate::engine::merge::{Facts, Stamp};
 use crate::wire::fold::{Folded, fold};
@@ -51,6 +52,8 @@ pub enum Field {
     Suspension,
     /// A nick beside the account's name that is its own.
     Nick(Folded),
+    /// Somebody whom its owner does not want to hear from.
+    Block(Blocked),
     /// What its owner has chosen, by the name of what is chosen.
     Setting(String),
 }
@@ -67,6 +70,7 @@ impl fmt::Display for Field {
             Field::Email => f.write_str("email"),
             Field::Suspension => f.write_str("suspension"),
             Field::Nick(nick) => write!(f, "nick/{nick}"),
+            Field::Block(blocked) => write!(f, "block/{blocked}"),
             Field::Setting(key) => write!(f, "setting/{key}"),
         }
     }
@@ -91,6 +95,9 @@ pub enum AccountFact {
     Nick {
         nick: String,
         claimed: Stamp,
+    },
+    Block {
+        added: Timestamp,
     },
     Setting(String),
 }
@@ -173,6 +180,8 @@ pub struct Account {
     pub suspension: Option<Suspension>,
     /// Further nicks that are the account's own, each with its claim.
     pub nicks: BTreeMap<Folded, (String, Stamp)>,
+    /// Whom its owner does not want to hear from, since when.
+    pub blocks: BTreeMap<Blocked, Timestamp>,
     pub settings: BTreeMap<String, String>,
 }
 
@@ -191,6 +200,7 @@ impl Account {
         fields.extend(self.email.as_ref().map(|_| Field::Email));
         fields.extend(self.suspension.as_ref().map(|_| Field::Suspension));
         fields.extend(self.nicks.keys().cloned().map(Field::Nick));
+        fields.extend(self.blocks.keys().cloned().map(Field::Block));
         fields.extend(self.settings.keys().cloned().map(Field::Setting));
         fields
     }
@@ -219,6 +229,7 @@ impl Account {
             email: None,
             suspension: None,
             nicks: BTreeMap::new(),
+            blocks: BTreeMap::new(),
             settings: BTreeMap::new(),
         };
         for (key, fact) in facts.range(&Key::Account(id, Field::Registered), &Key::Account(id, last_field()))
@@ -244,6 +255,9 @@ impl Account {
             }
             (Field::Nick(folded), AccountFact::Nick { nick, claimed }) => {
                 self.nicks.insert(folded.clone(), (nick, claimed));
+            }
+            (Field::Block(blocked), AccountFact::Block { added }) => {
+                self.blocks.insert(blocked.clone(), added);
             }
             (Field::Setting(key), AccountFact::Setting(value)) => {
                 self.settings.insert(key.clone(), value);

@@ -4,6 +4,7 @@
 mod account;
 mod asked;
 mod ban;
+mod block;
 mod census;
 mod change;
 mod channel;
@@ -33,6 +34,7 @@ pub use account::{
     is_given_name,
 };
 pub use ban::{Ban, BanFact, BanKind, Bans, Suspect};
+pub use block::Blocked;
 pub use census::Census;
 pub use change::{Change, Edit, Key, Value, edit_of};
 pub use channel::{

@@ -3,13 +3,15 @@
 //! Lines that hold what a password is checked against are secrets (`is_secret`): they go over each link apart from all
 //! others, so that nobody learns of them by how well something else compresses beside them.
 
+use std::fmt::Display;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{EventMessage, or_star, unless_star};
 use crate::engine::merge::Stamp;
 use crate::engine::network::{
-    AccountFact, AccountId, Credential, Device, Edit, Field, ScramKeys, Suspension,
+    AccountFact, AccountId, Blocked, Credential, Device, Edit, Field, ScramKeys, Suspension,
 };
 use crate::wire::fold::fold;
 use crate::wire::message::{Draft, Message};
@@ -17,12 +19,20 @@ use crate::wire::names::NICK_BYTES_MAX;
 use crate::wire::pin::Pin;
 use crate::wire::time::Timestamp;
 
-pub const MESSAGES: &[EventMessage] = &[EventMessage {
-    name: "ACCOUNT",
-    params_min: 3,
-    read: read_account,
-    shape: "<account> <registered|name|password|certificate/…|device/…|email|suspension|nick/…|setting/…> <by> [<what it says> …]",
-}];
+pub const MESSAGES: &[EventMessage] = &[
+    EventMessage {
+        name: "ACCOUNT",
+        params_min: 3,
+        read: read_account,
+        shape: "<account> <registered|name|password|certificate/…|device/…|email|suspension|nick/…|setting/…> <by> [<what it says> …]",
+    },
+    EventMessage {
+        name: "BLOCK",
+        params_min: 3,
+        read: read_block,
+        shape: "<account> <account or mask that is blocked> <by> [<since, ms>]",
+    },
+];
 
 /// Names of devices and settings are no longer than this, and values of settings than that.
 pub const WORD_BYTES_MAX: usize = 32;
@@ -32,7 +42,10 @@ pub const TEXT_BYTES_MAX: usize = 400;
 const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=1_000_000;
 
 pub fn write_account(account: AccountId, field: &Field, fact: Option<&AccountFact>, by: &str) -> Draft {
-    let draft = Draft::new("ACCOUNT").param(account).param(field).param(or_star(by));
+    let draft = match field {
+        Field::Block(blocked) => keyed("BLOCK", account, blocked, fact.is_none()).param(or_star(by)),
+        _ => Draft::new("ACCOUNT").param(account).param(field).param(or_star(by)),
+    };
     match fact {
         None => draft,
         Some(AccountFact::Registered(at)) => draft.param(at.0),
@@ -54,8 +67,26 @@ pub fn write_account(account: AccountId, field: &Field, fact: Option<&AccountFac
             .param(or_star(&suspension.by))
             .trailing(&suspension.reason),
         Some(AccountFact::Nick { nick, claimed }) => draft.param(nick).param(claimed),
+        Some(AccountFact::Block { added }) => draft.param(added.0),
         Some(AccountFact::Setting(value)) => draft.trailing(value),
     }
+}
+
+/// What not every version knows: by its key a server that does not holds it all the same.
+fn keyed(verb: &'static str, account: AccountId, of: impl Display, is_gone: bool) -> Draft {
+    let draft = Draft::new(verb).tag("key", &format!("{}/{account}/{of}", verb.to_ascii_lowercase()));
+    let draft = if is_gone { draft.tag("gone", "") } else { draft };
+    draft.param(account).param(of)
+}
+
+fn read_block(message: &Message) -> Option<Edit> {
+    let (account, blocked) = (AccountId::parse(message.params[0])?, Blocked::parse(message.params[1])?);
+    let by = unless_star(message.params[2]).to_string();
+    let fact = match message.params.get(3) {
+        None => None,
+        Some(added) => Some(AccountFact::Block { added: Timestamp(added.parse().ok()?) }),
+    };
+    Some(Edit::Account { account, field: Field::Block(blocked), fact, by })
 }
 
 fn read_account(message: &Message) -> Option<Edit> {

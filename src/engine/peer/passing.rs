@@ -118,10 +118,14 @@ impl Engine {
         let shown = self.network.channel(&id).map_or(channel, |known| &known.name);
         let body = format!(":{by} INVITE {nick} {shown}");
         let mut hears = Vec::new();
-        let invited = self.sessions.of_user(user).filter(|session| session.shield.lets_invite(by));
+        let inviter = by.split('!').next().and_then(|nick| self.network.user_called(nick));
+        let account = inviter.and_then(|inviter| inviter.account_id());
+        let invited = self
+            .sessions
+            .of_user(user)
+            .filter(|session| session.shield.lets_invite(by) && !self.blocks(session, account, by));
         hears.extend(invited.map(|session| session.conn));
-        let inviter =
-            by.split('!').next().and_then(|nick| self.network.user_called(nick)).map(|user| user.id);
+        let inviter = inviter.map(|inviter| inviter.id);
         if let Some(known) = self.network.channel(&id) {
             let members = known.members_of(self.identity.sid).map(|(member, _)| member);
             let told = members.filter(|member| Some(*member) != inviter && *member != user);

@@ -3,9 +3,9 @@
 use super::*;
 use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
-    AccountFact, AccountId, BanFact, BanKind, Clause, ClauseFact, ClientDoor, Credential, Device, Durable,
-    Field, Item, MaskFact, MemberFact, Message as Said, Network, Redaction, Renaming, ScramKeys, ServerFact,
-    Setting, StatusFact, Subject, Suspension, Talk, Target, Topic, UserFact, Verb, edit_of,
+    AccountFact, AccountId, BanFact, BanKind, Blocked, Clause, ClauseFact, ClientDoor, Credential, Device,
+    Durable, Field, Item, MaskFact, MemberFact, Message as Said, Network, Redaction, Renaming, ScramKeys,
+    ServerFact, Setting, StatusFact, Subject, Suspension, Talk, Target, Topic, UserFact, Verb, edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -248,6 +248,11 @@ fn edits() -> Vec<Edit> {
             Field::Nick(fold("Annie")),
             Some(AccountFact::Nick { nick: "Annie".into(), claimed: stamp(3) }),
         ),
+        account(
+            Field::Block(Blocked::parse("*!*@10.0.0.9").unwrap()),
+            Some(AccountFact::Block { added: Timestamp(7) }),
+        ),
+        account(Field::Block(Blocked::parse("2s1k0ftdg0.7FA").unwrap()), None),
         account(Field::Setting("away".into()), Some(AccountFact::Setting(": out".into()))),
         account(Field::Setting("away".into()), None),
         Edit::Read { account: AccountId::new(stamp(3)), place: fold("#Gr:een"), time: Timestamp(9) },
