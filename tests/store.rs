@@ -42,13 +42,19 @@ fn texts(server: &Server) -> BTreeMap<String, usize> {
     let mut texts = BTreeMap::new();
     for line in all.query_map([], |row| row.get::<_, String>(0)).unwrap() {
         let line = line.unwrap();
+        // Who came and went is kept, too.
+        if !line.contains(" PRIVMSG ") {
+            continue;
+        }
         *texts.entry(line.rsplit_once(" :").expect("a text").1.to_string()).or_default() += 1;
     }
     texts
 }
 
+/// How much was said, as far as it is on disk.
 fn count(server: &Server) -> u64 {
-    let count = look_into(server).query_row("SELECT count(*) FROM message", [], |row| row.get::<_, u32>(0));
+    let sql = "SELECT count(*) FROM message WHERE line LIKE '% PRIVMSG %'";
+    let count = look_into(server).query_row(sql, [], |row| row.get::<_, u32>(0));
     count.unwrap().into()
 }
 

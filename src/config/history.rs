@@ -15,6 +15,8 @@ pub struct History {
     pub keep_messages: u64,
     pub keep_bytes: u64,
     pub ack: Ack,
+    /// Whether it is kept as well who came and went, who was called otherwise, and what was set.
+    pub events: bool,
     /// How many messages a client may have at once.
     pub most_at_once: usize,
     /// How many messages are shown to those who come to a channel with a client that cannot ask for them.
@@ -40,6 +42,7 @@ impl Default for History {
             keep_messages: 10_000_000,
             keep_bytes: 0,
             ack: Ack::Memory,
+            events: true,
             most_at_once: 100,
             replay_on_join: 20,
             newcomers_see_all: true,
@@ -61,6 +64,7 @@ impl Section<'_, '_, '_> {
         if let Some((_, which)) = ACKS.iter().find(|(name, _)| *name == ack) {
             history.ack = *which;
         }
+        self.flag("events", &mut history.events);
         self.number("most_at_once", &mut history.most_at_once, 10, 1_000);
         self.number("replay_on_join", &mut history.replay_on_join, 0, 200);
         self.flag("newcomers_see_all", &mut history.newcomers_see_all);

@@ -84,7 +84,8 @@ impl Engine {
         if !is_kept || change.dot.stream != Stream::Message {
             return;
         }
-        if change.dot.origin == self.origin() && self.config.history.ack == Ack::Disk {
+        let is_awaited = !matches!(change.edit, Edit::Happening(_));
+        if is_awaited && change.dot.origin == self.origin() && self.config.history.ack == Ack::Disk {
             self.chronicle.written = Some(change.dot.seq);
         }
         // What comes after something that was left out goes with it, so that each origin's are written in order.

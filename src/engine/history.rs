@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::merge::{Dot, Origin, Stamp, Stream, Vector};
-use super::network::{AccountId, Change, Edit, Message, Redaction, Target, Verb};
+use super::network::{AccountId, Change, Edit, Happening, Message, Redaction, Target, Verb};
 use super::peer;
 use crate::wire::fold::{Folded, fold};
 use crate::wire::time::Timestamp;
@@ -232,6 +232,14 @@ impl Record {
         }
     }
 
+    /// What happened on a channel, where it is that.
+    pub(super) fn happening(&self) -> Option<&Happening> {
+        match &self.change.edit {
+            Edit::Happening(happening) => Some(happening),
+            _ => None,
+        }
+    }
+
     /// The news that a message was taken back, where it is that.
     pub(super) fn redaction(&self) -> Option<&Redaction> {
         match &self.change.edit {
@@ -288,6 +296,8 @@ pub enum Kind {
     Blank,
     /// Nothing.
     Other,
+    /// What happened on a channel.
+    Happening,
 }
 
 impl Kind {
@@ -312,6 +322,9 @@ pub fn row_of(change: &Change) -> MessageRow {
         Some(Edit::Redact(redaction)) => {
             let message = (redaction.message.origin.to_string(), redaction.message.seq);
             (Kind::Redaction, Some(of_words(&redaction.source, &redaction.target, None)), Some(message))
+        }
+        Some(Edit::Happening(happening)) => {
+            (Kind::Happening, Some(Conversation::Channel(happening.channel.folded())), None)
         }
         _ => (Kind::Other, None, None),
     };

@@ -26,6 +26,7 @@ mod flooding;
 mod follow;
 mod gate;
 mod greeting;
+mod happenings;
 mod held;
 mod history;
 mod isupport;
@@ -170,6 +171,7 @@ pub struct Engine {
     arrivals: arrivals::Arrivals,
     floods: flooding::Floods,
     held_modes: tell::HeldModes,
+    held_deltas: happenings::HeldDeltas,
     late: late::Late,
     mending: mend::Mending,
     /// When each server last came back into sight.
@@ -278,6 +280,7 @@ impl Engine {
             arrivals: arrivals::Arrivals::default(),
             floods: flooding::Floods::default(),
             held_modes: tell::HeldModes::default(),
+            held_deltas: happenings::HeldDeltas::default(),
             late: late::Late::default(),
             mending: mend::Mending::new(),
             healed: BTreeMap::new(),

@@ -5,7 +5,7 @@ use super::cap::Cap;
 use super::event::ConnId;
 use super::merge::Stamp;
 use super::mode;
-use super::network::{Change, Edit, Message, Redaction, Target, User, Verb};
+use super::network::{Change, Edit, Happening, Message, Redaction, Target, User, Verb, What};
 use super::outgoing::{Outgoing, Spoken};
 use super::turn::Turn;
 use crate::wire::base36;
@@ -76,7 +76,37 @@ impl Engine {
                     .tagged("msgid", msgid);
                 self.outgoing.push(Outgoing { to: vec![conn], spoken });
             }
+            Edit::Happening(happening) => {
+                let body = self.happened(conn, happening, change.stamp);
+                let spoken = Spoken::new(time, body)
+                    .tagged_if("account", happening.account.as_deref())
+                    .tagged("msgid", msgid);
+                self.outgoing.push(Outgoing { to: vec![conn], spoken });
+            }
             _ => {}
+        }
+    }
+}
+
+impl Engine {
+    /// What happened on a channel, as a client would have heard it then.
+    fn happened(&self, conn: ConnId, happening: &Happening, at: Stamp) -> String {
+        let target = Target::Channel { name: happening.channel.clone(), least: None };
+        let (source, channel) = (&happening.source, self.shown_as(&target, at));
+        match &happening.what {
+            What::Joined { realname } => {
+                let is_extended = self.sessions.get(conn).is_some_and(|it| it.wants(Cap::ExtendedJoin));
+                let account = happening.account.as_deref().unwrap_or("*");
+                let more = if is_extended { format!(" {account} :{realname}") } else { String::new() };
+                format!(":{source} JOIN {channel}{more}")
+            }
+            What::Parted { reason: None } => format!(":{source} PART {channel}"),
+            What::Parted { reason: Some(reason) } => format!(":{source} PART {channel} :{reason}"),
+            What::Quit { reason } => format!(":{source} QUIT :{reason}"),
+            What::Kicked { nick, reason } => format!(":{source} KICK {channel} {nick} :{reason}"),
+            What::Renamed { nick } => format!(":{source} NICK {nick}"),
+            What::Modes { line } => format!(":{source} MODE {channel} {line}"),
+            What::Topic { text } => format!(":{source} TOPIC {channel} :{text}"),
         }
     }
 }

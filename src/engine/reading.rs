@@ -12,7 +12,7 @@ use super::chronicle::Answer;
 use super::history::{Conversation, Party, Point, Query, Record};
 use super::merge::Stamp;
 use super::mode;
-use super::network::{AccountId, Channel, Life, Message, Redaction, Target, Verb};
+use super::network::{AccountId, Channel, Happening, Life, Message, Redaction, Target, Verb};
 use super::shield;
 use super::turn::{Outcome, Turn};
 use crate::wire::fold::{Folded, fold};
@@ -56,16 +56,22 @@ pub struct Reading {
 struct Knowledge {
     tags: bool,
     redactions: bool,
+    events: bool,
 }
 
 impl Knowledge {
     fn of(turn: &Turn) -> Knowledge {
-        Knowledge { tags: turn.wants(Cap::MessageTags), redactions: turn.wants(Cap::DraftMessageRedaction) }
+        Knowledge {
+            tags: turn.wants(Cap::MessageTags),
+            redactions: turn.wants(Cap::DraftMessageRedaction),
+            events: turn.wants(Cap::DraftEventPlayback),
+        }
     }
 
     fn covers(self, record: &Record) -> bool {
         match (record.message(), record.redaction()) {
             (Some(message), _) => message.verb != Verb::Tagmsg || self.tags,
+            _ if record.happening().is_some() => self.events,
             (_, redaction) => redaction.is_some() && self.redactions,
         }
     }
@@ -148,21 +154,28 @@ impl Reading {
                     && self.is_of_place(record)
             }
             (_, Some(redaction)) => self.is_of_place(record) && self.right.shows_redaction(redaction),
-            _ => false,
+            _ => record.happening().is_some_and(|happening| {
+                self.is_of_place(record) && self.right.covers_happening(happening, record.stamp())
+            }),
         }
     }
 
     /// Whether it was said on this channel, or on one whose name this one has taken up.
     fn is_of_place(&self, record: &Record) -> bool {
-        let (target, said) = match (record.message(), record.redaction()) {
-            (Some(message), _) => (&message.target, record.stamp()),
-            (_, Some(redaction)) => (&redaction.target, redaction.said),
-            _ => return false,
+        let (channel, said, is_open) = match (record.message(), record.redaction(), record.happening()) {
+            (Some(Message { target: Target::Channel { name, least }, is_closed, .. }), ..) => {
+                (name, record.stamp(), least.is_none() && !is_closed)
+            }
+            (_, Some(Redaction { target: Target::Channel { name, .. }, said, .. }), _) => {
+                (name, *said, false)
+            }
+            (_, _, Some(happening)) => {
+                (&happening.channel, record.stamp(), happening.least.is_none() && !happening.is_closed)
+            }
+            (message, redaction, _) => return message.is_some() || redaction.is_some(),
         };
-        let Target::Channel { name, least } = target else { return true };
-        let id = name.folded();
+        let id = channel.folded();
         let is_in = |lives: &[Life]| lives.iter().any(|life| life.holds(&id, said));
-        let is_open = least.is_none() && record.message().is_some_and(|message| !message.is_closed);
         let is_own = self.conversations.first() == Some(&Conversation::Channel(id.clone()));
         if is_own { !is_in(&self.elsewhere) } else { is_open && is_in(&self.here) }
     }
@@ -182,7 +195,7 @@ impl Right {
             _ if record.is_blank() || turn.network().talk().redacted().has(record.dot()) => false,
             (Some(message), _) => self.shows_message(turn, message, record.stamp()),
             (_, Some(redaction)) => self.shows_redaction(redaction),
-            _ => false,
+            _ => record.happening().is_some_and(|happening| self.covers_happening(happening, record.stamp())),
         }
     }
 
@@ -211,6 +224,16 @@ impl Right {
             }
             _ => false,
         }
+    }
+
+    fn covers_happening(&self, happening: &Happening, at: Stamp) -> bool {
+        let Right::Member { user, status, birth, joined } = self else { return false };
+        let is_meant = || happening.least.is_none_or(|letter| mode::is_at_least(*status, letter));
+        let may_read = match at >= *birth {
+            true => happening.user == Some(*user) || is_meant(),
+            false => happening.least.is_none() && !happening.is_closed,
+        };
+        may_read && joined.is_none_or(|joined| at >= joined)
     }
 
     fn shows_redaction(&self, redaction: &Redaction) -> bool {

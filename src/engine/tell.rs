@@ -7,10 +7,10 @@ use super::Engine;
 use super::cap::Cap;
 use super::effect::Topic;
 use super::event::ConnId;
+use super::happenings::given;
 use super::mode;
 use super::network::{
-    Change, Channel, Edit, Leaving, Message, ModeDelta, ModeValue, Neighbour, News, Quit, Split, Target,
-    User, Verb,
+    Change, Channel, Edit, Leaving, Message, ModeDelta, Neighbour, News, Quit, Split, Target, User, Verb,
 };
 use super::outgoing::{Outgoing, Spoken};
 use super::playback::Wording;
@@ -356,9 +356,7 @@ impl Engine {
         batch: Option<&str>,
     ) {
         if !status.is_empty() {
-            let value = Some(ModeValue::Member(user));
-            let deltas: Vec<ModeDelta> =
-                status.iter().map(|letter| ModeDelta { on: true, letter, value: value.clone() }).collect();
+            let deltas = given(status, user);
             let by = self.identity.name.to_string();
             self.tell_modes_to(hears, channel, &by, &deltas, batch);
         }
@@ -436,18 +434,7 @@ impl Engine {
     ) {
         let Some(known) = self.network.channel(channel) else { return };
         let start = format!(":{by} MODE {} ", known.name);
-        let words = deltas.iter().filter_map(|delta| {
-            let is_limit =
-                mode::channel_mode(delta.letter).is_some_and(|mode| mode.kind == mode::Kind::Limit);
-            let value = match &delta.value {
-                // A limit is taken away without saying which it was; a key is not.
-                _ if is_limit && !delta.on => String::new(),
-                None => String::new(),
-                Some(ModeValue::Text(text)) => text.clone(),
-                Some(ModeValue::Member(user)) => self.network.user(*user)?.nick.to_string(),
-            };
-            Some((delta.on, delta.letter, value))
-        });
+        let words = deltas.iter().filter_map(|delta| self.word_of(delta));
         let per_line = self.config.limits.modes_per_line;
         for line in mode::lines(words, per_line, BODY_BYTES_MAX.saturating_sub(start.len())) {
             let spoken = self.spoken_from(by, format!("{start}{line}")).tagged_if("batch", batch);

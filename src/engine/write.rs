@@ -58,7 +58,10 @@ impl Engine {
         if change.dot.stream != Stream::Durable {
             self.forward(change, from);
         }
+        let is_own = from.is_none() && change.dot.origin.server == self.identity.sid;
+        let happenings = if is_own { self.happenings_of(&news) } else { Vec::new() };
         self.tell(news);
+        self.write_happenings(happenings);
         if let Some(user) = newcomer {
             self.tell_connected(user);
         }

@@ -99,7 +99,7 @@ impl Shelf {
                 let target = Some(target.clone());
                 let Some(mut found) = self.between(target.as_ref(), after, before) else { return Vec::new() };
                 found.retain(|(_, row)| match events {
-                    true => row.kind < Kind::Other,
+                    true => row.kind != Kind::Other,
                     false => row.kind == Kind::Text,
                 });
                 let beyond = found.len().saturating_sub(*most);

@@ -174,7 +174,7 @@ fn look(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>>
             };
             // Each order has a text of its own, so that both can be read off the index.
             let order = if *newest_first { "DESC" } else { "ASC" };
-            let kinds = if *events { "kind < ?6" } else { "kind = ?6" };
+            let kinds = if *events { "kind <> ?6" } else { "kind = ?6" };
             let sql = format!(
                 "SELECT arrival, line FROM message
                  WHERE place = ?1 AND (time, server) > (?2, ?3) AND (time, server) < (?4, ?5) AND {kinds}

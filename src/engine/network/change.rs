@@ -3,6 +3,7 @@
 use super::account::{AccountFact, AccountId, Field};
 use super::ban::{BanFact, BanKind};
 use super::channel::{Item, MaskFact, MemberFact, Setting, StatusFact};
+use super::happening::Happening;
 use super::metadata::Subject;
 use super::redaction::Redaction;
 use super::registration::{Clause, ClauseFact};
@@ -124,6 +125,8 @@ pub enum Edit {
     },
     Message(Message),
     Redact(Redaction),
+    /// What happened on a channel, for those who ask later.
+    Happening(Happening),
     /// A fact of a kind that this version does not know, kept as the line it came as: servers beyond this
     /// one may know it, and have to find the same facts wherever they ask. Its line names the key.
     Foreign {
@@ -202,7 +205,7 @@ impl Key {
 impl Edit {
     pub fn stream(&self) -> Stream {
         match self {
-            Edit::Message(_) | Edit::Redact(_) => Stream::Message,
+            Edit::Message(_) | Edit::Redact(_) | Edit::Happening(_) => Stream::Message,
             Edit::Registration { .. } | Edit::Lasting(_) => Stream::Durable,
             Edit::Ban { .. } | Edit::Account { .. } | Edit::Read { .. } => Stream::Durable,
             _ => Stream::Session,
@@ -250,7 +253,7 @@ impl Edit {
             Edit::Read { account, place, time } => {
                 (Key::Read(*account, place.clone()), Some(Value::Read(*time)))
             }
-            Edit::Message(_) | Edit::Redact(_) | Edit::Unknown { .. } => return None,
+            Edit::Message(_) | Edit::Redact(_) | Edit::Happening(_) | Edit::Unknown { .. } => return None,
         })
     }
 
@@ -293,6 +296,7 @@ impl Edit {
             | Edit::Read { .. }
             | Edit::Message(_)
             | Edit::Redact(_)
+            | Edit::Happening(_)
             | Edit::Foreign { .. }
             | Edit::Unknown { .. } => None,
         }
@@ -318,6 +322,7 @@ impl Edit {
             | Edit::Metadata { of: Subject::User(user), .. } => Some(*user),
             Edit::Message(message) => Some(message.sender),
             Edit::Redact(redaction) => Some(redaction.sender),
+            Edit::Happening(happening) => happening.user,
             Edit::Server(_)
             | Edit::Goodbye { .. }
             | Edit::Setting { .. }

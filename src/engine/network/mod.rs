@@ -12,6 +12,7 @@ mod difference;
 mod digest;
 mod durable;
 mod forget;
+mod happening;
 mod log;
 mod metadata;
 mod multiline;
@@ -43,6 +44,7 @@ pub use channel::{
 pub use difference::Difference;
 pub use digest::Digest;
 pub use durable::{Durable, Kept, Writing};
+pub use happening::{Happening, What};
 pub use metadata::{Metadata, Subject};
 pub use multiline::{LINES_MAX, Text};
 pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};
@@ -159,6 +161,8 @@ impl Network {
             self.talk.take(change.clone());
             return match &change.edit {
                 _ if !is_rightful => Vec::new(),
+                // It was told as it happened.
+                Edit::Happening(_) => Vec::new(),
                 Edit::Redact(redaction) => {
                     self.talk.redact(redaction.message);
                     vec![News::Redacted(change.clone())]

@@ -12,6 +12,7 @@ mod compare;
 mod digest;
 mod greet;
 mod guise;
+mod happenings;
 mod intake;
 mod markers;
 mod metadata;
@@ -114,6 +115,7 @@ const EVENT_MESSAGES: &[&[EventMessage]] = &[
     accounts::MESSAGES,
     talk::MESSAGES,
     redactions::MESSAGES,
+    happenings::MESSAGES,
 ];
 
 impl Engine {
@@ -284,6 +286,7 @@ pub(super) fn write_change_after(change: &Change, after: u64) -> String {
         }
         Edit::Message(message) => talk::write_message(message),
         Edit::Redact(redaction) => redactions::write_redaction(redaction),
+        Edit::Happening(happening) => happenings::write_happening(happening),
     };
     let mut draft = draft.tag("dot", &format!("{}.{}", change.dot, base36::encode(change.stamp.number())));
     if !change.over.is_empty() {

@@ -1,0 +1,162 @@
+//! What of that which this server writes is an event of a channel, to be kept for those who ask what happened there.
+
+use std::collections::BTreeMap;
+
+use super::Engine;
+use super::mode;
+use super::network::{Channel, Edit, Happening, Leaving, ModeDelta, ModeValue, News, Quit, Role, User, What};
+use crate::wire::fold::Folded;
+use crate::wire::letters::Letters;
+use crate::wire::message::BODY_BYTES_MAX;
+use crate::wire::names::{ChannelName, UserId};
+
+/// Whoever has any status sees those whom a channel hides from all others.
+const LEAST_STATUS: char = 'v';
+
+/// Parts of one act of MODE that are still to come, by channel and by whom.
+pub type HeldDeltas = BTreeMap<(Folded, String), Vec<ModeDelta>>;
+
+/// What somebody is given as they come, for others who are there.
+pub fn given(status: Letters, user: UserId) -> Vec<ModeDelta> {
+    let value = Some(ModeValue::Member(user));
+    status.iter().map(|letter| ModeDelta { on: true, letter, value: value.clone() }).collect()
+}
+
+impl Engine {
+    /// What of this news is to be kept. It is news of a change that this server has written, and not yet told.
+    pub(super) fn happenings_of(&mut self, news: &[News]) -> Vec<Happening> {
+        if !self.keeps_history() || !self.config.history.events || self.is_stopping {
+            return Vec::new();
+        }
+        let mut happenings = Vec::new();
+        for one in news {
+            match one {
+                News::Joined { channel, user, status, split: None } => {
+                    happenings.extend(self.joining(channel, *user));
+                    let is_alone = self.network.channel(channel).is_none_or(|it| it.members().count() < 2);
+                    if !is_alone {
+                        let by = self.identity.name.to_string();
+                        happenings.extend(self.setting_of_modes(channel, &by, &given(*status, *user)));
+                    }
+                }
+                News::Left { channel, user, source, nick, was, how, .. } => {
+                    let (source, what) = match how {
+                        Leaving::Parted { reason } => {
+                            (source.clone(), What::Parted { reason: reason.clone() })
+                        }
+                        Leaving::Kicked { by, reason } => {
+                            (by.clone(), What::Kicked { nick: nick.to_string(), reason: reason.clone() })
+                        }
+                    };
+                    happenings.extend(self.happening(channel, Some((*user, *was)), source, what));
+                }
+                News::Quit(quit @ Quit { split: None, .. }) => {
+                    for (channel, was) in &quit.channels {
+                        let what = What::Quit { reason: quit.reason.clone() };
+                        let about = Some((quit.user, *was));
+                        let happening = self.happening(channel, about, quit.source.clone(), what);
+                        happenings.extend(
+                            happening
+                                .map(|happening| Happening { account: quit.account.clone(), ..happening }),
+                        );
+                    }
+                }
+                News::Renamed { who, from, new, .. } => {
+                    for channel in &who.on {
+                        let role = self.role_of(channel, who.user);
+                        let what = What::Renamed { nick: new.to_string() };
+                        happenings.extend(self.happening(
+                            channel,
+                            Some((who.user, role)),
+                            from.clone(),
+                            what,
+                        ));
+                    }
+                }
+                News::Modes { channel, by, deltas, more } => {
+                    let key = (channel.clone(), by.clone());
+                    self.held_deltas.entry(key.clone()).or_default().extend(deltas.iter().cloned());
+                    if !more {
+                        let deltas = self.held_deltas.remove(&key).unwrap_or_default();
+                        happenings.extend(self.setting_of_modes(channel, by, &deltas));
+                    }
+                }
+                News::Topic { channel, by, topic } => {
+                    let text = topic.as_ref().map_or(String::new(), |topic| topic.text.clone());
+                    happenings.extend(self.happening(channel, None, by.clone(), What::Topic { text }));
+                }
+                _ => {}
+            }
+        }
+        happenings
+    }
+
+    /// Has it kept on every server.
+    pub(super) fn write_happenings(&mut self, happenings: Vec<Happening>) {
+        happenings.into_iter().for_each(|happening| self.write(Edit::Happening(happening), false));
+    }
+
+    fn joining(&self, channel: &Folded, user: UserId) -> Option<Happening> {
+        let known = self.network.user(user)?;
+        let what = What::Joined { realname: known.fact.realname.clone() };
+        self.happening(channel, Some((user, self.role_of(channel, user))), known.prefix(), what)
+    }
+
+    fn role_of(&self, channel: &Folded, user: UserId) -> Role {
+        let member = self.network.channel(channel).and_then(|channel| channel.member(user));
+        member.map(|member| member.role()).unwrap_or_default()
+    }
+
+    /// Something that happened to somebody who is this on a channel, or to the channel itself.
+    fn happening(
+        &self,
+        channel: &Folded,
+        about: Option<(UserId, Role)>,
+        source: String,
+        what: What,
+    ) -> Option<Happening> {
+        let known = self.network.channel(channel);
+        let is_shown = |role: Role| known.is_none_or(|channel| channel.veil().shows(role));
+        let doer = match (&what, about) {
+            (What::Kicked { .. }, _) | (_, None) => {
+                self.network.user_called(source.split('!').next().unwrap_or_default())
+            }
+            (_, Some((user, _))) => self.network.user(user),
+        };
+        let account = doer.and_then(|user: &User| user.account.clone());
+        Some(Happening {
+            user: about.map(|(user, _)| user),
+            account,
+            channel: match known {
+                Some(channel) => channel.made_as.clone(),
+                None => ChannelName::from_peer(channel.as_str())?,
+            },
+            least: about.filter(|(_, role)| !is_shown(*role)).map(|_| LEAST_STATUS),
+            // Of a channel that nobody is on any more it cannot be told.
+            is_closed: known.is_none_or(Channel::is_closed),
+            source,
+            what,
+        })
+    }
+
+    fn setting_of_modes(&self, channel: &Folded, by: &str, deltas: &[ModeDelta]) -> Vec<Happening> {
+        let Some(known) = self.network.channel(channel) else { return Vec::new() };
+        let room = BODY_BYTES_MAX.saturating_sub(format!(":{by} MODE {} ", known.name).len());
+        let words = deltas.iter().filter_map(|delta| self.word_of(delta));
+        let lines = mode::lines(words, self.config.limits.modes_per_line, room).into_iter();
+        lines.filter_map(|line| self.happening(channel, None, by.to_string(), What::Modes { line })).collect()
+    }
+
+    /// A letter of a line of MODE, with its value as clients hear it.
+    pub(super) fn word_of(&self, delta: &ModeDelta) -> Option<(bool, char, String)> {
+        let is_limit = mode::channel_mode(delta.letter).is_some_and(|mode| mode.kind == mode::Kind::Limit);
+        let value = match &delta.value {
+            // A limit is taken away without saying which it was; a key is not.
+            _ if is_limit && !delta.on => String::new(),
+            None => String::new(),
+            Some(ModeValue::Text(text)) => text.clone(),
+            Some(ModeValue::Member(user)) => self.network.user(*user)?.nick.to_string(),
+        };
+        Some((delta.on, delta.letter, value))
+    }
+}
