@@ -1,7 +1,7 @@
 //! What an admin may set, as types; knows no file and no socket.
 
 mod accounts;
-pub use accounts::{Accounts, NickOwnership, Registration};
+pub use accounts::{Accounts, AlwaysOn, NickOwnership, Registration};
 mod fit;
 pub use fit::duration_text;
 mod metadata;

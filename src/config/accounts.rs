@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fit;
 use super::rate::Rate;
-use super::section::Section;
+use super::section::{DURATION_MAX, Section};
 use super::token::Tokens;
 
 /// `[accounts]`
@@ -22,6 +22,13 @@ pub struct Accounts {
     pub nick_ownership: NickOwnership,
     /// How long somebody may go by a nick that is somebody else's.
     pub nick_grace: Duration,
+    /// Whether several connections that log in to one account, and ask for one nick, are one person.
+    pub multisession: bool,
+    /// How many they may be.
+    pub sessions_max: usize,
+    /// How long somebody who is logged in stays when their connection breaks.
+    pub resume_within: Duration,
+    pub always_on: AlwaysOn,
     /// How often a login from one address may fail; `None` is no limit.
     pub failure_rate: Option<Rate>,
     /// How many accounts may be registered from one address.
@@ -36,6 +43,17 @@ pub enum Registration {
     /// Operators with the right `accounts`, for others.
     Operators,
     Closed,
+}
+
+/// Whose owners stay while none of their connections is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlwaysOn {
+    /// Nobody's.
+    Off,
+    /// Those of accounts that are set so.
+    OptIn,
+    /// All but those of accounts that are set otherwise.
+    OptOut,
 }
 
 /// What becomes of those who go by a nick that belongs to an account that they are not logged in to.
@@ -59,6 +77,10 @@ impl Default for Accounts {
             password_length_min: 6,
             nick_ownership: NickOwnership::Timeout,
             nick_grace: Duration::from_secs(60),
+            multisession: true,
+            sessions_max: 16,
+            resume_within: Duration::from_secs(30),
+            always_on: AlwaysOn::OptIn,
             failure_rate: Some(Rate::new(20, 600)),
             registration_rate: Some(Rate::new(10, 3600)),
             tokens: Tokens::default(),
@@ -74,6 +96,9 @@ const REGISTRATIONS: [(&str, Registration); 3] =
 
 const OWNERSHIPS: [(&str, NickOwnership); 3] =
     [("none", NickOwnership::None), ("timeout", NickOwnership::Timeout), ("strict", NickOwnership::Strict)];
+
+const ALWAYS_ON: [(&str, AlwaysOn); 3] =
+    [("off", AlwaysOn::Off), ("opt-in", AlwaysOn::OptIn), ("opt-out", AlwaysOn::OptOut)];
 
 impl Section<'_, '_, '_> {
     pub(super) fn accounts(&mut self) {
@@ -93,6 +118,14 @@ impl Section<'_, '_, '_> {
             accounts.nick_ownership = *which;
         }
         self.duration("nick_grace", &mut accounts.nick_grace);
+        self.flag("multisession", &mut accounts.multisession);
+        self.number("sessions_max", &mut accounts.sessions_max, 1, 1_000);
+        self.duration_within("resume_within", &mut accounts.resume_within, Duration::ZERO, DURATION_MAX);
+        let mut always_on = String::new();
+        self.text("always_on", &mut always_on, |text| fit::one_of(text, &ALWAYS_ON.map(|(name, _)| name)));
+        if let Some((_, which)) = ALWAYS_ON.iter().find(|(name, _)| *name == always_on) {
+            accounts.always_on = *which;
+        }
         self.flag("required", &mut accounts.required);
         self.flag("before_connect", &mut accounts.before_connect);
         self.flag("custom_name", &mut accounts.custom_name);

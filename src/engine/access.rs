@@ -68,7 +68,7 @@ impl Engine {
         let users = self.network.users_of(self.identity.sid);
         let theirs = users.filter(|user| user.account_id() == Some(account)).map(|user| user.id);
         for user in theirs.collect::<Vec<UserId>>() {
-            if let Some(conn) = self.sessions.of_user(user).map(|session| session.conn) {
+            for conn in self.sessions.conns_of(user).to_vec() {
                 Turn::new(self, conn).notice(&text);
             }
         }

@@ -37,7 +37,7 @@ impl Engine {
         let sees = channel.members_of(self.identity.sid).filter(|(viewer, member)| {
             *viewer == user || !self.told_status(name, *viewer, member.status).is_empty()
         });
-        sees.filter_map(|(viewer, _)| self.sessions.of_user(viewer)).map(|session| session.conn).collect()
+        sees.flat_map(|(viewer, _)| self.sessions.conns_of(viewer)).copied().collect()
     }
 
     /// The same for somebody who is a member now.
@@ -75,7 +75,7 @@ impl Engine {
         let plain = here.filter(|(viewer, member)| {
             *viewer != but && self.told_status(name, *viewer, member.status).is_empty()
         });
-        plain.filter_map(|(viewer, _)| self.sessions.of_user(viewer)).map(|session| session.conn).collect()
+        plain.flat_map(|(viewer, _)| self.sessions.conns_of(viewer)).copied().collect()
     }
 
     /// Tells an act of MODE, and each member who thereby comes into or goes out of whose sight.
@@ -86,7 +86,7 @@ impl Engine {
         };
         let here: Vec<(UserId, ConnId)> = channel
             .members_of(self.identity.sid)
-            .filter_map(|(user, _)| Some((user, self.sessions.of_user(user)?.conn)))
+            .flat_map(|(user, _)| self.sessions.conns_of(user).iter().map(move |conn| (user, *conn)))
             .collect();
         let plain_but = |is_plain: &dyn Fn(UserId) -> bool, but: UserId| -> Vec<ConnId> {
             here.iter().filter(|(user, _)| *user != but && is_plain(*user)).map(|(_, conn)| *conn).collect()

@@ -44,6 +44,7 @@ caps! {
     DraftEventPlayback "draft/event-playback" "" "Shows reactions and what was taken back among what was said before."
     DraftMessageRedaction "draft/message-redaction" "" "Tells of messages that were taken back: REDACT."
     DraftReadMarker "draft/read-marker" "" "Keeps how far one has read: MARKREAD."
+    DraftPersistence "draft/persistence" "" "Tells whether one stays while no client is connected: PERSISTENCE."
     DraftMetadata2 "draft/metadata-2" "" "The same as draft/metadata-3, in the words of the draft before."
     DraftMetadata3 "draft/metadata-3" "" "Tells what people say of themselves and of channels for programs to read: METADATA."
     DraftMultiline   "draft/multiline"   "draft/multiline-concat" "Messages of several lines, and longer ones than one line takes."

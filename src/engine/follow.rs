@@ -86,7 +86,10 @@ impl Engine {
     /// Tells operators here who follow a topic, in the name of the server where it happened.
     pub(super) fn tell_followers(&mut self, topic: char, server: &str, text: &str) {
         let told = self.sessions.iter().filter(|session| session.topics.has(topic)).filter_map(|session| {
-            let user = self.network.user(session.user()?).filter(|user| user.is_operator())?;
+            let user = self
+                .network
+                .user(session.user()?)
+                .filter(|user| user.is_operator() && session.is_operator)?;
             let body = format!(":{server} NOTICE {} :*** {text}", user.nick);
             Some(Outgoing { to: vec![session.conn], spoken: Spoken::new(self.now.wall, body) })
         });

@@ -1,12 +1,12 @@
 //! The gate: what every line of every client passes, so that handlers begin with what is their own.
 
+use super::attach::Going;
 use super::command::{self, Who};
 use super::effect::Effect;
 use super::effect::Topic;
 use super::event::ConnId;
-use super::network::Edit;
 use super::outgoing::{Outgoing, Spoken};
-use super::session::Stage;
+use super::session::{Session, Stage};
 use super::turn::{Deferred, Outcome, Turn};
 use super::{Engine, cap};
 use crate::wire::base36;
@@ -126,19 +126,37 @@ impl Engine {
         self.finish_turn(reply.conn, label);
     }
 
-    /// Ends a client: everyone hears of it, then the client, then the connection is closed.
+    /// Ends a client's connection: everyone hears of it, then the client, then the connection is closed.
     pub(super) fn close_client(&mut self, conn: ConnId, why: &str) {
+        self.end_client(conn, why, Going::Meant);
+    }
+
+    /// The same where nobody wanted it.
+    pub(super) fn lose_client(&mut self, conn: ConnId, why: &str) {
+        self.end_client(conn, why, Going::Lost);
+    }
+
+    fn end_client(&mut self, conn: ConnId, why: &str, going: Going) {
         let Some(session) = self.sessions.get(conn) else { return };
         if matches!(session.stage, Stage::Closing) {
             return;
         }
         let user = session.user();
-        let host = session.real_host();
+        self.dismiss(conn);
+        if let Some(user) = user {
+            self.detached(user, why, going);
+        }
+        self.say_goodbye(conn, why);
+    }
+
+    /// From here on the connection speaks for nobody.
+    pub(super) fn dismiss(&mut self, conn: ConnId) {
         self.sessions.dismiss(conn);
         self.monitors.clear(conn);
-        if let Some(user) = user {
-            self.write(Edit::Quit { user, reason: why.to_string() }, false);
-        }
+    }
+
+    pub(super) fn say_goodbye(&mut self, conn: ConnId, why: &str) {
+        let Some(host) = self.sessions.get(conn).map(Session::real_host) else { return };
         let body = format!("ERROR :Closing link: {host} ({why})");
         self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, body) });
         self.flush_outgoing();
@@ -150,7 +168,7 @@ impl Engine {
         let Some(session) = self.sessions.close(conn) else { return };
         self.monitors.clear(conn);
         if let Some(user) = session.user() {
-            self.write(Edit::Quit { user, reason: why.to_string() }, false);
+            self.detached(user, why, Going::Lost);
         }
         self.note(log::Level::Info, Topic::Client, format!("conn={} closed why=\"{why}\"", conn.0));
     }
@@ -221,7 +239,7 @@ impl<'e> Turn<'e> {
             Who::Unregistered => Ok(()),
             _ if !registered => Err(numeric::not_registered().into()),
             Who::Registered => Ok(()),
-            Who::Operator(_) if !self.user().is_operator() => Err(numeric::no_privileges().into()),
+            Who::Operator(_) if !self.is_operator() => Err(numeric::no_privileges().into()),
             Who::Operator(right) if !self.has_right(right) => {
                 Err(numeric::no_operator_right(Word::echo(right)).into())
             }

@@ -28,6 +28,7 @@ impl Turn<'_> {
         let counts = lusers(self.engine);
         self.reply_all(counts);
         self.welcome_with_metadata();
+        self.welcome_with_persistence();
         self.motd();
     }
 
@@ -90,6 +91,11 @@ pub fn rules(engine: &Engine) -> Vec<Numeric> {
 }
 
 impl Engine {
+    /// What time it was when the steady clock stood there.
+    pub(super) fn wall_at(&self, steady_ms: u64) -> Timestamp {
+        Timestamp(self.now.wall.0.saturating_sub(self.now.steady_ms.saturating_sub(steady_ms)))
+    }
+
     /// Keeps the highest numbers of users so far.
     pub(super) fn count_users(&mut self) {
         let (here, all) = (self.sessions.registered(), self.network.census().people);

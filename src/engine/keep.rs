@@ -117,6 +117,9 @@ pub(super) fn rows_of(writing: Writing) -> Vec<Row> {
         let value = is_early.then(String::new);
         rows.push(Row { table: Table::Early, key: peer::write_named(named), value });
     }
+    for (key, value) in writing.state {
+        rows.push(Row { table: Table::State, key, value });
+    }
     if let Some(generation) = writing.generation {
         let value = Some(generation.to_string());
         rows.push(Row { table: Table::State, key: GENERATION.to_string(), value });

@@ -82,12 +82,13 @@ impl Engine {
                 let member = channel.member(user)?;
                 let is_meant = least.is_none_or(|letter| mode::is_at_least(member.status, letter));
                 let was_there = member.fact.joined <= change.stamp && channel.birth <= change.stamp;
-                let is_wanted = session.shield.lets_channel(&message.source, message);
+                let shield = &self.sessions.person(user)?.shield;
+                let is_wanted = shield.lets_channel(&message.source, message);
                 (is_meant && was_there && is_wanted).then(|| channel.name.to_string())
             }
             Target::User { user: to, .. } => {
                 let sender = message.source.split('!').next().unwrap_or_default();
-                let is_wanted = || self.lets_through(session, &message.source, message);
+                let is_wanted = || self.lets_through(user, &message.source, message);
                 (*to == user && is_wanted()).then(|| sender.to_string())
             }
         }

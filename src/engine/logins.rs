@@ -11,7 +11,7 @@ use super::effect::{Effect, Secret, Topic};
 use super::event::AskId;
 use super::meter::Meter;
 use super::network::{Account, AccountId, Credential, Edit, UserFact};
-use super::outgoing::{Outgoing, Spoken};
+use super::outgoing::Spoken;
 use super::pending::Pending;
 use super::services::NICKSERV;
 use super::session::Stage;
@@ -410,7 +410,7 @@ impl Engine {
     /// Tells somebody who is connected here what they are logged in to now.
     pub(super) fn tell_own_account(&mut self, user: UserId) {
         let Some(known) = self.network.user(user) else { return };
-        let Some(conn) = self.sessions.of_user(user).map(|session| session.conn) else { return };
+        let conns = self.sessions.conns_of(user).to_vec();
         let who = Word::echo(&known.prefix());
         let told = match &known.account {
             Some(account) => numeric::logged_in(who, Word::echo(account)),
@@ -420,7 +420,7 @@ impl Engine {
         let account = known.account_id().and_then(|id| self.network.accounts().get(id));
         let notice = account.and_then(on_lost_name).map(|text| format!(":{server} NOTICE {nick} :{text}"));
         for line in std::iter::once(told.line(server, nick)).chain(notice) {
-            self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, line) });
+            self.say(conns.clone(), Spoken::new(self.now.wall, line));
         }
     }
 

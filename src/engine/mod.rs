@@ -3,6 +3,7 @@
 mod access;
 mod archive;
 mod arrivals;
+mod attach;
 mod audience;
 mod audit;
 mod banish;
@@ -20,6 +21,7 @@ mod dice;
 mod effect;
 mod effort;
 mod elsewhere;
+mod enter;
 mod event;
 mod extban;
 mod flooding;
@@ -52,6 +54,8 @@ mod outgoing;
 mod ownership;
 mod peer;
 mod pending;
+mod persistence;
+mod person;
 mod places;
 mod playback;
 mod policy;
@@ -67,9 +71,11 @@ mod report;
 mod roster;
 mod sasl;
 mod scram;
+mod seat;
 mod secret;
 mod services;
 mod session;
+mod sessions;
 mod settings;
 mod shield;
 mod sight;
@@ -117,7 +123,8 @@ use merge::Clock;
 use network::{Durable, Network, Routes, ServerFact, Talk};
 use outgoing::Outgoing;
 use pending::{Asks, Pending};
-use session::{Session, Sessions};
+use session::Session;
+use sessions::Sessions;
 
 /// Who this server is, beyond its settings: made or found at start, and fixed from then on.
 #[derive(Clone, Debug)]
@@ -146,6 +153,8 @@ pub struct Engine {
     network: Network,
     routes: Routes,
     sessions: Sessions,
+    /// On which connection it was said what is being written.
+    voice: Option<ConnId>,
     links: Links,
     intake: peer::Intake,
     trust: peer::Trust,
@@ -173,6 +182,7 @@ pub struct Engine {
     held_modes: tell::HeldModes,
     held_deltas: happenings::HeldDeltas,
     late: late::Late,
+    seats: seat::Seats,
     mending: mend::Mending,
     /// When each server last came back into sight.
     healed: BTreeMap<ServerId, Timestamp>,
@@ -257,6 +267,7 @@ impl Engine {
             network: Network::new(identity.sid, durable, limits.events_kept, talk),
             routes: Routes::new(identity.sid),
             sessions: Sessions::default(),
+            voice: None,
             links: Links::default(),
             intake: peer::Intake::default(),
             trust: peer::Trust::default(),
@@ -282,6 +293,7 @@ impl Engine {
             held_modes: tell::HeldModes::default(),
             held_deltas: happenings::HeldDeltas::default(),
             late: late::Late::default(),
+            seats: seat::Seats::default(),
             mending: mend::Mending::new(),
             healed: BTreeMap::new(),
             // Ids of different runs should not meet, so that nobody is taken for a ghost.
@@ -301,6 +313,7 @@ impl Engine {
         };
         engine.introduce();
         engine.know_fixed_places();
+        engine.bring_back(stored);
         // Nobody is there yet to hear of it.
         engine.effects.clear();
         Ok(engine)
@@ -409,6 +422,7 @@ impl Engine {
         self.guard_nicks();
         self.settle_reach();
         self.settle_mending();
+        self.settle_seats();
         self.put_on_disk();
         self.flush_outgoing();
         self.bound_clock();
@@ -463,13 +477,8 @@ impl Engine {
         self.is_stopping = true;
         let clients: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         for conn in clients {
-            let Some(session) = self.sessions.get(conn) else { continue };
-            let body = format!("ERROR :Closing link: {} ({why})", session.real_host());
             self.sessions.dismiss(conn);
-            self.outgoing
-                .push(Outgoing { to: vec![conn], spoken: outgoing::Spoken::new(self.now.wall, body) });
-            self.flush_outgoing();
-            self.effects.push(Effect::Close { conn, why: why.to_string() });
+            self.say_goodbye(conn, why);
         }
         // Last, so that no client hears of each other's going.
         self.write(network::Edit::Goodbye { reason: why.to_string() }, false);

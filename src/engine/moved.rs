@@ -7,6 +7,7 @@ use super::Engine;
 use super::cap::Cap;
 use super::event::ConnId;
 use super::network::Neighbour;
+use super::session::Session;
 use crate::wire::names::{UserId, Word};
 use crate::wire::numeric;
 
@@ -23,7 +24,7 @@ impl Engine {
         }
         // A client without the capability would go on with the old host, and ban by it.
         let is_told_otherwise =
-            |session: &super::session::Session| !session.wants(Cap::Chghost) && session.user() != Some(user);
+            |session: &Session| !session.wants(Cap::Chghost) && session.user() != Some(user);
         let others = self.neighbours(who, is_told_otherwise);
         let what = if has_host_changed { "host" } else { "user name" };
         self.say(others.clone(), self.spoken_by(user, format!(":{from} QUIT :Changing {what}")));
@@ -40,26 +41,28 @@ impl Engine {
 
     /// Tells somebody what others see of where they come from.
     fn tell_shown_host(&mut self, user: UserId) {
-        let (Some(known), Some(session)) = (self.network.user(user), self.sessions.of_user(user)) else {
-            return;
-        };
-        let (conn, host) = (session.conn, Word::echo(&known.fact.host));
-        let line = numeric::host_hidden(host).line(self.identity.name.as_str(), known.nick.as_str());
-        self.say(vec![conn], self.spoken(line));
+        let conns = self.sessions.conns_of(user).to_vec();
+        self.tell_shown_host_to(user, conns);
+    }
+
+    fn tell_shown_host_to(&mut self, user: UserId, conns: Vec<ConnId>) {
+        let Some(known) = self.network.user(user) else { return };
+        let host = numeric::host_hidden(Word::echo(&known.fact.host));
+        let line = host.line(self.identity.name.as_str(), known.nick.as_str());
+        self.say(conns, self.spoken(line));
     }
 
     /// Tells somebody who has just arrived what they are without having asked for it.
-    pub(super) fn tell_first_modes(&mut self, user: UserId) {
-        let (Some(known), Some(session)) = (self.network.user(user), self.sessions.of_user(user)) else {
-            return;
-        };
+    pub(super) fn tell_first_modes(&mut self, conn: ConnId) {
+        let user = self.sessions.get(conn).and_then(Session::user);
+        let Some(known) = user.and_then(|user| self.network.user(user)) else { return };
         if known.fact.modes.is_empty() {
             return;
         }
-        let (conn, is_cloaked) = (session.conn, known.has_mode('x'));
+        let (user, is_cloaked) = (known.id, known.has_mode('x'));
         let line = format!(":{0} MODE {0} +{1}", known.nick, known.fact.modes);
         if is_cloaked {
-            self.tell_shown_host(user);
+            self.tell_shown_host_to(user, vec![conn]);
         }
         self.say(vec![conn], self.spoken(line));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cap::Caps;
 use super::effect::Effect;
 use super::event::ConnId;
-use super::session::Sessions;
+use super::sessions::Sessions;
 use crate::wire::message::{cut_line, escape_tag_value};
 use crate::wire::time::Timestamp;
 

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use super::event::ConnId;
 use super::network::{Account, AccountId, Edit, UserFact};
 use super::services::NICKSERV;
 use super::turn::{Outcome, Turn};
@@ -83,12 +82,12 @@ impl Engine {
         };
         let mut before = std::mem::take(&mut self.trespassers.told);
         let users: BTreeSet<UserId> = match is_touched {
-            true => self.sessions.iter().filter_map(|session| session.user()).collect(),
+            true => self.sessions.people().map(|(user, _)| user).collect(),
             false => before.keys().copied().chain(touched).collect(),
         };
         let (mut told, mut new, mut due) = (BTreeMap::new(), Vec::new(), Vec::new());
         for id in users {
-            let (Some(session), Some(user)) = (self.sessions.of_user(id), self.network.user(id)) else {
+            let (Some(_), Some(user)) = (self.sessions.person(id), self.network.user(id)) else {
                 continue;
             };
             let nick = user.nick.folded();
@@ -101,13 +100,13 @@ impl Engine {
                 continue;
             }
             if is_new {
-                new.push((session.conn, user.nick.clone(), owner.name.clone()));
+                new.push((user.id, user.nick.clone(), owner.name.clone()));
             }
             told.insert(user.id, one);
         }
         self.trespassers.told = told;
-        for (conn, nick, owner) in new {
-            self.warn_trespasser(conn, &nick, &owner, grace_ms / 1000);
+        for (user, nick, owner) in new {
+            self.warn_trespasser(user, &nick, &owner, grace_ms / 1000);
         }
         due.into_iter().for_each(|user| self.rename_trespasser(user));
     }
@@ -116,12 +115,14 @@ impl Engine {
         self.network.accounts().owner_of(nick).filter(|owner| own != Some(owner.id))
     }
 
-    fn warn_trespasser(&mut self, conn: ConnId, nick: &Nick, owner: &str, seconds: u64) {
+    fn warn_trespasser(&mut self, user: UserId, nick: &Nick, owner: &str, seconds: u64) {
         let text = format!(
             "{nick} belongs to the account {owner}. If that is yours, log in within {seconds} seconds: \
              /msg NickServ IDENTIFY <password>. Else take another nick, or you get one."
         );
-        Turn::new(self, conn).notice_by(NICKSERV, &text);
+        for conn in self.sessions.conns_of(user).to_vec() {
+            Turn::new(self, conn).notice_by(NICKSERV, &text);
+        }
     }
 
     /// They go by their UID from now on, which is nobody else's.

@@ -31,7 +31,7 @@ const FORGET_AFTER_IN_SIGHT_MS: u64 = 10 * 60_000;
 
 /// A bound on all stamps is put on disk before they reach it, so that none is given out again after a crash: so
 /// far ahead of them, and anew when they have come so near. Whoever writes nothing writes nothing to disk either.
-const CLOCK_BOUND_AHEAD_MS: u64 = 5_000;
+pub const CLOCK_BOUND_AHEAD_MS: u64 = 5_000;
 const CLOCK_BOUND_NEAR_MS: u64 = 2_000;
 
 impl Engine {
@@ -40,6 +40,7 @@ impl Engine {
         self.tell_late();
         self.expire_reach();
         self.check_sessions();
+        self.expire_absences();
         self.check_batches();
         self.release_late_lines();
         self.check_links();
@@ -82,7 +83,7 @@ impl Engine {
             }
         }
         for (conn, why) in late {
-            self.close_client(conn, &why);
+            self.lose_client(conn, &why);
         }
         let line: std::sync::Arc<str> = format!("PING :{}", self.identity.name).into();
         for conn in silent {

@@ -433,7 +433,7 @@ impl Turn<'_> {
         let me = self.user();
         let is_same_account = message.between.is_some_and(|(from, _)| me.account_id() == Some(from));
         let is_own = message.sender == me.id || is_same_account;
-        is_own || self.engine.lets_past(self.session(), message)
+        is_own || self.engine.lets_past(self.me(), message)
     }
 }
 

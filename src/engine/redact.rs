@@ -17,29 +17,27 @@ impl Engine {
             return;
         }
         let can_hear = |session: &&Session| session.wants(Cap::DraftMessageRedaction);
-        let is_sender = |session: &Session| session.user() == Some(redaction.sender);
-        let (hears, target): (Vec<ConnId>, String) = match &redaction.target {
+        let (mut hears, target): (Vec<ConnId>, String) = match &redaction.target {
             Target::Channel { name, least } => {
                 let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
                 let saw_it = known.members_of(self.identity.sid).filter(|(_, member)| {
                     let is_meant = least.is_none_or(|letter| mode::is_at_least(member.status, letter));
                     is_meant && member.fact.joined <= redaction.said
                 });
-                let sessions = saw_it.filter_map(|(user, _)| self.sessions.of_user(user));
-                let hears = sessions.filter(|session| can_hear(session) && !is_sender(session));
+                let others = saw_it.filter(|(user, _)| *user != redaction.sender);
+                let hears = others.flat_map(|(user, _)| self.sessions.of(user)).filter(can_hear);
                 (hears.map(|session| session.conn).collect(), mode::shown_target(known.name.as_str(), *least))
             }
             Target::User { user, nick } => {
                 let from = self.network.user(redaction.sender).and_then(User::account_id);
                 // Who heard nothing of what was said need not hear that it was not.
-                let hears = |session: &&Session| !self.blocks(session, from, &redaction.source);
-                let session = self.sessions.of_user(*user).filter(can_hear).filter(hears);
-                (session.map(|session| session.conn).into_iter().collect(), nick.to_string())
+                let is_blocked = self.blocks(*user, from, &redaction.source);
+                let hears = self.sessions.of(*user).filter(|session| !is_blocked && can_hear(session));
+                (hears.map(|session| session.conn).collect(), nick.to_string())
             }
         };
-        let echo = self.sessions.of_user(redaction.sender);
-        let echo = echo.filter(can_hear).filter(|session| session.wants(Cap::EchoMessage));
-        let echo: Vec<ConnId> = echo.map(|session| session.conn).into_iter().collect();
+        let (echo, others) = self.own_ears(redaction.sender, &redaction.target, |session| can_hear(&session));
+        hears.extend(others);
         let sender = self.network.user(redaction.sender);
         let source = sender.map_or(redaction.source.clone(), User::prefix);
         let reason = redaction.reason.as_ref().map_or(String::new(), |reason| format!(" :{reason}"));

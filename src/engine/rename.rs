@@ -13,27 +13,27 @@ use crate::wire::names::ChannelName;
 /// Of so many channels that are no more it is kept what they were called in the end.
 const NAMES_KEPT_MAX: usize = 2_000;
 
-impl Turn<'_> {
+impl Engine {
     /// Keeps a name that a channel was given for good, so that what was said there is found by it.
     pub fn keep_name(&mut self, given: Edit) {
-        if matches!(self.network().lasting(given.clone()), Edit::Lasting(_)) {
+        if matches!(self.network.lasting(given.clone()), Edit::Lasting(_)) {
             // As is all that is set on a registered channel.
             return;
         }
-        self.change(Edit::Lasting(Box::new(given)));
-        if let Some((channel, birth)) = self.network().oldest_beyond(NAMES_KEPT_MAX) {
-            let by = self.server_name().to_string();
+        self.write(Edit::Lasting(Box::new(given)), false);
+        if let Some((channel, birth)) = self.network.oldest_beyond(NAMES_KEPT_MAX) {
+            let by = self.identity.name.to_string();
             let edit = Edit::Setting { channel, birth, item: Item::Name, value: None, by };
-            self.change(Edit::Lasting(Box::new(edit)));
+            self.write(Edit::Lasting(Box::new(edit)), false);
         }
     }
 
     /// Keeps when a channel was made that takes up the name of one that was called something else in the end.
     pub fn keep_birth(&mut self, id: &Folded, birth: Stamp) {
-        let Some(channel) = self.network().channel(id).filter(|_| self.network().follows_renamed(id)) else {
+        let Some(channel) = self.network.channel(id).filter(|_| self.network.follows_renamed(id)) else {
             return;
         };
-        let (channel, by) = (channel.made_as.clone(), self.server_name().to_string());
+        let (channel, by) = (channel.made_as.clone(), self.identity.name.to_string());
         let value = Some(Setting::Name(Renaming { name: channel, reason: String::new() }));
         self.keep_name(Edit::Setting { channel: id.clone(), birth, item: Item::Name, value, by });
     }

@@ -9,6 +9,7 @@ use super::reading::{Gather, Gathered, Reading};
 use super::turn::Turn;
 use crate::wire::fold::{Folded, fold};
 use crate::wire::message::BODY_BYTES_MAX;
+use crate::wire::names::ChannelName;
 use crate::wire::time::Timestamp;
 
 /// For how long what a client has asked for holds for channels that it comes to afterwards.
@@ -57,6 +58,34 @@ impl Turn<'_> {
         };
         if most > 0 {
             self.show(reading, span, Some(joined), most, Vec::new());
+        }
+    }
+
+    /// Shows a client that is somebody's who was here all along what was said on their channels: as much as those see who
+    /// come to them, or all since nobody was connected, and then what was said to the person alone, too.
+    pub fn replay_missed(&mut self, channels: &[Folded], since: Option<Timestamp>) {
+        let asks_itself = self.wants(Cap::DraftChathistory) || self.wants(Cap::ZncPlayback);
+        let history = &self.config().history;
+        let most = if since.is_some() { history.most_at_once } else { history.replay_on_join };
+        if asks_itself || !history.enabled || most == 0 {
+            return;
+        }
+        let known = channels.iter().rev().filter_map(|channel| self.network().channel(channel));
+        let mut places: Vec<Reading> =
+            known.filter_map(|channel| Reading::of_channel(self, channel)).collect();
+        let span = Span { from: since, to: None };
+        if let Some(first) = places.pop() {
+            self.show(first, span, None, most, places);
+        }
+        if since.is_some() {
+            self.with_targets(Vec::new(), span, move |turn, names| {
+                let people = names.iter().filter(|(name, _)| !ChannelName::looks_like(name));
+                let mut places: Vec<Reading> =
+                    people.filter_map(|(name, _)| Reading::of_place(turn, name)).collect();
+                if let Some(first) = places.pop() {
+                    turn.show(first, span, None, most, places);
+                }
+            });
         }
     }
 
@@ -124,12 +153,17 @@ impl Turn<'_> {
 
     fn play_with_times(&mut self, shown: &str, changes: &[&Change]) {
         let server = self.server_name().to_string();
+        // Of people it is told whoever hears it, or a client would take it for something said to them.
+        let (to, about) = match ChannelName::looks_like(shown) {
+            true => (shown.to_string(), String::new()),
+            false => (self.called(), format!(" between you and {shown}")),
+        };
         let mut day = String::new();
         for change in changes {
             let time = change.stamp.time().to_string();
             let (date, clock) = time.split_once('T').unwrap_or((&time, ""));
             if date != day {
-                self.say(format!(":{server} NOTICE {shown} :What was said before, on {date} (UTC):"));
+                self.say(format!(":{server} NOTICE {to} :What was said before{about}, on {date} (UTC):"));
                 day = date.to_string();
             }
             if let Edit::Message(message) = &change.edit {
@@ -137,7 +171,7 @@ impl Turn<'_> {
                 self.play([&Change { edit: Edit::Message(message), ..(*change).clone() }]);
             }
         }
-        self.say(format!(":{server} NOTICE {shown} :That was said before."));
+        self.say(format!(":{server} NOTICE {to} :That was said before."));
     }
 
     // ZNC's playback module.

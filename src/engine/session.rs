@@ -8,19 +8,14 @@ use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use super::held::Held;
 use super::marker::Markers;
-use super::merge::Stamp;
-use super::network::{AccountId, Channel, Metadata};
+use super::network::{AccountId, Metadata};
 use super::replay::Asked;
 use super::sasl::Exchange;
-use super::shield::Shield;
-use super::speaking::Pace;
 use super::throttle::Throttle;
 use super::typing::Typing;
-use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::names::{MetadataKey, Nick, UserId};
 use crate::wire::pin::Pin;
-use crate::wire::time::Now;
 
 /// One client's connection.
 #[derive(Debug)]
@@ -48,22 +43,14 @@ pub struct Session {
     pub opened_ms: u64,
     /// When anything at all came, by the steady clock.
     pub heard_ms: u64,
-    /// When the person last said something, for WHOIS.
-    pub spoke_ms: u64,
     /// When a PING went out that has not been answered.
     pub pinged_ms: Option<u64>,
     /// A message of several lines that is still coming in.
     pub batches: Batches,
     pub typing: Typing,
-    /// Channels that the person was invited to, each by its birth: who makes one anew has invited nobody.
-    pub invited: BTreeMap<Folded, Stamp>,
     /// The keys of metadata that the client is told of.
     pub subscriptions: BTreeSet<MetadataKey>,
     pub throttle: Throttle,
-    pub shield: Shield,
-    /// When the person last knocked on each channel.
-    pub knocked_ms: BTreeMap<Folded, u64>,
-    pub pace: Pace,
     /// Lines that came while something was being looked up.
     pub held: Held,
     /// How far the client was shown what came late, place by place.
@@ -74,6 +61,9 @@ pub struct Session {
     pub asked: Option<Asked>,
     /// What an operator is told of.
     pub topics: Letters,
+    /// Whether the person became an operator on this very connection: whoever has no more than their account's password is
+    /// none by it.
+    pub is_operator: bool,
 }
 
 /// How far a connection has come.
@@ -144,21 +134,17 @@ impl Session {
             cap_version: 0,
             opened_ms: now_ms,
             heard_ms: now_ms,
-            spoke_ms: now_ms,
             pinged_ms: None,
             batches: Batches::default(),
             typing: Typing::default(),
-            invited: BTreeMap::new(),
             subscriptions: BTreeSet::new(),
             throttle: Throttle::default(),
-            shield: Shield::default(),
-            knocked_ms: BTreeMap::new(),
-            pace: Pace::default(),
             held: Held::default(),
             late_shown: BTreeMap::new(),
             markers: Markers::default(),
             asked: None,
             topics: Letters::NONE,
+            is_operator: false,
         }
     }
 
@@ -187,16 +173,6 @@ impl Session {
         }
     }
 
-    /// Whether the person was invited to a channel, or to one that it has since turned out to be a part of.
-    pub fn is_invited(&self, channel: &Channel) -> bool {
-        self.invited.get(&channel.id()).is_some_and(|birth| channel.birth <= *birth)
-    }
-
-    /// For how long the person has said nothing.
-    pub fn idle_s(&self, now: Now) -> u64 {
-        now.steady_ms.saturating_sub(self.spoke_ms) / 1000
-    }
-
     pub fn wants(&self, cap: Cap) -> bool {
         self.caps.has(cap)
     }
@@ -209,73 +185,5 @@ impl Session {
     /// Whether replies carry labels: they need batches, for commands with several.
     pub fn wants_labels(&self) -> bool {
         self.wants(Cap::LabeledResponse) && self.wants(Cap::Batch)
-    }
-}
-
-/// Every client's connection.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    by_conn: BTreeMap<ConnId, Session>,
-    by_user: BTreeMap<UserId, ConnId>,
-}
-
-impl Sessions {
-    pub fn open(&mut self, session: Session) {
-        self.by_conn.insert(session.conn, session);
-    }
-
-    pub fn close(&mut self, conn: ConnId) -> Option<Session> {
-        let session = self.by_conn.remove(&conn)?;
-        if let Some(user) = session.user() {
-            self.by_user.remove(&user);
-        }
-        Some(session)
-    }
-
-    /// From here on the connection speaks for this user.
-    pub fn register(&mut self, conn: ConnId, user: UserId) {
-        let session = self.by_conn.get_mut(&conn).expect("only an open connection registers");
-        session.stage = Stage::Registered(user);
-        self.by_user.insert(user, conn);
-    }
-
-    /// The connection speaks for nobody any more; it only waits to be closed.
-    pub fn dismiss(&mut self, conn: ConnId) {
-        if let Some(session) = self.by_conn.get_mut(&conn) {
-            if let Some(user) = session.user() {
-                self.by_user.remove(&user);
-            }
-            session.stage = Stage::Closing;
-        }
-    }
-
-    pub fn get(&self, conn: ConnId) -> Option<&Session> {
-        self.by_conn.get(&conn)
-    }
-
-    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
-        self.by_conn.get_mut(&conn)
-    }
-
-    pub fn of_user(&self, user: UserId) -> Option<&Session> {
-        self.by_conn.get(self.by_user.get(&user)?)
-    }
-
-    pub fn of_user_mut(&mut self, user: UserId) -> Option<&mut Session> {
-        self.by_conn.get_mut(self.by_user.get(&user)?)
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Session> {
-        self.by_conn.values()
-    }
-
-    /// How many connections have not registered yet.
-    pub fn unknown(&self) -> usize {
-        self.by_conn.len() - self.by_user.len()
-    }
-
-    /// How many connections speak for a user.
-    pub fn registered(&self) -> usize {
-        self.by_user.len()
     }
 }

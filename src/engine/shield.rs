@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Engine;
 use super::network::{AccountId, Edit, Message, Target, User, Verb};
-use super::outgoing::Outgoing;
 use super::peer::Act;
 use super::pending::Reply;
+use super::person::Person;
 use super::session::Session;
 use super::turn::{Outcome, Refusal, Turn};
 use crate::wire::letters::Letters;
@@ -24,7 +24,7 @@ pub const SILENCE_DEFAULT: char = 'd';
 /// Makes an exception of an entry.
 pub const SILENCE_EXEMPT: char = 'x';
 
-/// One connection's own rules; they are of no interest to anybody else, and go with it.
+/// One person's own rules; they are of no interest to anybody else, and go with them.
 #[derive(Debug, Default)]
 pub struct Shield {
     /// User mode `D`, at hand where every line of a channel asks for it.
@@ -99,70 +99,71 @@ fn keeps_away(shield: &Shield, to: &User, from: &User) -> Option<Numeric> {
 
 impl Engine {
     /// Whether somebody is logged in who has blocked whoever this is.
-    pub(super) fn blocks(&self, session: &Session, from: Option<AccountId>, source: &str) -> bool {
-        let own = session.user().and_then(|user| self.network.user(user)).and_then(User::account_id);
+    pub(super) fn blocks(&self, user: UserId, from: Option<AccountId>, source: &str) -> bool {
+        let own = self.network.user(user).and_then(User::account_id);
         let own = own.and_then(|account| self.network.accounts().get(account));
         own.is_some_and(|account| account.keeps_away(from, source))
     }
 
     /// Whether what was said to a person gets through to them.
-    pub(super) fn lets_through(&self, session: &Session, source: &str, message: &Message) -> bool {
-        let to = session.user().and_then(|user| self.network.user(user));
-        let (Some(to), Some(from)) = (to, self.network.user(message.sender)) else { return true };
-        let is_kept_away = keeps_away(&session.shield, to, from).is_some();
+    pub(super) fn lets_through(&self, to: UserId, source: &str, message: &Message) -> bool {
+        let Some(Person { shield, .. }) = self.sessions.person(to) else { return true };
+        let (to, from) = (self.network.user(to), self.network.user(message.sender));
+        let (Some(to), Some(from)) = (to, from) else { return true };
+        let is_kept_away = keeps_away(shield, to, from).is_some();
         let is_unwanted = to.has_mode('T') && is_ctcp(message);
-        let is_silenced = session.shield.silences(source, flag_of(message));
-        !is_kept_away && !is_unwanted && !is_silenced && !self.blocks(session, from.account_id(), source)
+        let is_silenced = shield.silences(source, flag_of(message));
+        !is_kept_away && !is_unwanted && !is_silenced && !self.blocks(to.id, from.account_id(), source)
     }
 
     /// Whether what somebody said once is let through now, to whom it was for or who was there.
-    pub(super) fn lets_past(&self, session: &Session, message: &Message) -> bool {
+    pub(super) fn lets_past(&self, user: UserId, message: &Message) -> bool {
         let flag = flag_of(message);
+        let Some(Person { shield, .. }) = self.sessions.person(user) else { return true };
         let to = match message.target {
             Target::Channel { .. } => {
-                return !session.shield.silences(&message.source, flag.to_ascii_lowercase());
+                return !shield.silences(&message.source, flag.to_ascii_lowercase());
             }
-            Target::User { .. } => session.user().and_then(|user| self.network.user(user)),
+            Target::User { .. } => self.network.user(user),
         };
         // A PRIVMSG that somebody's modes kept away was never said.
         let is_kept_away = message.verb != Verb::Privmsg
             && to.is_some_and(|to| match self.network.user(message.sender) {
-                Some(from) => keeps_away(&session.shield, to, from).is_some(),
+                Some(from) => keeps_away(shield, to, from).is_some(),
                 None => to.has_mode('g') || to.has_mode('R') && message.account.is_none(),
             });
         // As whom they wrote it, whatever they are logged in to by now.
         let by_name = || message.account.as_ref().and_then(|name| self.network.account_named(name));
         let from = message.between.map(|(from, _)| from).or_else(|| by_name().map(|account| account.id));
-        let is_silenced = session.shield.silences(&message.source, flag);
-        !is_kept_away && !is_silenced && !self.blocks(session, from, &message.source)
+        let is_silenced = shield.silences(&message.source, flag);
+        !is_kept_away && !is_silenced && !self.blocks(user, from, &message.source)
     }
 
     /// Whether somebody may write to one of this server's users; who is kept away makes themselves known, now and then.
     pub(super) fn let_write(&mut self, to: UserId, from: UserId) -> Outcome {
-        let session = self.sessions.of_user(to).ok_or_else(|| numeric::no_such_nick(to))?;
+        let person = self.sessions.person(to).ok_or_else(|| numeric::no_such_nick(to))?;
         let to = self.network.user(to).ok_or_else(|| numeric::no_such_nick(to))?;
         let from = self.network.user(from).ok_or_else(|| numeric::no_such_nick(from))?;
-        let Some(refusal) = keeps_away(&session.shield, to, from) else { return Ok(()) };
+        let Some(refusal) = keeps_away(&person.shield, to, from) else { return Ok(()) };
         let source = from.prefix();
-        let silenced =
-            session.shield.silences(&source, 'P') || self.blocks(session, from.account_id(), &source);
+        let silenced = person.shield.silences(&source, 'P') || self.blocks(to.id, from.account_id(), &source);
         let now_ms = self.now.steady_ms;
-        let told_ms = if silenced { session.shield.pretended_ms } else { session.shield.informed_ms };
+        let told_ms = if silenced { person.shield.pretended_ms } else { person.shield.informed_ms };
         let is_due = told_ms.is_none_or(|told_ms| now_ms >= told_ms + INFORM_EVERY_MS);
         if refusal.code != numeric::caller_not_accepted(&to.nick).code || !is_due {
             return Err(refusal.into());
         }
-        let (fact, nick, conn) = (&from.fact, to.nick.clone(), session.conn);
+        let (fact, nick) = (&from.fact, to.nick.clone());
         let host = format!("{}@{}", fact.username, fact.host);
         let line = numeric::caller(&from.nick, Word::echo(&host));
         let line = line.line(self.identity.name.as_str(), nick.as_str());
+        let (to, conns) = (to.id, person.conns().to_vec());
         // Who is silenced or blocked hears what anybody would, so that they do not learn of it.
         if !silenced {
-            let spoken = self.spoken_by(from.id, line);
-            self.outgoing.push(Outgoing { to: vec![conn], spoken });
+            self.say(conns, self.spoken_by(from.id, line));
         }
-        if let Some(session) = self.sessions.get_mut(conn) {
-            let shield = &mut session.shield;
+        if let Some(person) = self.sessions.person_mut(to) {
+            let shield = &mut person.shield;
             let told_ms = if silenced { &mut shield.pretended_ms } else { &mut shield.informed_ms };
             *told_ms = Some(now_ms);
         }
@@ -172,8 +173,8 @@ impl Engine {
     /// What is at hand of somebody's modes follows them.
     pub(super) fn settle_shield(&mut self, user: UserId) {
         let is_deaf = self.network.user(user).is_some_and(|user| user.has_mode('D'));
-        if let Some(session) = self.sessions.of_user_mut(user) {
-            session.shield.is_deaf = is_deaf;
+        if let Some(person) = self.sessions.person_mut(user) {
+            person.shield.is_deaf = is_deaf;
         }
     }
 }
@@ -205,7 +206,7 @@ impl Turn<'_> {
         self.accept_answers(&target)?;
         let is_registered = self.user().account.is_some();
         let is_open = !target.has_mode('g') && (!target.has_mode('R') || is_registered);
-        if is_open || self.user().is_operator() {
+        if is_open || self.is_operator() {
             self.change(Edit::Message(message));
             return Ok(());
         }
@@ -230,25 +231,26 @@ impl Turn<'_> {
     fn accept_answers(&mut self, target: &User) -> Outcome {
         let (user, most) = (self.user(), self.config().limits.accept_entries);
         let keeps_away = user.has_mode('g') || (user.has_mode('R') && target.account.is_none());
-        if !keeps_away || self.session().shield.accepted.contains(&target.id) {
+        if !keeps_away || self.person().shield.accepted.contains(&target.id) {
             return Ok(());
         }
-        if self.session().shield.accepted.len() >= most {
+        if self.person().shield.accepted.len() >= most {
             self.forget_gone();
         }
-        if self.session().shield.accepted.len() >= most {
+        if self.person().shield.accepted.len() >= most {
             let letter = if self.user().has_mode('g') { "+g" } else { "+R" };
             return Err(numeric::own_mode(&target.nick, letter).into());
         }
-        self.session_mut().shield.accepted.insert(target.id);
+        self.person_mut().shield.accepted.insert(target.id);
         Ok(())
     }
 
     /// Makes room on the speaker's list of those who are accepted.
     pub fn forget_gone(&mut self) {
         let engine = &mut *self.engine;
-        let Some(session) = engine.sessions.get_mut(self.conn) else { return };
-        session.shield.accepted.retain(|user| engine.network.user_even_unseen(*user).is_some());
+        let user = engine.sessions.get(self.conn).and_then(Session::user);
+        let Some(person) = user.and_then(|user| engine.sessions.person_mut(user)) else { return };
+        person.shield.accepted.retain(|user| engine.network.user_even_unseen(*user).is_some());
     }
 }
 

@@ -29,7 +29,7 @@ pub fn sees_member(turn: &Turn, channel: &Channel, user: &User) -> bool {
 
 /// Whether the speaker may know that somebody is an operator: of those who hide it, only operators do.
 pub fn sees_operator(turn: &Turn, user: &User) -> bool {
-    user.is_shown_operator() || user.is_operator() && turn.user().is_operator()
+    user.is_shown_operator() || user.is_operator() && turn.is_operator()
 }
 
 /// Whether the speaker finds a user without knowing the nick: invisible ones are for those who share a

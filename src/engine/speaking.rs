@@ -131,7 +131,7 @@ impl Turn<'_> {
         limits: &Limits,
     ) -> Result<(), Refusal> {
         let now_ms = self.now.steady_ms;
-        let pace = &mut self.session_mut().pace;
+        let pace = &mut self.person_mut().pace;
         if let Some(wait_s) = limits.apart_s.and_then(|apart_s| pace.wait_s(&id, apart_s, now_ms)) {
             return Err(numeric::cannot_send_yet(name, wait_s).into());
         }

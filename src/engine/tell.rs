@@ -13,6 +13,7 @@ use super::network::{
     Change, Channel, Edit, Leaving, Message, ModeDelta, Neighbour, News, Quit, Split, Target, User, Verb,
 };
 use super::outgoing::{Outgoing, Spoken};
+use super::person::Person;
 use super::playback::Wording;
 use super::session::Session;
 use super::whowas::Was;
@@ -37,6 +38,7 @@ impl Engine {
         let mut news = news.into_iter().peekable();
         while let Some(one) = news.next() {
             self.monitors_hear(&one);
+            self.seats_hear(&one);
             match one {
                 News::Quit(quit) if quit.split.is_some() && is_planted(Defect::SplitUntold) => {}
                 News::Quit(quit) => match quit.split.clone() {
@@ -68,10 +70,9 @@ impl Engine {
                     let user = who.user;
                     self.remember(user, old.as_str());
                     self.tell_renamed(user, &old, &new);
-                    let owner = self.sessions.of_user(user).filter(|_| new == Nick::from(user));
-                    if let Some(conn) = owner.map(|session| session.conn) {
+                    if new == Nick::from(user) {
                         let why = numeric::nick_saved(user).line(self.identity.name.as_str(), old.as_str());
-                        self.say(vec![conn], self.spoken(why));
+                        self.say(self.sessions.conns_of(user).to_vec(), self.spoken(why));
                     }
                     let hears = self.neighbours(&who, |_| true);
                     self.say(hears, self.spoken_by(user, format!(":{from} NICK {new}")));
@@ -87,9 +88,10 @@ impl Engine {
                 News::AwayChanged { who } => {
                     let user = who.user;
                     let mut hears = self.acquaintances(&who, Cap::AwayNotify);
-                    let own = self.sessions.of_user(user).map(|session| session.conn);
-                    hears.retain(|conn| Some(*conn) != own);
+                    let own = self.sessions.conns_of(user);
+                    hears.retain(|conn| !own.contains(conn));
                     self.say_away(user, hears, None);
+                    self.tell_own_away(user);
                 }
                 News::AccountChanged { who, before } => {
                     let user = who.user;
@@ -128,7 +130,7 @@ impl Engine {
                         }
                     };
                     let mut hears = self.members_who_see(&channel, user, was);
-                    hears.extend(self.sessions.of_user(user).map(|session| session.conn));
+                    hears.extend(self.sessions.conns_of(user));
                     self.say(hears, spoken);
                 }
                 News::Silence { channel, user, is_silent } => self.tell_silence(&channel, user, is_silent),
@@ -232,19 +234,19 @@ impl Engine {
 
     /// Everyone on a channel who is connected here.
     pub(super) fn members_here(&self, channel: &Channel) -> Vec<ConnId> {
-        self.members_here_where(channel, |_, _| true)
+        self.members_here_where(channel, |_, _, _| true)
     }
 
     fn members_here_where(
         &self,
         channel: &Channel,
-        which: impl Fn(&Session, Letters) -> bool,
+        which: impl Fn(UserId, &Person, Letters) -> bool,
     ) -> Vec<ConnId> {
         let here = channel.members_of(self.identity.sid).filter_map(|(user, member)| {
-            let session = self.sessions.of_user(user)?;
-            which(session, member.status).then_some(session.conn)
+            let person = self.sessions.person(user)?;
+            which(user, person, member.status).then_some(person.conns())
         });
-        here.collect()
+        here.flatten().copied().collect()
     }
 
     /// Everyone connected here who has asked for something to be told of people, and knows this one from a channel or
@@ -259,7 +261,7 @@ impl Engine {
     /// A user's own connection, and everyone connected here who knows them from a channel.
     pub(super) fn neighbours(&self, who: &Neighbour, which: impl Fn(&Session) -> bool) -> Vec<ConnId> {
         let mut hears = BTreeSet::new();
-        hears.extend(self.sessions.of_user(who.user).map(|session| session.conn));
+        hears.extend(self.sessions.conns_of(who.user));
         for name in &who.on {
             hears.extend(self.members_who_see_member(name, who.user));
         }
@@ -341,8 +343,8 @@ impl Engine {
         let hears = self.members_who_see_member(channel, user);
         self.say_joined(channel, user, hears.clone(), batch);
         // Who makes a channel knows from NAMES what they are.
-        let own = self.sessions.of_user(user).map(|session| session.conn);
-        let others = hears.into_iter().filter(|conn| Some(*conn) != own).collect();
+        let own = self.sessions.conns_of(user);
+        let others = hears.into_iter().filter(|conn| !own.contains(conn)).collect();
         self.say_status(others, channel, user, status, batch);
     }
 
@@ -404,7 +406,7 @@ impl Engine {
     }
 
     fn tell_user_modes(&mut self, user: UserId, before: Letters) {
-        let (Some(known), Some(session)) = (self.network.user(user), self.sessions.of_user(user)) else {
+        let Some(known) = self.network.user(user).filter(|_| self.sessions.person(user).is_some()) else {
             return;
         };
         let now = known.fact.modes;
@@ -418,9 +420,9 @@ impl Engine {
             }
         }
         let body = format!(":{} MODE {} {letters}", known.prefix(), known.nick);
-        let conn = session.conn;
-        self.say(vec![conn], self.spoken_by(user, body));
-        self.settle_hurry(conn);
+        let conns = self.sessions.conns_of(user).to_vec();
+        self.say(conns.clone(), self.spoken_by(user, body));
+        conns.into_iter().for_each(|conn| self.settle_hurry(conn));
         self.settle_shield(user);
     }
 
@@ -470,32 +472,38 @@ impl Engine {
     /// Says a message to whom it is meant for, and to its sender who asked for echoes.
     pub(super) fn tell_said(&mut self, message: &Message, time: Timestamp, msgid: Option<String>) {
         let can_hear = |session: &Session| message.verb != Verb::Tagmsg || session.wants(Cap::MessageTags);
-        let is_sender = |session: &Session| session.user() == Some(message.sender);
         // By the name that the sender has here: they may be called otherwise than where they wrote.
         let sender = self.network.user(message.sender);
         let source = sender.map_or(message.source.clone(), User::prefix);
-        let (hears, target) = match &message.target {
+        let (mut hears, target) = match &message.target {
             Target::Channel { name, least } => {
                 let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
-                let hears = self.members_here_where(known, |session, status| {
+                let mut hears = self.members_here_where(known, |user, person, status| {
                     let is_meant = least.is_none_or(|letter| mode::is_at_least(status, letter));
-                    let is_wanted = || session.shield.lets_channel(&source, message);
-                    is_meant && can_hear(session) && !is_sender(session) && is_wanted()
+                    let is_wanted = || person.shield.lets_channel(&source, message);
+                    is_meant && user != message.sender && is_wanted()
                 });
+                if message.verb == Verb::Tagmsg {
+                    hears.retain(|conn| self.sessions.get(*conn).is_some_and(can_hear));
+                }
                 (hears, mode::shown_target(known.name.as_str(), *least))
             }
             Target::User { user, nick } => {
-                if let Some(session) = self.sessions.of_user_mut(*user) {
-                    session.throttle.know(message.sender);
+                for conn in self.sessions.conns_of(*user).to_vec() {
+                    if let Some(session) = self.sessions.get_mut(conn) {
+                        session.throttle.know(message.sender);
+                    }
                 }
-                let session = self.sessions.of_user(*user).filter(|session| can_hear(session));
-                let session = session.filter(|session| self.lets_through(session, &source, message));
-                (session.map(|session| session.conn).into_iter().collect(), nick.to_string())
+                let hears = match self.lets_through(*user, &source, message) {
+                    true => self.sessions.of(*user).filter(|session| can_hear(session)).collect(),
+                    false => Vec::new(),
+                };
+                (hears.into_iter().map(|session| session.conn).collect(), nick.to_string())
             }
         };
-        let echo = self.sessions.of_user(message.sender);
-        let echo = echo.filter(|session| session.wants(Cap::EchoMessage) && can_hear(session));
-        let echo = echo.map(|session| session.conn).into_iter().collect();
+        let (echo, others) = self.own_ears(message.sender, &message.target, can_hear);
+        // Who writes to themselves has heard it by now on all of them.
+        hears.extend(others.into_iter().filter(|conn| !hears.contains(conn)).collect::<Vec<_>>());
         let names = (source.as_str(), target.as_str());
         let Wording { whole, line } = self.wording(message, names, time, msgid);
         if message.is_multiline() {
@@ -505,6 +513,25 @@ impl Engine {
         }
         self.say(hears, whole.clone().delivered());
         self.say(echo, whole);
+    }
+
+    /// Which of a sender's own connections are shown what they sent: the one that they said it on, if its client asked for
+    /// that; and all others whose clients can tell it from what somebody else says to them.
+    pub(super) fn own_ears(
+        &self,
+        sender: UserId,
+        target: &Target,
+        can_hear: impl Fn(&Session) -> bool,
+    ) -> (Vec<ConnId>, Vec<ConnId>) {
+        let is_the_one = |session: &Session| self.voice.is_none_or(|voice| voice == session.conn);
+        let is_on_channel = matches!(target, Target::Channel { .. });
+        let hears = self.sessions.of(sender).filter(|session| {
+            let knows_own = session.wants(Cap::EchoMessage) || is_on_channel && !is_the_one(session);
+            knows_own && can_hear(session)
+        });
+        let (own, others): (Vec<&Session>, Vec<&Session>) = hears.partition(|session| is_the_one(session));
+        let conns = |sessions: Vec<&Session>| sessions.into_iter().map(|session| session.conn).collect();
+        (conns(own), conns(others))
     }
 
     fn remember(&mut self, user: UserId, nick: &str) {

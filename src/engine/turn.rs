@@ -8,6 +8,7 @@ use super::merge::Stamp;
 use super::network::{Channel, Edit, Network, User};
 use super::outgoing::{Outgoing, Spoken};
 use super::pending::{LineId, Pending};
+use super::person::Person;
 use super::session::{Registration, Session};
 use super::{Engine, peer, services};
 use crate::config::Config;
@@ -82,6 +83,16 @@ impl Turn<'_> {
         self.engine.sessions.get_mut(self.conn).expect("a session exists from Opened to Closed")
     }
 
+    /// The speaker, on whichever of their connections they are.
+    pub fn person(&self) -> &Person {
+        self.engine.sessions.person(self.me()).expect("whoever is registered is somebody")
+    }
+
+    pub fn person_mut(&mut self) -> &mut Person {
+        let me = self.me();
+        self.engine.sessions.person_mut(me).expect("whoever is registered is somebody")
+    }
+
     pub fn registration(&mut self) -> Option<&mut Registration> {
         self.session_mut().registration()
     }
@@ -107,11 +118,18 @@ impl Turn<'_> {
 
     /// Whether the operator who speaks has a right; nobody else has any.
     pub fn has_right(&self, right: &str) -> bool {
-        let Some(user) = self.session().user().and_then(|id| self.engine.network.user(id)) else {
-            return false;
-        };
-        let class = user.fact.class.as_deref();
-        user.is_operator() && class.is_some_and(|class| self.config().class_has(class, right))
+        let class = self.operator().and_then(|user| user.fact.class.as_deref());
+        class.is_some_and(|class| self.config().class_has(class, right))
+    }
+
+    /// Whether the speaker is an operator, and became it on this connection.
+    pub fn is_operator(&self) -> bool {
+        self.operator().is_some()
+    }
+
+    fn operator(&self) -> Option<&User> {
+        let user = self.session().user().and_then(|id| self.engine.network.user(id))?;
+        (user.is_operator() && self.session().is_operator).then_some(user)
     }
 
     // What there is.
@@ -189,9 +207,9 @@ impl Turn<'_> {
             .ok_or_else(|| numeric::erroneous_nick(Word::echo(text)).into())
     }
 
-    /// A user's own connection, where it is to this server.
-    pub fn session_of(&self, user: UserId) -> Option<&Session> {
-        self.engine.sessions.of_user(user)
+    /// What only their own server knows of a user, where that is this one.
+    pub fn person_of(&self, user: UserId) -> Option<&Person> {
+        self.engine.sessions.person(user)
     }
 
     // What can be said back.
@@ -307,7 +325,15 @@ impl Turn<'_> {
 
     /// The one way that anything changes.
     pub fn change(&mut self, edit: Edit) {
-        self.engine.write(edit, false);
+        self.by_voice(|engine| engine.write(edit, false));
+    }
+
+    /// What is written because of what is said on this connection.
+    pub fn by_voice<T>(&mut self, write: impl FnOnce(&mut Engine) -> T) -> T {
+        self.engine.voice = Some(self.conn);
+        let outcome = write(self.engine);
+        self.engine.voice = None;
+        outcome
     }
 
     /// Several edits of one act, so that those who hear of it hear one line.
@@ -328,7 +354,7 @@ impl Turn<'_> {
 
     /// Says something on every server that is never stored.
     pub fn pass(&mut self, passing: peer::Passing) {
-        self.engine.pass(passing);
+        self.by_voice(|engine| engine.pass(passing));
     }
 
     /// Ends the speaker's connection, and the user with it.

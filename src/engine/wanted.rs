@@ -21,7 +21,7 @@ impl Engine {
             let request = Request::Act(Act::Tell { user, text });
             return self.ask_server(user.server(), ANSWER_WITHIN_MS, request, Then::Nothing);
         }
-        if let Some(conn) = self.sessions.of_user(user).map(|session| session.conn) {
+        for conn in self.sessions.conns_of(user).to_vec() {
             Turn::new(self, conn).notice(&text);
         }
     }

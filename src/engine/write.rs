@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Engine;
 use super::event::ConnId;
 use super::merge::{Dot, Origin, Stream};
-use super::network::{Change, Edit};
+use super::network::{Change, Edit, UserFact};
+use crate::wire::names::UserId;
 
 impl Engine {
     /// This run of this server, which signs all that it writes.
@@ -25,6 +26,13 @@ impl Engine {
     pub(super) fn write(&mut self, edit: Edit, more: bool) {
         let edit = self.network.lasting(edit);
         self.write_as(edit, more);
+    }
+
+    /// Rewrites what this server says of one of its users.
+    pub(super) fn rewrite_user(&mut self, user: UserId, how: impl FnOnce(&mut UserFact)) {
+        let Some(mut fact) = self.network.user(user).map(|known| known.fact.clone()) else { return };
+        how(&mut fact);
+        self.write(Edit::User { user, fact }, false);
     }
 
     /// Writes an edit as what it is.

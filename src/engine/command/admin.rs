@@ -89,6 +89,7 @@ pub fn oper_checked(turn: &mut Turn, name: &str, class: Option<&str>, is_right: 
         fact.class = Some(class.to_string());
         fact.title = title.filter(|title| *title != OperatorClass::default().title);
     });
+    turn.session_mut().is_operator = true;
     turn.reply(numeric::you_are_operator());
     turn.show_topics();
     Ok(())

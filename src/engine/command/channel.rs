@@ -2,14 +2,13 @@
 
 use super::{Command, Who, at_least_one};
 use crate::engine::cap::Cap;
-use crate::engine::mode::{self, Attempt, CHANNEL_MODES_AT_BIRTH};
-use crate::engine::network::{Channel, Edit, Item, MemberFact, Setting, Topic, User};
+use crate::engine::mode::{self, Attempt};
+use crate::engine::network::{Channel, Edit, Item, Setting, Topic, User};
 use crate::engine::peer::Act;
 use crate::engine::pending::Reply;
 use crate::engine::throttle::Deed;
 use crate::engine::turn::{Outcome, Refusal, Turn};
 use crate::engine::{policy, sight};
-use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut};
 use crate::wire::names::{ChannelName, SERVER_NAME_BYTES_MAX, Word};
 use crate::wire::numeric;
@@ -97,7 +96,7 @@ fn join_one(turn: &mut Turn, name: &str, key: Option<&str>) -> Outcome {
     let id = turn.network().channel_id(&name.folded());
     if let Some(renamed) = turn.network().channel_called_before(&id).filter(|_| id == name.folded()) {
         let is_hidden = renamed.has_mode('s') || renamed.has_mode('p');
-        if is_hidden && !turn.session().is_invited(&renamed) {
+        if is_hidden && !turn.person().is_invited(&renamed) {
             // Nobody learns by the old name what it is called by now.
             return Err(numeric::unavailable_for_now(&name).into());
         }
@@ -142,7 +141,7 @@ fn may_join(turn: &Turn, channel: &Channel, key: Option<&str>) -> Outcome {
     if mode::is_at_least(access, 'o') {
         return Ok(());
     }
-    let is_invited = turn.session().is_invited(channel) || !access.is_empty();
+    let is_invited = turn.person().is_invited(channel) || !access.is_empty();
     policy::allows(turn.network(), channel, Attempt::Join { user: turn.user(), key, is_invited })?;
     if turn.engine.is_overrun(channel) && !is_invited {
         return Err(numeric::too_many_come(&channel.name).into());
@@ -175,35 +174,11 @@ pub fn bring(turn: &mut Turn, channel: &str) -> Outcome {
 
 /// Takes the speaker in on a channel that nothing bars them from.
 fn enter(turn: &mut Turn, name: ChannelName) {
-    let (id, user, joined) = (turn.network().channel_id(&name.folded()), turn.me(), turn.stamp());
-    // A channel of people who are out of reach is still theirs: nobody gains it by a split.
-    // One that is registered is there even if nobody is.
-    let known = turn.network().channel_or_kept(&id);
-    let known = known.map(|channel| (channel.made_as.clone(), channel.birth, channel.has_mode('D')));
-    match known {
-        Some((name, birth, is_silent)) => {
-            let status = turn.status_at_join(&id);
-            let fact = MemberFact { name, birth, joined, status, is_silent };
-            turn.change(Edit::Join { user, channel: id.clone(), fact });
-        }
-        None => {
-            let fact =
-                MemberFact { name, birth: joined, joined, status: Letters::NONE.with('o'), is_silent: false };
-            let by = turn.server_name().to_string();
-            let setting = |letter: &char| Edit::Setting {
-                channel: id.clone(),
-                birth: joined,
-                item: Item::Mode(*letter),
-                value: Some(Setting::On),
-                by: by.clone(),
-            };
-            turn.change(Edit::Join { user, channel: id.clone(), fact });
-            turn.change_all(CHANNEL_MODES_AT_BIRTH.iter().map(setting).collect());
-            turn.keep_birth(&id, joined);
-        }
-    }
-    turn.session_mut().invited.remove(&id);
+    let (user, conn) = (turn.me(), turn.conn);
+    let id = turn.by_voice(|engine| engine.take_in(user, &name));
+    turn.person_mut().invited.remove(&id);
     turn.introduce_to(&id);
+    turn.engine.introduce_others_to(&id, user, conn);
 }
 
 fn part(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -322,8 +297,8 @@ fn kick_one(turn: &mut Turn, name: &ChannelName, nick: &str, reason: &str) -> Ou
 
 fn invite(turn: &mut Turn, params: &[&str]) -> Outcome {
     if params.is_empty() {
-        let invited = turn.session().invited.keys().filter_map(|id| turn.network().channel(id));
-        let invited = invited.filter(|channel| turn.session().is_invited(channel));
+        let invited = turn.person().invited.keys().filter_map(|id| turn.network().channel(id));
+        let invited = invited.filter(|channel| turn.person().is_invited(channel));
         let invited: Vec<_> = invited.map(|channel| channel.name.clone()).collect();
         turn.reply_all(invited.iter().map(numeric::invite_list));
         turn.reply(numeric::end_of_invite_list());

@@ -35,7 +35,7 @@ fn knock(turn: &mut Turn, params: &[&str]) -> Outcome {
     }
     policy::allows(turn.network(), channel, Attempt::Knock { user: turn.user() })?;
     let (name, made_as, now_ms) = (channel.name.clone(), channel.made_as.clone(), turn.now.steady_ms);
-    let knocked = &mut turn.session_mut().knocked_ms;
+    let knocked = &mut turn.person_mut().knocked_ms;
     // Only what still counts is remembered.
     knocked.retain(|_, at_ms| now_ms < *at_ms + AGAIN_AFTER_MS);
     if let Some(at_ms) = knocked.get(&made_as.folded()) {

@@ -22,6 +22,7 @@ mod metadata;
 mod mode;
 mod monitor;
 mod nickserv;
+mod persistence;
 mod presence;
 mod redact;
 mod register;
@@ -93,6 +94,7 @@ pub const COMMANDS: &[&[Command]] = &[
     knock::COMMANDS,
     chathistory::COMMANDS,
     markread::COMMANDS,
+    persistence::COMMANDS,
     search::COMMANDS,
     chanserv::COMMANDS,
     tban::COMMANDS,

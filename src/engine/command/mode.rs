@@ -237,7 +237,7 @@ impl Act<'_> {
 
     fn flag(&mut self, turn: &Turn, on: bool, letter: char) -> Outcome {
         self.permit(|| policy::may_run(self.channel, turn.user()))?;
-        if letter == 'O' && on && !turn.user().is_operator() {
+        if letter == 'O' && on && !turn.is_operator() {
             return Err(numeric::no_privileges().into());
         }
         self.set(turn, letter, on.then_some(Setting::On))

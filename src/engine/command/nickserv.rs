@@ -4,6 +4,7 @@
 mod blocks;
 mod keys;
 mod nicks;
+mod sessions;
 mod staff;
 
 use super::{Command, Who, check_email, check_new_password, may_register};
@@ -34,8 +35,10 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-const SERVICE: Service =
-    Service { name: NICKSERV, words: &[OWN, nicks::WORDS, keys::WORDS, blocks::WORDS, staff::WORDS] };
+const SERVICE: Service = Service {
+    name: NICKSERV,
+    words: &[OWN, nicks::WORDS, keys::WORDS, sessions::WORDS, blocks::WORDS, staff::WORDS],
+};
 
 const OWN: &[ServiceWord] = &[
     ServiceWord {
@@ -89,8 +92,8 @@ const OWN: &[ServiceWord] = &[
         params_min: 2,
         who: For::LoggedIn,
         run: set,
-        usage: "SET PASSWORD <new password> | SET EMAIL <address, or * for none>",
-        help: "Changes your password, or the address that the network's operators can write to.",
+        usage: "SET PASSWORD <new password> | EMAIL <address, or * for none> | ALWAYS-ON ON|OFF|DEFAULT",
+        help: "Changes your password, the address that the network's operators can write to, or whether you stay while none of your clients is connected.",
     },
     ServiceWord {
         word: "DROP",
@@ -263,7 +266,8 @@ fn set(turn: &mut Turn, params: &[&str]) -> Outcome {
             write(turn, account.id, Field::Email, fact);
             say(turn, "Your address is changed.")
         }
-        _ => say(turn, "PASSWORD and EMAIL can be set."),
+        "ALWAYS-ON" => sessions::set_always_on(turn, params[1]),
+        _ => say(turn, "PASSWORD, EMAIL and ALWAYS-ON can be set."),
     }
 }
 

@@ -203,7 +203,10 @@ fn nick(turn: &mut Turn, params: &[&str]) -> Outcome {
         // With a ghost of the same person's it depends on the username, which may be yet to come.
         let holder = turn.network().holder(&nick.folded());
         let is_reachable = holder.is_some_and(|holder| turn.engine.routes.is_reachable(holder.server()));
-        if is_reachable && !turn.comes_before_holder(&nick.folded()) {
+        // Who is about to log in may be that very person, which is known as they have.
+        let may_log_in = turn.registration().is_some_and(|said| said.negotiating);
+        let may_be_own = turn.own_person(&nick).is_some() || may_log_in && turn.may_be_own(&nick);
+        if is_reachable && !may_be_own && !turn.comes_before_holder(&nick.folded()) {
             return Err(numeric::nick_in_use(&nick).into());
         }
         if let Some(registration) = turn.registration() {
@@ -312,6 +315,13 @@ pub fn complete(turn: &mut Turn) -> Outcome {
         turn.close(why);
         return Ok(());
     }
+    let realname = turn.registration().map(|registration| registration.realname.clone()).unwrap_or_default();
+    if let Some(user) = turn.own_person(&nick) {
+        if !turn.engine.turn_away_user(turn.conn, &username, &realname) {
+            turn.attach(user);
+        }
+        return Ok(());
+    }
     let address = turn.session().address_text();
     let claimed = claim(turn, &nick, &username, &address).inspect_err(|_| {
         // Taken by somebody who was quicker; the client is asked for another.
@@ -319,7 +329,6 @@ pub fn complete(turn: &mut Turn) -> Outcome {
             registration.nick = None;
         }
     })?;
-    let realname = turn.registration().map(|registration| registration.realname.clone()).unwrap_or_default();
     if turn.engine.turn_away_user(turn.conn, &username, &realname) {
         return Ok(());
     }
@@ -357,11 +366,11 @@ fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realn
     engine.users_made += 1;
     if is_planted(Defect::UserIdReused) {
         let is_taken =
-            |number: &u64| engine.sessions.of_user(UserId::numbered(engine.identity.sid, *number)).is_some();
+            |number: &u64| engine.sessions.person(UserId::numbered(engine.identity.sid, *number)).is_some();
         engine.users_made = (1..).find(|number| !is_taken(number)).expect("there are more ids than sessions");
     }
     let user = UserId::numbered(engine.identity.sid, engine.users_made);
-    engine.sessions.register(turn.conn, user);
+    engine.sessions.register(turn.conn, user, engine.now.steady_ms);
     engine.effects.push(Effect::Registered { conn: turn.conn });
     let session = turn.session();
     let address = session.address.ip();
@@ -403,7 +412,8 @@ fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realn
         turn.change(Edit::Metadata { of, key, value: Some(value), by });
     }
     turn.welcome();
-    turn.engine.tell_first_modes(user);
+    let conn = turn.conn;
+    turn.engine.tell_first_modes(conn);
 }
 
 impl Engine {

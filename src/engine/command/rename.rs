@@ -48,7 +48,7 @@ fn rename(turn: &mut Turn, params: &[&str]) -> Outcome {
     let value = Some(Setting::Name(Renaming { name, reason }));
     let edit = Edit::Setting { channel: id, birth, item: Item::Name, value, by };
     turn.change(edit.clone());
-    turn.keep_name(edit);
+    turn.engine.keep_name(edit);
     Ok(())
 }
 

@@ -34,7 +34,7 @@ fn silence(turn: &mut Turn, params: &[&str]) -> Outcome {
     let Some(masks) = params.first().filter(|masks| !masks.is_empty()) else {
         let nick = turn.user().nick.clone();
         let line = |one: &Silence| numeric::silence_list(&nick, &one.mask, Word::echo(&one.flags()));
-        let lines: Vec<_> = turn.session().shield.silences.iter().map(line).collect();
+        let lines: Vec<_> = turn.person().shield.silences.iter().map(line).collect();
         turn.reply_all(lines);
         turn.reply(numeric::end_of_silence_list(&nick));
         return Ok(());
@@ -75,7 +75,7 @@ fn silence_one(turn: &mut Turn, text: &str, flags: &str) -> Outcome {
     let is_exempt = is_exempt || flags.contains(SILENCE_EXEMPT);
     let (most, folded) = (turn.config().limits.silence_entries, mask.folded());
     let entry = Silence { mask, what, is_exempt };
-    let silences = &mut turn.session_mut().shield.silences;
+    let silences = &mut turn.person_mut().shield.silences;
     match silences.iter().position(|one| one.mask.folded() == folded) {
         Some(place) if silences[place] == entry => return Ok(()),
         Some(place) => silences[place] = entry.clone(),
@@ -89,7 +89,7 @@ fn silence_one(turn: &mut Turn, text: &str, flags: &str) -> Outcome {
 
 fn unsilence_one(turn: &mut Turn, text: &str) -> Outcome {
     let mask = read_mask(text.trim_start_matches('~'))?;
-    let silences = &mut turn.session_mut().shield.silences;
+    let silences = &mut turn.person_mut().shield.silences;
     let Some(place) = silences.iter().position(|one| one.mask.folded() == mask.folded()) else {
         return Err(
             numeric::bad_silence(&mask, Word::echo("*"), "There is no such entry on your list").into()
@@ -120,7 +120,7 @@ fn accept(turn: &mut Turn, params: &[&str]) -> Outcome {
 
 fn list_accepted(turn: &mut Turn) {
     turn.forget_gone();
-    let accepted = turn.session().shield.accepted.iter();
+    let accepted = turn.person().shield.accepted.iter();
     let nicks = accepted.filter_map(|user| turn.network().user(*user)).map(|user| user.nick.clone());
     let nicks: Vec<_> = nicks.collect();
     turn.reply_all(nicks.iter().map(numeric::accept_list));
@@ -130,10 +130,10 @@ fn list_accepted(turn: &mut Turn) {
 fn accept_one(turn: &mut Turn, nick: &str) -> Outcome {
     let (user, nick) = known(turn, nick)?;
     let most = turn.config().limits.accept_entries;
-    if turn.session().shield.accepted.len() >= most {
+    if turn.person().shield.accepted.len() >= most {
         turn.forget_gone();
     }
-    let accepted = &mut turn.session_mut().shield.accepted;
+    let accepted = &mut turn.person_mut().shield.accepted;
     if accepted.contains(&user) {
         return Err(numeric::already_accepted(nick).into());
     }
@@ -146,7 +146,7 @@ fn accept_one(turn: &mut Turn, nick: &str) -> Outcome {
 
 fn accept_no_more(turn: &mut Turn, nick: &str) -> Outcome {
     let (user, nick) = known(turn, nick)?;
-    match turn.session_mut().shield.accepted.remove(&user) {
+    match turn.person_mut().shield.accepted.remove(&user) {
         true => Ok(()),
         false => Err(numeric::not_accepted(nick).into()),
     }

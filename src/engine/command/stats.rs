@@ -171,7 +171,7 @@ fn stats(turn: &mut Turn, params: &[&str]) -> Outcome {
     if let [first, ..] = rights
         && !rights.iter().any(|right| turn.has_right(right))
     {
-        let refusal = match turn.user().is_operator() {
+        let refusal = match turn.is_operator() {
             true => numeric::no_operator_right(Word::echo(first)),
             false => numeric::no_privileges(),
         };
@@ -180,7 +180,7 @@ fn stats(turn: &mut Turn, params: &[&str]) -> Outcome {
         return Ok(());
     }
     // Who hides being an operator does not hide it from others.
-    let subject = if letter == "p" && turn.user().is_operator() { OPERATORS_TO_OPERATORS } else { letter };
+    let subject = if letter == "p" && turn.is_operator() { OPERATORS_TO_OPERATORS } else { letter };
     turn.query(&STATS, subject, params.get(1).copied())
 }
 
@@ -312,7 +312,7 @@ fn operators_here(engine: &Engine, to_operators: bool) -> Vec<Numeric> {
         .users_of(engine.identity.sid)
         .filter(|user| user.is_shown_operator() || user.is_operator() && to_operators);
     let lines = users.map(|user| {
-        let idle_s = engine.sessions.of_user(user.id).map_or(0, |session| session.idle_s(engine.now));
+        let idle_s = engine.sessions.person(user.id).map_or(0, |person| person.idle_s(engine.now));
         numeric::stats_text(Word::from('p'), &format!("{} idle {idle_s} s", user.prefix()))
     });
     let mut lines: Vec<Numeric> = lines.collect();

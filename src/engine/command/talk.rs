@@ -81,7 +81,7 @@ fn say(turn: &mut Turn, verb: Verb, params: &[&str]) -> Outcome {
         return Ok(());
     }
     let now_ms = turn.now.steady_ms;
-    turn.session_mut().spoke_ms = now_ms;
+    turn.person_mut().spoke_ms = now_ms;
     let mut names: Vec<&str> = Vec::new();
     for name in targets.split(',').filter(|name| !name.is_empty()) {
         if !names.iter().any(|known| fold(known) == fold(name)) {
@@ -135,7 +135,7 @@ fn take_batch(turn: &mut Turn, params: &[&str]) -> Result<(), Standard> {
 /// Says a message of several lines that has come in as a batch.
 fn say_lines(turn: &mut Turn, name: &str, lines: &Text) {
     let now_ms = turn.now.steady_ms;
-    turn.session_mut().spoke_ms = now_ms;
+    turn.person_mut().spoke_ms = now_ms;
     if let Err(refusal) = say_to(turn, Verb::Privmsg, name, &lines.text, Some(&lines.joints)) {
         turn.refuse(refusal);
     }
@@ -246,7 +246,7 @@ fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str, joi
 
 /// To everyone on the servers whose names match.
 fn broadcast(turn: &mut Turn, verb: Verb, mask: &str, text: &str) -> Outcome {
-    if !turn.user().is_operator() {
+    if !turn.is_operator() {
         return Err(numeric::no_privileges().into());
     }
     if !turn.has_right("broadcast") {

@@ -131,7 +131,7 @@ impl Asked<'_> {
 
     /// How long somebody has said nothing; not known of people on other servers.
     fn idle_s(&self, turn: &Turn, user: &User) -> u64 {
-        turn.session_of(user.id).map_or(0, |session| session.idle_s(turn.now))
+        turn.person_of(user.id).map_or(0, |person| person.idle_s(turn.now))
     }
 }
 

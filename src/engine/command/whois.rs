@@ -44,7 +44,7 @@ fn whois(turn: &mut Turn, params: &[&str]) -> Outcome {
     };
     let (user, of) = (user.id, user.server());
     if of == turn.server_id() {
-        let idle_s = turn.session_of(user).map_or(0, |session| session.idle_s(turn.now));
+        let idle_s = turn.person_of(user).map_or(0, |person| person.idle_s(turn.now));
         let signed_on_s = turn.network().user(user).map_or(0, |user| user.fact.signed_on.seconds());
         return whois_answered(turn, nicks, user, Some((idle_s, signed_on_s)));
     }

@@ -47,11 +47,14 @@ pub struct Writing {
     pub early: BTreeMap<Named, bool>,
     /// This server's generation, where it is another than before.
     pub generation: Option<u32>,
+    /// What else this server remembers, for itself alone.
+    pub state: BTreeMap<String, Option<String>>,
 }
 
 impl Writing {
     fn is_empty(&self) -> bool {
-        self.facts.is_empty() && self.seen.is_empty() && self.early.is_empty() && self.generation.is_none()
+        let is_nothing_shared = self.facts.is_empty() && self.seen.is_empty() && self.early.is_empty();
+        is_nothing_shared && self.generation.is_none() && self.state.is_empty()
     }
 }
 
@@ -187,6 +190,11 @@ impl Durable {
         let (old, new) = (before.early(), self.facts.early());
         self.writing.early.extend(old.beyond(new).map(|named| (named, false)));
         self.writing.early.extend(new.beyond(old).map(|named| (named, true)));
+    }
+
+    /// Remembers something for this server alone, or forgets it.
+    pub fn remember(&mut self, key: String, value: Option<String>) {
+        self.writing.state.insert(key, value);
     }
 
     /// What has to be written next, with the number under which it will be said to be on disk.

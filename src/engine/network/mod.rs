@@ -238,6 +238,11 @@ impl Network {
         self.durable.told()
     }
 
+    /// Has something put on disk for this server alone, or taken from there.
+    pub fn remember(&mut self, key: String, value: Option<String>) {
+        self.durable.remember(key, value);
+    }
+
     /// What has to be put on disk next, with the number under which it will be said to be there.
     pub fn next_batch(&mut self) -> Option<(u64, Writing)> {
         self.durable.next_batch()

@@ -4,7 +4,6 @@ use crate::engine::event::ConnId;
 use crate::engine::follow::Deed;
 use crate::engine::merge::Stamp;
 use crate::engine::network::Edit;
-use crate::engine::outgoing::Outgoing;
 use crate::engine::peer::{Guise, Passing};
 use crate::engine::turn::{Outcome, Turn};
 use crate::engine::{Engine, command};
@@ -142,15 +141,15 @@ impl Engine {
             }
             Act::Kill { user, by, reason } => self.kill(from, user, &by, &reason),
             Act::Invite { user, channel, birth, by } => {
-                let session = self.sessions.of_user_mut(user).ok_or_else(|| numeric::no_such_nick(user))?;
-                session.invited.insert(channel.folded(), birth);
+                let person = self.sessions.person_mut(user).ok_or_else(|| numeric::no_such_nick(user))?;
+                person.invited.insert(channel.folded(), birth);
                 self.pass(Passing::Invite { by, user, channel });
             }
             Act::Ghost { user, claimed, by } => {
                 let is_meant = self.network.user(user).is_some_and(|known| known.fact.claimed == claimed);
-                if is_meant && let Ok(conn) = self.conn_of(user) {
+                if is_meant {
                     let by = by.split('!').next().unwrap_or_default();
-                    self.close_client(conn, &format!("GHOST by {by}"));
+                    self.end_person(user, &format!("GHOST by {by}"));
                 }
             }
             Act::Nick { user, claimed, nick, by } => {
@@ -206,16 +205,16 @@ impl Engine {
     }
 
     fn kill(&mut self, from: ServerId, user: UserId, by: &str, reason: &str) {
-        let Some(conn) = self.sessions.of_user(user).map(|session| session.conn) else { return };
+        let conns = self.sessions.conns_of(user).to_vec();
         let killer = by.split('!').next().unwrap_or_default();
         if let Some(killed) = self.network.user(user) {
             let body = format!(":{by} KILL {} :{reason}", killed.nick);
             let spoken = self.spoken_from(by, body);
-            self.outgoing.push(Outgoing { to: vec![conn], spoken });
+            self.say(conns, spoken);
         }
         let what = format!("{by} killed {}", self.shown(user));
         self.record_forced(from, 'k', &what, Some(reason));
-        self.close_client(conn, &format!("Killed ({killer} ({reason}))"));
+        self.end_person(user, &format!("Killed ({killer} ({reason}))"));
     }
 
     /// Whether somebody is still where they were when it was asked for.
@@ -224,10 +223,9 @@ impl Engine {
         member.is_some_and(|member| member.fact.joined == joined)
     }
 
-    /// The connection of somebody who is to be here, and may have gone.
-    fn conn_of(&self, user: UserId) -> Result<ConnId, numeric::Numeric> {
-        let session = self.sessions.of_user(user);
-        session.map(|session| session.conn).ok_or_else(|| numeric::no_such_nick(user))
+    /// A connection of somebody who is to be here, and may have gone.
+    pub(super) fn conn_of(&self, user: UserId) -> Result<ConnId, numeric::Numeric> {
+        self.sessions.conns_of(user).first().copied().ok_or_else(|| numeric::no_such_nick(user))
     }
 
     fn shown(&self, user: UserId) -> String {

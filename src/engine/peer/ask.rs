@@ -156,9 +156,9 @@ impl Engine {
                 }
             }
             Request::Ping => self.answer(asker, ask, |draft| draft.param("DONE")),
-            Request::Idle { user } => match self.sessions.of_user(user) {
-                Some(session) => {
-                    let idle_s = session.idle_s(self.now);
+            Request::Idle { user } => match self.sessions.person(user) {
+                Some(person) => {
+                    let idle_s = person.idle_s(self.now);
                     let signed_on_s = self.network.user(user).map_or(0, |user| user.fact.signed_on.seconds());
                     self.answer(asker, ask, |draft| draft.param("IDLE").param(idle_s).param(signed_on_s));
                 }

@@ -396,19 +396,14 @@ impl Engine {
         let epoch = seen.saturating_add(1);
         let text = format!("this server was seen in run {seen}, later than its own: begins run {epoch}");
         self.note(log::Level::Error, Topic::Server, text);
-        let clients: Vec<ConnId> = self
-            .sessions
-            .iter()
-            .filter(|session| session.user().is_some())
-            .map(|session| session.conn)
-            .collect();
-        clients
-            .into_iter()
-            .for_each(|conn| self.close_client(conn, "This server begins anew; please come back"));
+        let seats = self.empty_seats();
+        self.end_everyone("This server begins anew; please come back");
         let peers: Vec<ConnId> = self.links.by_conn.keys().copied().collect();
         peers.into_iter().for_each(|conn| self.close_link(conn, "this server begins anew"));
         self.begin_epoch(epoch);
         self.effects.push(Effect::KeepEpoch { epoch });
+        // Whoever stays is here in the new run, too.
+        seats.into_iter().for_each(|seat| self.seat(seat));
     }
 }
 

@@ -67,8 +67,8 @@ impl fmt::Display for Guise {
 
 impl Engine {
     pub(super) fn put_on(&mut self, from: ServerId, user: UserId, guise: Guise, by: &str) -> Outcome {
-        let session = self.sessions.of_user(user).ok_or_else(|| numeric::no_such_nick(user))?;
-        let (conn, limits) = (session.conn, &self.config.limits);
+        let conn = self.conn_of(user)?;
+        let limits = &self.config.limits;
         // The limits that count are those of the user's own server.
         let guise = match guise {
             Guise::Username(username) if username.len() > limits.username_length => {

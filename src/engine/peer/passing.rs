@@ -122,14 +122,14 @@ impl Engine {
         let account = inviter.and_then(|inviter| inviter.account_id());
         let invited = self
             .sessions
-            .of_user(user)
-            .filter(|session| session.shield.lets_invite(by) && !self.blocks(session, account, by));
-        hears.extend(invited.map(|session| session.conn));
+            .person(user)
+            .filter(|person| person.shield.lets_invite(by) && !self.blocks(user, account, by));
+        hears.extend(invited.into_iter().flat_map(|person| person.conns()));
         let inviter = inviter.map(|inviter| inviter.id);
         if let Some(known) = self.network.channel(&id) {
             let members = known.members_of(self.identity.sid).map(|(member, _)| member);
             let told = members.filter(|member| Some(*member) != inviter && *member != user);
-            let told = told.filter_map(|member| self.sessions.of_user(member));
+            let told = told.flat_map(|member| self.sessions.of(member));
             hears.extend(told.filter(|session| session.wants(Cap::InviteNotify)).map(|session| session.conn));
         }
         if !hears.is_empty() {
@@ -141,8 +141,8 @@ impl Engine {
         let Some(known) = self.network.channel(&channel.folded()) else { return };
         let runs_it =
             known.members_of(self.identity.sid).filter(|(_, member)| is_at_least(member.status, 'h'));
-        let hears = runs_it.filter_map(|(member, _)| self.sessions.of_user(member));
-        let to: Vec<ConnId> = hears.map(|session| session.conn).collect();
+        let to: Vec<ConnId> =
+            runs_it.flat_map(|(member, _)| self.sessions.conns_of(member)).copied().collect();
         if !to.is_empty() {
             // All of them are addressed by the channel.
             let knock = numeric::knock(&known.name, Word::echo(by), why);

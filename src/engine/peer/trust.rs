@@ -141,7 +141,7 @@ impl Engine {
     fn tell_operators(&mut self, text: &str) {
         for session in self.sessions.iter() {
             let user = session.user().and_then(|user| self.network.user(user));
-            if let Some(user) = user.filter(|user| user.is_operator()) {
+            if let Some(user) = user.filter(|user| user.is_operator() && session.is_operator) {
                 let body = format!(":{} NOTICE {} :*** {text}", self.identity.name, user.nick);
                 let spoken = Spoken::new(self.now.wall, body);
                 self.outgoing.push(Outgoing { to: vec![session.conn], spoken });

@@ -1,0 +1,109 @@
+//! Every client's connection, and who is here by them.
+
+use std::collections::BTreeMap;
+
+use super::event::ConnId;
+use super::person::{Absence, Person};
+use super::session::{Session, Stage};
+use crate::wire::names::UserId;
+
+#[derive(Debug, Default)]
+pub struct Sessions {
+    by_conn: BTreeMap<ConnId, Session>,
+    people: BTreeMap<UserId, Person>,
+    /// How many connections speak for somebody.
+    attached: usize,
+}
+
+impl Sessions {
+    pub fn open(&mut self, session: Session) {
+        self.by_conn.insert(session.conn, session);
+    }
+
+    /// The connection is no more.
+    pub fn close(&mut self, conn: ConnId) -> Option<Session> {
+        self.detach(conn);
+        self.by_conn.remove(&conn)
+    }
+
+    /// From here on the connection speaks for this user, who has just come or has others too.
+    pub fn register(&mut self, conn: ConnId, user: UserId, now_ms: u64) {
+        let session = self.by_conn.get_mut(&conn).expect("only an open connection registers");
+        session.stage = Stage::Registered(user);
+        self.attached += 1;
+        let person = self.people.entry(user).or_insert_with(|| Person::new(now_ms));
+        person.conns.push(conn);
+        person.absence = None;
+    }
+
+    /// Somebody is here whose connections are yet to come.
+    pub fn seat(&mut self, user: UserId, absence: Absence, now_ms: u64) {
+        let absence = Some(absence);
+        self.people.insert(user, Person { absence, ..Person::new(now_ms) });
+    }
+
+    /// The connection speaks for nobody any more; it only waits to be closed.
+    pub fn dismiss(&mut self, conn: ConnId) {
+        self.detach(conn);
+        if let Some(session) = self.by_conn.get_mut(&conn) {
+            session.stage = Stage::Closing;
+        }
+    }
+
+    fn detach(&mut self, conn: ConnId) {
+        let user = self.by_conn.get(&conn).and_then(Session::user);
+        if let Some(person) = user.and_then(|user| self.people.get_mut(&user)) {
+            person.conns.retain(|other| *other != conn);
+            self.attached -= 1;
+        }
+    }
+
+    /// Somebody has gone who has no connection any more.
+    pub fn forget(&mut self, user: UserId) {
+        self.people.remove(&user);
+    }
+
+    pub fn get(&self, conn: ConnId) -> Option<&Session> {
+        self.by_conn.get(&conn)
+    }
+
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.by_conn.get_mut(&conn)
+    }
+
+    pub fn person(&self, user: UserId) -> Option<&Person> {
+        self.people.get(&user)
+    }
+
+    pub fn person_mut(&mut self, user: UserId) -> Option<&mut Person> {
+        self.people.get_mut(&user)
+    }
+
+    pub fn people(&self) -> impl Iterator<Item = (UserId, &Person)> {
+        self.people.iter().map(|(user, person)| (*user, person))
+    }
+
+    /// A user's own connections; none where the user is not here, or has none for the moment.
+    pub fn conns_of(&self, user: UserId) -> &[ConnId] {
+        self.people.get(&user).map(Person::conns).unwrap_or_default()
+    }
+
+    /// The same, with what is known of each.
+    pub fn of(&self, user: UserId) -> impl Iterator<Item = &Session> {
+        self.conns_of(user).iter().filter_map(|conn| self.by_conn.get(conn))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.by_conn.values()
+    }
+
+    /// How many connections have not registered yet.
+    pub fn unknown(&self) -> usize {
+        self.by_conn.len() - self.attached
+    }
+
+    /// How many people are here.
+    pub fn registered(&self) -> usize {
+        self.people.len()
+    }
+}
