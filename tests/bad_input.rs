@@ -201,8 +201,8 @@ fn tls_and_http_on_the_plain_port_are_turned_away() {
     assert_eq!(tls.hear_to_the_end(), [""; 0]);
     let mut http = village.hall.connect();
     http.send(b"GET / HTTP/1.1\r\nHost: hall.lan\r\n\r\n");
-    http.stop_talking();
-    http.hear_to_the_end();
+    let refused = "ERROR :Closing link: 127.0.0.1 (This is a server for IRC, and not for the web)";
+    assert_eq!(http.hear_to_the_end(), [refused]);
     village.is_well();
 }
 

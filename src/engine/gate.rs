@@ -181,6 +181,14 @@ fn is_one_batch(replies: &[Spoken]) -> bool {
     names(first, '+').is_some_and(|begun| names(last, '-') == Some(begun))
 }
 
+/// How a browser begins. A page can make it say anything below that, so nothing more of it is heard.
+fn is_http(message: &Message) -> bool {
+    const METHODS: &[&str] =
+        &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+    let is_version = |param: &&str| param.starts_with("HTTP/");
+    METHODS.contains(&message.command) && message.params.get(1).is_some_and(is_version)
+}
+
 impl<'e> Turn<'e> {
     pub(super) fn new(engine: &'e mut Engine, conn: ConnId) -> Turn<'e> {
         let now = engine.now;
@@ -214,6 +222,10 @@ impl<'e> Turn<'e> {
 
     /// The gate, which every command shares, so that handlers begin with what is their own.
     fn dispatch(&mut self, message: &Message, bytes: usize) -> Outcome {
+        if self.session().user().is_none() && is_http(message) {
+            self.close("This is a server for IRC, and not for the web");
+            return Ok(());
+        }
         let known = command::find(message.command);
         let Some(command) = known else {
             if self.session().user().is_none() {

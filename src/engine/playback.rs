@@ -40,7 +40,8 @@ impl Engine {
             Some(msgid) => line.clone().tagged("msgid", msgid),
             None => line.clone(),
         };
-        let tags = message.tags.iter();
+        // Denied is what comes by way of other servers, too.
+        let tags = message.tags.iter().filter(|(key, _)| self.config.talk.takes_tag(key));
         let whole = tags.fold(whole, |whole, (key, value)| whole.tagged(key.clone(), value.clone()));
         Wording { whole, line }
     }

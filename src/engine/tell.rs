@@ -471,6 +471,10 @@ impl Engine {
 
     /// Says a message to whom it is meant for, and to its sender who asked for echoes.
     pub(super) fn tell_said(&mut self, message: &Message, time: Timestamp, msgid: Option<String>) {
+        let is_empty = || !message.tags.iter().any(|(key, _)| self.config.talk.takes_tag(key));
+        if message.verb == Verb::Tagmsg && is_empty() {
+            return;
+        }
         let can_hear = |session: &Session| message.verb != Verb::Tagmsg || session.wants(Cap::MessageTags);
         // By the name that the sender has here: they may be called otherwise than where they wrote.
         let sender = self.network.user(message.sender);

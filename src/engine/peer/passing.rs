@@ -94,6 +94,7 @@ impl Engine {
                 let spoken = spoken.tagged("msgid", once);
                 let spoken = tags
                     .iter()
+                    .filter(|(key, _)| self.config.talk.takes_tag(key))
                     .fold(spoken, |spoken, (key, value)| spoken.tagged(key.clone(), value.clone()));
                 let nick = by.split('!').next().unwrap_or_default();
                 let sender = self.network.user_called(nick).map(|user| user.id);
