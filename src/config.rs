@@ -126,6 +126,7 @@ pub const RIGHTS: &[(&str, &str)] = &[
     ("die", "DIE and RESTART: stop this server, and start it again"),
     ("accounts", "REGISTER for others where only operators may, and NickServ SUSPEND, UNSUSPEND and LIST"),
     ("redact", "REDACT: take back what anybody said, whenever that was"),
+    ("reports", "REPORTS: what people have told operators of others by REPORT, with what was said there"),
     ("broadcast", "messages to $$mask: speak to everyone on the servers that match"),
     ("stats", "STATS beyond what everyone may see, and TRACE"),
     ("flood-exempt", "be as fast as they like: no limit on how often something is done"),

@@ -48,6 +48,7 @@ pub struct Rates {
     pub new_targets: Option<Rate>,
     pub searches: Option<Rate>,
     pub metadata_changes: Option<Rate>,
+    pub reports: Option<Rate>,
 }
 
 impl Default for Rates {
@@ -61,6 +62,7 @@ impl Default for Rates {
             new_targets: Some(Rate::new(20, 300)),
             searches: Some(Rate::new(20, 60)),
             metadata_changes: Some(Rate::new(20, 60)),
+            reports: Some(Rate::new(5, 600)),
         }
     }
 }
@@ -107,6 +109,7 @@ impl Section<'_, '_, '_> {
         self.rate("target_rate", &mut rates.new_targets);
         self.rate("search_rate", &mut rates.searches);
         self.rate("metadata_rate", &mut rates.metadata_changes);
+        self.rate("report_rate", &mut rates.reports);
     }
 
     pub(super) fn arrivals(&mut self, arrivals: &mut Arrivals) {

@@ -7,7 +7,7 @@ pub struct Topic {
 }
 
 /// Those of somebody who follows without naming any: what is rare, and of the whole network.
-pub const TOPICS_USUAL: &str = "gklorsvx";
+pub const TOPICS_USUAL: &str = "gkloprsvx";
 
 pub const TOPICS: &[Topic] = &[
     Topic { letter: 'c', help: "Who connects to this server." },
@@ -22,6 +22,10 @@ pub const TOPICS: &[Topic] = &[
     Topic { letter: 'n', help: "Who on this server takes another nick." },
     Topic { letter: 'N', help: "Who on other servers takes another nick." },
     Topic { letter: 'o', help: "Who becomes an operator, fails to, and stops being one, on every server." },
+    Topic {
+        letter: 'p',
+        help: "What people report to operators by REPORT, and which of it is closed, on every server.",
+    },
     Topic { letter: 'q', help: "Who leaves this server." },
     Topic { letter: 'Q', help: "Who leaves other servers; not those who are lost in a split." },
     Topic { letter: 'r', help: "Who is turned away from this server, and why." },

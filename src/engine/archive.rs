@@ -53,6 +53,8 @@ pub enum Kind {
     Channel,
     Metadata,
     Ban,
+    /// What people have told operators of others.
+    Report,
     /// How far somebody has read.
     Marker,
     Message,
@@ -61,8 +63,16 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] =
-        [Kind::Account, Kind::Channel, Kind::Metadata, Kind::Ban, Kind::Marker, Kind::Message, Kind::Other];
+    pub const ALL: [Kind; 8] = [
+        Kind::Account,
+        Kind::Channel,
+        Kind::Metadata,
+        Kind::Ban,
+        Kind::Report,
+        Kind::Marker,
+        Kind::Message,
+        Kind::Other,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -70,6 +80,7 @@ impl Kind {
             Kind::Channel => "channel",
             Kind::Metadata => "metadata",
             Kind::Ban => "ban",
+            Kind::Report => "report",
             Kind::Marker => "marker",
             Kind::Message => "message",
             Kind::Other => "other",
@@ -86,6 +97,7 @@ impl Kind {
             Key::Registration(..) | Key::Setting(..) | Key::Mask(..) => Kind::Channel,
             Key::Metadata(..) => Kind::Metadata,
             Key::Ban(..) => Kind::Ban,
+            Key::Complaint(_) => Kind::Report,
             Key::Read(..) => Kind::Marker,
             Key::Foreign(_) | Key::Server(_) | Key::User(_) | Key::Member(..) | Key::Status(..) => {
                 Kind::Other

@@ -1,11 +1,12 @@
 //! What operators are told of while it happens: the topics that each follows, and what is said of them.
 
-use super::Engine;
 use super::effect::Topic;
+use super::merge::Stamp;
 use super::network::{Change, Edit, Quit};
 use super::outgoing::{Outgoing, Spoken};
 use super::peer::Passing;
 use super::turn::{Outcome, Turn};
+use super::{Engine, command};
 use crate::config::{TOPICS, TOPICS_USUAL};
 use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut};
@@ -101,6 +102,16 @@ impl Engine {
     pub(super) fn tell_followers_here(&mut self, topic: char, text: &str) {
         let server = self.identity.name.to_string();
         self.tell_followers(topic, &server, text);
+    }
+
+    /// What people tell operators of others; every server hears of it by the fact itself.
+    pub(super) fn tell_complaint(&mut self, id: Stamp, by: &str) {
+        let text = match self.network.complaint(id) {
+            Some(complaint) => format!("{}: {}", command::report_in_words(id, complaint), complaint.reason),
+            None => format!("{by} closed the report {id}"),
+        };
+        self.tell_followers_here('p', cut(&text, BODY_BYTES_MAX / 2 + 128));
+        self.note(log::Level::Info, Topic::Operator, text);
     }
 
     /// What happens to people has a letter for those of this server, and its capital for those of others.

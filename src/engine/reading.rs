@@ -415,7 +415,7 @@ impl Turn<'_> {
         names.into_iter().map(|(said, name)| (name, said.time())).collect()
     }
 
-    fn name_of_place(&self, record: &Record) -> Option<String> {
+    pub fn name_of_place(&self, record: &Record) -> Option<String> {
         let message = record.message()?;
         match Conversation::of(message) {
             Conversation::Channel(name) => {

@@ -181,6 +181,7 @@ impl Engine {
                         format!("bans set or lifted out of sight are in force set={set} lifted={lifted}");
                     self.note(log::Level::Info, Topic::Operator, text);
                 }
+                News::Complaint { id, by } => self.tell_complaint(id, &by),
                 News::Read { account, place } => self.tell_read(account, &place),
                 News::ServerCame { server } => {
                     let name = self.network.server_name(server).to_string();

@@ -28,6 +28,8 @@ pub enum Deed {
     SetMetadata,
     /// Write to somebody for the first time in a while.
     Address,
+    /// Tell operators of somebody.
+    Report,
 }
 
 impl Deed {
@@ -41,11 +43,12 @@ impl Deed {
             Deed::Search => "searches",
             Deed::SetMetadata => "sets metadata",
             Deed::Address => "writes to strangers",
+            Deed::Report => "reports people",
         }
     }
 }
 
-const DEEDS: usize = Deed::Address as usize + 1;
+const DEEDS: usize = Deed::Report as usize + 1;
 
 /// What one person has done lately.
 #[derive(Debug, Default)]
@@ -136,6 +139,7 @@ impl Turn<'_> {
             Deed::Search => rates.searches,
             Deed::SetMetadata => rates.metadata_changes,
             Deed::Address => rates.new_targets,
+            Deed::Report => rates.reports,
         };
         rate.filter(|_| limits.flood && !self.has_right("flood-exempt"))
     }

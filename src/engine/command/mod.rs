@@ -27,6 +27,7 @@ mod presence;
 mod redact;
 mod register;
 mod rename;
+mod report;
 mod search;
 mod servers;
 mod silence;
@@ -51,6 +52,7 @@ use nickserv::hear as hear_nickserv;
 pub use nickserv::{identified, password_changed, put_off};
 use register::rename as go_by;
 pub use register::{complete, pong_answered, rename, take_nick_from_ghost};
+pub use report::in_words_of as report_in_words;
 use stats::letters as stats_letters;
 pub use whois::whois_answered;
 
@@ -90,6 +92,7 @@ pub const COMMANDS: &[&[Command]] = &[
     talk::COMMANDS,
     redact::COMMANDS,
     rename::COMMANDS,
+    report::COMMANDS,
     channel::COMMANDS,
     knock::COMMANDS,
     chathistory::COMMANDS,

@@ -3,6 +3,7 @@
 use super::account::{AccountFact, AccountId, Field};
 use super::ban::{BanFact, BanKind};
 use super::channel::{Item, MaskFact, MemberFact, Setting, StatusFact};
+use super::complaint::Complaint;
 use super::happening::Happening;
 use super::metadata::Subject;
 use super::redaction::Redaction;
@@ -110,6 +111,12 @@ pub enum Edit {
         fact: Option<BanFact>,
         by: String,
     },
+    /// What somebody has told operators, or that it is closed.
+    Complaint {
+        id: Stamp,
+        fact: Option<Box<Complaint>>,
+        by: String,
+    },
     /// What is said of an account, or that it is not said any more.
     Account {
         account: AccountId,
@@ -154,6 +161,7 @@ pub enum Key {
     /// What this version does not know.
     Foreign(String),
     Ban(BanKind, String),
+    Complaint(Stamp),
     Account(AccountId, Field),
     Read(AccountId, Folded),
 }
@@ -172,6 +180,7 @@ pub enum Value {
     /// The line that said it.
     Foreign(String),
     Ban(BanFact),
+    Complaint(Complaint),
     Account(AccountFact),
     Read(Timestamp),
 }
@@ -196,6 +205,7 @@ impl Key {
             | Key::Metadata(Subject::User(_), _)
             | Key::Foreign(_)
             | Key::Ban(..)
+            | Key::Complaint(_)
             | Key::Account(..)
             | Key::Read(..) => None,
         }
@@ -207,7 +217,8 @@ impl Edit {
         match self {
             Edit::Message(_) | Edit::Redact(_) | Edit::Happening(_) => Stream::Message,
             Edit::Registration { .. } | Edit::Lasting(_) => Stream::Durable,
-            Edit::Ban { .. } | Edit::Account { .. } | Edit::Read { .. } => Stream::Durable,
+            Edit::Ban { .. } | Edit::Complaint { .. } => Stream::Durable,
+            Edit::Account { .. } | Edit::Read { .. } => Stream::Durable,
             _ => Stream::Session,
         }
     }
@@ -246,6 +257,9 @@ impl Edit {
             }
             Edit::Ban { kind, mask, fact, .. } => {
                 (Key::Ban(*kind, mask.clone()), fact.clone().map(Value::Ban))
+            }
+            Edit::Complaint { id, fact, .. } => {
+                (Key::Complaint(*id), fact.as_ref().map(|fact| Value::Complaint(fact.as_ref().clone())))
             }
             Edit::Account { account, field, fact, .. } => {
                 (Key::Account(*account, field.clone()), fact.clone().map(Value::Account))
@@ -292,6 +306,7 @@ impl Edit {
             | Edit::Quit { .. }
             | Edit::Metadata { of: Subject::User(_), .. }
             | Edit::Ban { .. }
+            | Edit::Complaint { .. }
             | Edit::Account { .. }
             | Edit::Read { .. }
             | Edit::Message(_)
@@ -333,6 +348,7 @@ impl Edit {
             | Edit::Lasting(_)
             | Edit::Foreign { .. }
             | Edit::Ban { .. }
+            | Edit::Complaint { .. }
             | Edit::Account { .. }
             | Edit::Read { .. }
             | Edit::Unknown { .. } => None,
@@ -383,6 +399,9 @@ pub fn edit_of(key: &Key, value: &Value) -> Option<Edit> {
         (Key::Ban(kind, mask), Value::Ban(fact)) => {
             let by = fact.by.clone();
             Edit::Ban { kind, mask, fact: Some(fact), by }
+        }
+        (Key::Complaint(id), Value::Complaint(fact)) => {
+            Edit::Complaint { id, fact: Some(Box::new(fact)), by: by() }
         }
         (Key::Account(account, field), Value::Account(fact)) => {
             Edit::Account { account, field, fact: Some(fact), by: by() }

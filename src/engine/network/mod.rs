@@ -8,6 +8,7 @@ mod block;
 mod census;
 mod change;
 mod channel;
+mod complaint;
 mod difference;
 mod digest;
 mod durable;
@@ -41,6 +42,7 @@ pub use change::{Change, Edit, Key, Value, edit_of};
 pub use channel::{
     Channel, Item, MaskFact, MemberFact, Renaming, Role, Setting, Settings, StatusFact, Topic,
 };
+pub use complaint::{Complaint, Party};
 pub use difference::Difference;
 pub use digest::Digest;
 pub use durable::{Durable, Kept, Writing};

@@ -6,6 +6,7 @@ use super::account::{AccountId, Field};
 use super::ban::{BanFact, BanKind};
 use super::change::Change;
 use super::channel::{Role, Topic};
+use crate::engine::merge::Stamp;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::names::{ChannelName, MetadataKey, Nick, ServerId, UserId};
@@ -130,6 +131,11 @@ pub enum News {
     Bans {
         set: usize,
         lifted: usize,
+    },
+    /// Somebody has told operators of somebody, or one of them has closed that.
+    Complaint {
+        id: Stamp,
+        by: String,
     },
     /// Somebody has read further in this place.
     Read {

@@ -242,6 +242,7 @@ pub(super) fn name_of(key: &Key) -> String {
         Key::Metadata(of, key) => name_of_metadata(of, key),
         Key::Registration(channel, claimed, clause) => format!("registration {channel} {claimed} {clause}"),
         Key::Ban(kind, mask) => format!("ban {} {mask}", kind.letter()),
+        Key::Complaint(id) => format!("complaint {id}"),
         Key::Foreign(key) => format!("unknown {key}"),
         Key::Account(account, field) => format!("account {account} {field}"),
         Key::Read(account, place) => format!("read {account} {place}"),

@@ -9,6 +9,7 @@ mod chain;
 mod channels;
 mod claims;
 mod compare;
+mod complaints;
 mod digest;
 mod greet;
 mod guise;
@@ -111,6 +112,7 @@ const EVENT_MESSAGES: &[&[EventMessage]] = &[
     metadata::MESSAGES,
     registrations::MESSAGES,
     bans::MESSAGES,
+    complaints::MESSAGES,
     markers::MESSAGES,
     accounts::MESSAGES,
     talk::MESSAGES,
@@ -281,6 +283,7 @@ pub(super) fn write_change_after(change: &Change, after: u64) -> String {
         }
         Edit::Metadata { of, key, value, by } => metadata::write_metadata(of, key, value.as_deref(), by),
         Edit::Ban { kind, mask, fact, by } => bans::write_ban(*kind, mask, fact.as_ref(), by),
+        Edit::Complaint { id, fact, by } => complaints::write_complaint(*id, fact.as_deref(), by),
         Edit::Account { account, field, fact, by } => {
             accounts::write_account(*account, field, fact.as_ref(), by)
         }

@@ -3,9 +3,10 @@
 use super::*;
 use crate::engine::merge::{Origin, Stream, Vector};
 use crate::engine::network::{
-    AccountFact, AccountId, BanFact, BanKind, Blocked, Clause, ClauseFact, ClientDoor, Credential, Device,
-    Durable, Field, Item, MaskFact, MemberFact, Message as Said, Network, Redaction, Renaming, ScramKeys,
-    ServerFact, Setting, StatusFact, Subject, Suspension, Talk, Target, Topic, UserFact, Verb, edit_of,
+    AccountFact, AccountId, BanFact, BanKind, Blocked, Clause, ClauseFact, ClientDoor, Complaint, Credential,
+    Device, Durable, Field, Item, MaskFact, MemberFact, Message as Said, Network, Party, Redaction, Renaming,
+    ScramKeys, ServerFact, Setting, StatusFact, Subject, Suspension, Talk, Target, Topic, UserFact, Verb,
+    edit_of,
 };
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
@@ -234,6 +235,19 @@ fn edits() -> Vec<Edit> {
             fact: Some(BanFact { until: None, set: Timestamp(8), by: by.clone(), reason: "".into() }),
             by: by.clone(),
         },
+        Edit::Complaint {
+            id: stamp(9),
+            fact: Some(Box::new(Complaint {
+                made: Timestamp(8),
+                by: Party { source: "ann!a@host".into(), account: Some("ann".into()) },
+                about: Party { source: "eve!e@host".into(), account: None },
+                place: Some("#green".into()),
+                reason: ": rude; as said".into(),
+                context: vec!["<eve> a; b\\".into(), "<ann> :x".into()],
+            })),
+            by: by.clone(),
+        },
+        Edit::Complaint { id: stamp(9), fact: None, by: "ada!a@host".into() },
         Edit::Ban { kind: BanKind::Address, mask: "fe80::/10".into(), fact: None, by: "hall.lan".into() },
         account(Field::Registered, Some(AccountFact::Registered(Timestamp(7)))),
         account(Field::Registered, None),

@@ -167,7 +167,9 @@ impl Stage for Processes {
         let text = String::from_utf8_lossy(line).to_ascii_uppercase();
         self.has_registered |= ["CHANSERV", "CS ", "RENAME "].iter().any(|word| text.contains(word));
         self.writes_to_disk |= self.has_registered
-            || ["REGISTER ", "MARKREAD ", "NICKSERV ", "NS "].iter().any(|word| text.contains(word));
+            || ["REGISTER ", "MARKREAD ", "NICKSERV ", "NS ", "REPORT"]
+                .iter()
+                .any(|word| text.contains(word));
         if is_checked
             || is_of_bans
             || ["OPER", "REHASH", "CONNECT", "SQUIT", "STATS"].into_iter().any(is_slow)

@@ -20,6 +20,7 @@ use super::news::{Leaving, News, Split};
 use super::server::Standing;
 use super::user::User;
 use super::{Network, UserId};
+use crate::engine::merge::Stamp;
 use crate::wire::fold::Folded;
 use crate::wire::names::ServerId;
 
@@ -38,6 +39,7 @@ pub(super) struct Touched {
     pub members: BTreeSet<(Folded, UserId)>,
     pub items: BTreeMap<Folded, Vec<Key>>,
     pub bans: Vec<(BanKind, String)>,
+    pub complaints: Vec<Stamp>,
     pub markers: Vec<(AccountId, Folded)>,
     pub accounts: BTreeSet<AccountId>,
     pub registrations: BTreeSet<Folded>,
@@ -62,6 +64,7 @@ impl Touched {
                 }
                 Key::Foreign(_) => {}
                 Key::Ban(kind, mask) => touched.bans.push((*kind, mask.clone())),
+                Key::Complaint(id) => touched.complaints.push(*id),
                 Key::Read(account, place) => touched.markers.push((*account, place.clone())),
                 Key::Registration(channel, ..) => drop(touched.registrations.insert(channel.clone())),
                 Key::Account(account, _) => drop(touched.accounts.insert(*account)),
@@ -80,6 +83,15 @@ type Left = BTreeMap<(Folded, UserId), Role>;
 impl Network {
     pub(super) fn refresh(&mut self, mut touched: Touched, cause: &Cause) -> Vec<News> {
         let bans = self.refresh_bans(std::mem::take(&mut touched.bans), cause);
+        let complaints = std::mem::take(&mut touched.complaints).into_iter();
+        // What was told out of sight is to be listed; who followed it there has heard it.
+        let complaints = complaints.filter_map(|id| match cause {
+            Cause::Change(Change { edit: Edit::Complaint { by, .. }, .. }) => {
+                Some(News::Complaint { id, by: by.clone() })
+            }
+            _ => None,
+        });
+        let complaints: Vec<News> = complaints.collect();
         let markers = std::mem::take(&mut touched.markers).into_iter();
         let markers = markers.map(|(account, place)| News::Read { account, place });
         let accounts = self.refresh_accounts(&mut touched, cause);
@@ -100,6 +112,7 @@ impl Network {
         news.extend(accounts);
         news.extend(registrations);
         news.extend(bans);
+        news.extend(complaints);
         news.extend(markers);
         for (server, name_before) in names_before {
             if self.shows_server(server) {
