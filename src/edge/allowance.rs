@@ -58,6 +58,13 @@ impl Allowance {
         Ok(taken)
     }
 
+    /// Pays for what a line has cost besides.
+    pub fn charge(&mut self, lines: u32, now: Instant) {
+        if lines > 0 {
+            self.meter.charge(self.rate, lines, now.saturating_duration_since(self.since));
+        }
+    }
+
     /// Whether others should go first.
     pub fn is_demanding(&self, now: Instant) -> bool {
         self.meter.used(now.saturating_duration_since(self.since)) > self.rate.within / DEMANDING_PART
@@ -138,6 +145,19 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_line_cost_besides_is_waited_for_by_the_next() {
+        let rate = Rate { count: 2, within: Duration::from_secs(2) };
+        let begun = Instant::now();
+        let mut allowance = Allowance::new(rate, 0, begun);
+        assert_eq!(allowance.spend(b"PING 1\r\n", begun), Ok(8));
+        allowance.charge(0, begun);
+        allowance.charge(3, begun);
+        let wait = allowance.spend(b"PING 2\r\n", begun).unwrap_err();
+        assert!(wait >= Duration::from_secs(2), "{wait:?}");
+        assert_eq!(allowance.spend(b"PING 2\r\n", begun + wait), Ok(8));
+    }
 
     fn allowance(start: Instant) -> Allowance {
         Allowance::new(Rate::new(30, 10), 0, start)

@@ -37,6 +37,8 @@ pub struct Conn {
     proven: AtomicBool,
     /// No limit on speed is for whoever is here.
     unhurried: AtomicBool,
+    /// What it has cost beside its lines, in lines, and has yet to pay for.
+    owed: AtomicU32,
     /// It uses so much of its allowance that others go first.
     demanding: AtomicBool,
     /// Its events are in the patient lane, as long as any of them waits there.
@@ -66,6 +68,7 @@ impl Conn {
             over: AtomicBool::new(false),
             proven: AtomicBool::new(false),
             unhurried: AtomicBool::new(false),
+            owed: AtomicU32::new(0),
             demanding: AtomicBool::new(false),
             patient: AtomicBool::new(false),
             events_waiting: AtomicU32::new(0),
@@ -113,6 +116,15 @@ impl Conn {
 
     pub fn set_unhurried(&self, on: bool) {
         self.unhurried.store(on, Ordering::Relaxed);
+    }
+
+    pub fn charge(&self, lines: u32) {
+        self.owed.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// What has yet to be paid for; whoever asks pays.
+    pub fn take_owed(&self) -> u32 {
+        self.owed.swap(0, Ordering::Relaxed)
     }
 
     pub fn set_demanding(&self, on: bool) {

@@ -187,6 +187,7 @@ impl Reader<'_> {
             let may = match (&mut self.allowance, &mut self.pace) {
                 (Some(allowance), _) if !self.conn.is_unhurried() => {
                     let now = Instant::now();
+                    allowance.charge(self.conn.take_owed(), now);
                     let may = allowance.spend(bytes, now);
                     self.conn.set_demanding(allowance.is_demanding(now));
                     may

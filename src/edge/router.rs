@@ -253,6 +253,11 @@ impl Router {
                     conn.set_unhurried(on);
                 }
             }
+            Effect::Charge { conn, lines } => {
+                if let Some(conn) = connections.get(conn) {
+                    conn.charge(lines);
+                }
+            }
             Effect::Proven { conn } => {
                 // Now, before the line that tells it goes out; its place in the table can wait.
                 if let Some(conn) = connections.get(conn) {
@@ -289,6 +294,7 @@ impl Router {
             | Effect::SendAll { .. }
             | Effect::SendApart { .. }
             | Effect::Unhurried { .. }
+            | Effect::Charge { .. }
             | Effect::Compress { .. } => unreachable!("queued in the batch"),
             Effect::Registered { conn } => self.shared.settle(conn),
             Effect::Proven { conn } => {
@@ -342,7 +348,7 @@ impl Router {
             Effect::Recall { ask, query } => {
                 if !self.store.recall(ask, query) {
                     let outcome = Err("too many look into the store".to_string());
-                    self.own.push_back(Event::Recalled { ask, outcome });
+                    self.own.push_back(Event::Recalled { ask, outcome, is_cut: false });
                 }
             }
             // Whoever waits for it is gone only when the end has come already.

@@ -41,6 +41,8 @@ pub struct Chronicle {
     under_way: VecDeque<(u64, Vec<u64>)>,
     /// What is to be said once a message is on disk.
     held: BTreeMap<u64, Held>,
+    /// Whether the answer that is being dealt with is not all that there may be.
+    is_cut: bool,
 }
 
 /// Replies to a line, and its label.
@@ -254,7 +256,8 @@ impl Engine {
         ask
     }
 
-    pub(super) fn recalled(&mut self, ask: AskId, outcome: Answer) {
+    pub(super) fn recalled(&mut self, ask: AskId, outcome: Answer, is_cut: bool) {
+        self.chronicle.is_cut = is_cut;
         match self.asks.take(ask) {
             Some(Pending::Recall { reply, holds, then }) => {
                 let conn = reply.conn;
@@ -271,6 +274,11 @@ impl Engine {
 }
 
 impl Turn<'_> {
+    /// Whether the store could not look at everything for its last answer.
+    pub fn is_answer_cut(&self) -> bool {
+        self.engine.chronicle.is_cut
+    }
+
     /// Asks the store, and goes on with its answer as the same line, with its label; in `then` it may be asked again.
     /// Whoever has gone by then is not answered.
     pub fn recall(

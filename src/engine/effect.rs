@@ -26,6 +26,8 @@ pub enum Effect {
     Registered { conn: ConnId },
     /// Whether limits on speed are for a client.
     Unhurried { conn: ConnId, on: bool },
+    /// What a client asked for has cost so many lines more than the line that asked.
+    Charge { conn: ConnId, lines: u32 },
     /// What is sent after this is compressed; comes right behind the line that says so.
     Compress { conn: ConnId },
     /// No more will be sent: what is queued goes out, then the connection is shut down.

@@ -106,10 +106,12 @@ pub enum Event {
     Kept {
         number: u64,
     },
-    /// The store answers an `Effect::Recall`: what it has found, oldest first, or why it could not look.
+    /// The store answers an `Effect::Recall`: what it has found, oldest first, or why it could not look; and whether there
+    /// was more to look at than it could.
     Recalled {
         ask: AskId,
         outcome: Result<Vec<Record>, String>,
+        is_cut: bool,
     },
     /// What an `Effect::Record` asked for, and the store has no room for just now.
     NotRecorded {

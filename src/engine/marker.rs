@@ -41,10 +41,15 @@ impl Engine {
     fn marker(&self, conn: ConnId, place: &Folded) -> Option<Timestamp> {
         let session = self.sessions.get(conn)?;
         let user = session.user().and_then(|user| self.network.user(user));
-        match user.and_then(User::account_id) {
+        let noted = |place: &Folded| match user.and_then(User::account_id) {
             Some(account) => self.network.read_marker(account, place),
             None => session.markers.get(place),
-        }
+        };
+        // What is read on a channel is also what was said on those that had its name before it was made.
+        let channel = self.network.channel(place).filter(|channel| user.is_some_and(|it| channel.has(it.id)));
+        let lives = channel.map(|channel| self.network.lives_around(channel).0).unwrap_or_default();
+        let of_lives = lives.iter().filter_map(|life| life.read_until(noted(&life.id)?));
+        noted(place).into_iter().chain(of_lives).max()
     }
 
     /// Tells a person's clients how far that person has read.
@@ -99,7 +104,7 @@ impl Turn<'_> {
             return has_room;
         };
         let before = self.network().read_marker(account, &id);
-        if before.is_some_and(|before| before >= time) {
+        if self.engine.marker(self.conn, &id).is_some_and(|before| before >= time) {
             self.tell_marker(place);
             return true;
         }

@@ -63,6 +63,8 @@ mod pulse;
 mod query;
 mod reach;
 mod reading;
+#[cfg(test)]
+mod recall_tests;
 mod redact;
 mod relay;
 mod rename;
@@ -413,7 +415,7 @@ impl Engine {
             Event::Measured { ask, traffic } => self.measured(ask, &traffic),
             Event::Configured { ask, file, outcome } => self.configured(ask, &file, outcome),
             Event::Kept { number } => self.kept(number),
-            Event::Recalled { ask, outcome } => self.recalled(ask, outcome),
+            Event::Recalled { ask, outcome, is_cut } => self.recalled(ask, outcome, is_cut),
             Event::NotRecorded { number, entries } => self.not_recorded(number, entries),
             Event::Recorded { number } => self.recorded(number),
             Event::StoreFault { why } => self.store_fault(why.as_deref()),

@@ -372,7 +372,12 @@ impl Turn<'_> {
     }
 
     /// Asks where something was said to the speaker after a moment.
-    pub fn targets_of(&self, channels: Vec<Folded>, after: Option<Point>) -> Query {
+    pub fn targets_of(&self, mut channels: Vec<Folded>, after: Option<Point>) -> Query {
+        // Also on those that are no more and had the name of one of these in the end.
+        let known = channels.iter().filter_map(|id| self.network().channel(id));
+        let lives = known.flat_map(|channel| self.network().lives_around(channel).0);
+        let former: Vec<Folded> = lives.map(|life| life.id).collect();
+        channels.extend(former);
         Query::Targets { channels, parties: self.parties(), after, of_each: TEXTS_OF_EACH, most: TARGETS_MAX }
     }
 
@@ -404,8 +409,9 @@ impl Turn<'_> {
     pub fn names_of_places(&self, mut records: Vec<Record>) -> Vec<(String, Timestamp)> {
         records.sort_by_key(Record::stamp);
         let mut latest: BTreeMap<Folded, (Stamp, String)> = BTreeMap::new();
+        let channels = self.readings_of_channels();
         for record in &records {
-            if let Some(name) = self.name_of_place(record) {
+            if let Some(name) = self.name_among(record, &channels) {
                 // Somebody with two conversations is one and the same; the latest counts, which comes last.
                 latest.insert(fold(&name), (record.stamp(), name));
             }
@@ -415,12 +421,31 @@ impl Turn<'_> {
         names.into_iter().map(|(said, name)| (name, said.time())).collect()
     }
 
+    /// What the speaker calls the place where something was said, if they may read it there.
     pub fn name_of_place(&self, record: &Record) -> Option<String> {
+        self.name_among(record, &self.readings_of_channels())
+    }
+
+    /// What the speaker may read of their channels, by the names that what was said there stands under.
+    fn readings_of_channels(&self) -> BTreeMap<Folded, Vec<Reading>> {
+        let mut readings: BTreeMap<Folded, Vec<Reading>> = BTreeMap::new();
+        let channels = self.user().channels.iter().filter_map(|name| self.network().channel(name));
+        for reading in channels.filter_map(|channel| Reading::of_channel(self, channel)) {
+            for conversation in &reading.conversations {
+                if let Conversation::Channel(name) = conversation {
+                    readings.entry(name.clone()).or_default().push(reading.clone());
+                }
+            }
+        }
+        readings
+    }
+
+    fn name_among(&self, record: &Record, channels: &BTreeMap<Folded, Vec<Reading>>) -> Option<String> {
         let message = record.message()?;
         match Conversation::of(message) {
             Conversation::Channel(name) => {
-                let reading = Reading::of_channel(self, self.network().channel(&name)?)?;
-                reading.shows(self, record).then_some(reading.shown)
+                let reading = channels.get(&name)?.iter().find(|reading| reading.shows(self, record));
+                reading.map(|reading| reading.shown.clone())
             }
             Conversation::Private(..) => {
                 Right::of_parties(self).shows(self, record).then(|| self.other_of(message))

@@ -2,6 +2,7 @@
 //! as they ask in the way of ZNC's playback module.
 
 use super::cap::Cap;
+use super::effect::Effect;
 use super::history::{Point, Record};
 use super::merge::Stamp;
 use super::network::{Change, Edit, Message, Target};
@@ -119,6 +120,9 @@ impl Turn<'_> {
             }
             let mut then = then;
             if let Some(next) = then.pop() {
+                // Each place costs a line, as if each had been asked for by one.
+                let conn = turn.conn;
+                turn.engine.effects.push(Effect::Charge { conn, lines: 1 });
                 turn.show(next, span, None, most, then);
             }
             Ok(())

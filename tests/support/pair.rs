@@ -138,7 +138,8 @@ impl Pair {
             }
             // Nothing is kept here, and every question has an answer.
             Effect::Recall { ask, .. } => {
-                self.on_the_way.push_back((server, Event::Recalled { ask, outcome: Ok(Vec::new()) }));
+                let event = Event::Recalled { ask, outcome: Ok(Vec::new()), is_cut: false };
+                self.on_the_way.push_back((server, event));
             }
             Effect::Dial { ask, .. } => {
                 self.on_the_way.push_back((server, Event::DialFailed { ask, why: "not yet".to_string() }));

@@ -381,7 +381,8 @@ impl Simulated {
             Effect::Proven { .. }
             | Effect::Compress { .. }
             | Effect::Registered { .. }
-            | Effect::Unhurried { .. } => {}
+            | Effect::Unhurried { .. }
+            | Effect::Charge { .. } => {}
             Effect::Close { conn, why } => self.close(server, conn, why),
             Effect::Dial { ask, address, .. } => self.dial(server, ask, &address),
             Effect::Verify { ask, given, known } => {
@@ -425,7 +426,8 @@ impl Simulated {
             }
             Effect::Recall { ask, query } => {
                 let outcome = Ok(self.server(server).disk.recall(&query));
-                self.on_the_way.push_back((server.to_string(), Event::Recalled { ask, outcome }));
+                self.on_the_way
+                    .push_back((server.to_string(), Event::Recalled { ask, outcome, is_cut: false }));
             }
             Effect::End { why, again } => self.on_the_way_out.push((server.to_string(), why, again)),
             // Shown by the test harness when a test fails.

@@ -120,10 +120,11 @@ pub fn run(number: usize, directory: &Path, shared: &Shared, tray: &InTray) {
     for Question { ask, query, after } in tray.questions.of(number) {
         tray.progress.wait(after, Instant::now() + RECORDED_WITHIN);
         let outcome = reader.answer(&query);
+        let is_cut = reader.is_cut;
         if let Err(why) = &outcome {
             log::error!(target: "folkmoot::server", "{why}");
         }
-        shared.tell(Event::Recalled { ask, outcome });
+        shared.tell(Event::Recalled { ask, outcome, is_cut });
     }
 }
 
@@ -131,20 +132,28 @@ pub fn run(number: usize, directory: &Path, shared: &Shared, tray: &InTray) {
 pub struct Reader {
     path: PathBuf,
     connection: Option<Connection>,
+    /// How long one answer may take.
+    within: Duration,
+    /// Whether the last answer is not all that there may be, since there was too much to look at.
+    pub is_cut: bool,
 }
 
 impl Reader {
     pub fn new(directory: &Path) -> Reader {
-        Reader { path: directory.join(FILE), connection: None }
+        Reader { path: directory.join(FILE), connection: None, within: ANSWERED_WITHIN, is_cut: false }
     }
 
     pub fn answer(&mut self, query: &Query) -> Result<Vec<Record>, String> {
-        let deadline = Instant::now() + ANSWERED_WITHIN;
+        let deadline = Instant::now() + self.within;
         let found = self.open().and_then(|connection| {
             connection.progress_handler(STEPS_AT_ONCE, Some(move || Instant::now() > deadline))?;
-            look(connection, query)
+            match query {
+                Query::Search { .. } => search::find(connection, query),
+                _ => look(connection, query).map(|records| (records, false)),
+            }
         });
-        found.map_err(|why| {
+        self.is_cut = matches!(found, Ok((_, true)));
+        found.map(|(records, _)| records).map_err(|why| {
             // What is broken may be the connection.
             self.connection = None;
             format!("cannot read {}: {why}", self.path.display())
@@ -235,7 +244,7 @@ fn look(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>>
             let values: [&dyn ToSql; 5] = [&place, &whole(*arrived_after), &before.0, &before.1, &kind];
             records(connection, sql, &values, *most)
         }
-        Query::Search { .. } => search::find(connection, query),
+        Query::Search { .. } => search::find(connection, query).map(|(found, _)| found),
         Query::Message { dot } => {
             let sql = "SELECT arrival, line FROM message
                  WHERE origin = (SELECT id FROM origin WHERE name = ?1) AND seq = ?2 LIMIT ?3";
@@ -328,4 +337,52 @@ fn stamp_of(
     )?;
     find.query_row((dot.origin.to_string(), whole(dot.seq), place), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::data::tests::Scratch;
+    use crate::edge::store::Store;
+    use crate::engine::{Conversation, Entry};
+    use crate::wire::base36;
+    use crate::wire::fold::fold;
+    use crate::wire::time::Timestamp;
+
+    #[test]
+    fn what_takes_too_long_is_given_up_and_the_next_question_is_answered() {
+        let scratch = Scratch::new("read-deadline");
+        let (mut store, _) = Store::open(&scratch.0, Timestamp(5_000), 0).unwrap();
+        let entries = (1..=5_000_u64).map(|seq| {
+            let (dot, stamp) = (base36::encode(seq), base36::encode(seq << 16));
+            let line = format!("@dot=1AA.1.M{dot}.{stamp} :ann!a@host PRIVMSG 1AAAAAAAA #green :hay");
+            Entry::read(&line).unwrap()
+        });
+        store.write([], &entries.collect::<Vec<_>>(), false).unwrap();
+        let target = Conversation::Channel(fold("#green"));
+        let query = Query::Between {
+            target,
+            after: None,
+            before: None,
+            newest_first: true,
+            most: 5_000,
+            events: false,
+        };
+        let mut reader = Reader { within: Duration::ZERO, ..Reader::new(&scratch.0) };
+        let fault = reader.answer(&query).unwrap_err();
+        assert!(fault.contains("cannot read") && fault.contains("interrupted"), "{fault}");
+        reader.within = ANSWERED_WITHIN;
+        assert_eq!(reader.answer(&query).map(|records| records.len()), Ok(5_000));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_read_is_opened_again() {
+        let scratch = Scratch::new("read-again");
+        let query = Query::Message { dot: Dot::parse("1AA.1.M1").unwrap() };
+        let mut reader = Reader::new(&scratch.0);
+        assert!(reader.answer(&query).unwrap_err().contains("cannot read"));
+        let (store, _) = Store::open(&scratch.0, Timestamp(5_000), 0).unwrap();
+        assert_eq!(reader.answer(&query), Ok(Vec::new()));
+        drop(store);
+    }
 }

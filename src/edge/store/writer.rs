@@ -307,7 +307,7 @@ mod tests {
         let query = Query::Range { origin, first: 1, last: u64::MAX, most: usize::MAX };
         assert!(desk.recall(AskId(1), query.clone()));
         let found = || match events.recv_timeout(Duration::from_secs(60)) {
-            Ok(Event::Recalled { ask, outcome }) => (ask.0, outcome.unwrap().len()),
+            Ok(Event::Recalled { ask, outcome, .. }) => (ask.0, outcome.unwrap().len()),
             other => panic!("{other:?}"),
         };
         assert_eq!(found(), (1, WAITING_MAX));

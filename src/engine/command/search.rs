@@ -32,6 +32,10 @@ const IDEOGRAPHS: char = '\u{2e80}';
 /// So many more are looked for than are wanted, since some of them may not be for the speaker.
 const SPARE: usize = 50;
 
+/// Said where the store could not look at all that was said with the words.
+const INCOMPLETE: &str =
+    "Too much was said with these words: only what came last was looked at. More words find more";
+
 /// What is wanted, understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Wanted {
@@ -141,6 +145,11 @@ fn search(turn: &mut Turn, params: &[&str]) -> Outcome {
             false => found.truncate(most),
         }
         let kind = if turn.wants(Cap::SojuSearch) { "soju.im/search" } else { "draft/search" };
+        // Of the latest a full page is all that was asked for, whatever else there is.
+        let is_incomplete = turn.is_answer_cut() && (!newest_first || found.len() < most);
+        if is_incomplete {
+            turn.reply_standard(Standard::note("SEARCH", "INCOMPLETE", INCOMPLETE));
+        }
         turn.batched(kind, false, |turn| turn.play(found.iter().map(Record::change)));
         Ok(())
     });

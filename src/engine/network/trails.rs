@@ -14,6 +14,7 @@ use super::refresh::Touched;
 use crate::engine::merge::{Facts, Stamp};
 use crate::wire::fold::Folded;
 use crate::wire::names::ChannelName;
+use crate::wire::time::Timestamp;
 
 /// A time in which one channel was there, and the name that all that was said on it stands under.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,11 @@ pub struct Life {
 }
 
 impl Life {
+    /// Until when somebody has read of it who has read that far under the name that it stands under.
+    pub fn read_until(&self, time: Timestamp) -> Option<Timestamp> {
+        (time >= self.from.time()).then(|| self.until.map_or(time, |until| time.min(until.time())))
+    }
+
     /// Whether something was said in it.
     pub fn holds(&self, id: &Folded, said: Stamp) -> bool {
         *id == self.id && said >= self.from && self.until.is_none_or(|until| said < until)
@@ -182,6 +188,14 @@ mod tests {
         assert_eq!(trails.oldest_beyond(3, |_| true), None);
         assert_eq!(trails.oldest_beyond(2, |_| true), Some((fold("#b"), at(3))));
         assert_eq!(trails.oldest_beyond(2, |id| *id != fold("#b")), Some((fold("#a"), at(5))));
+    }
+
+    #[test]
+    fn who_has_read_on_has_read_a_life_to_its_end_and_no_further() {
+        let life = Life { id: fold("#green"), from: at(5), until: Some(at(9)) };
+        let read = [4, 5, 8, 9, 20].map(|ms| life.read_until(Timestamp(ms)).map(|time| time.0));
+        assert_eq!(read, [None, Some(5), Some(8), Some(9), Some(9)]);
+        assert_eq!(Life { until: None, ..life }.read_until(Timestamp(20)), Some(Timestamp(20)));
     }
 
     #[test]

@@ -377,7 +377,7 @@ impl World {
                             self.step(server, Event::Recorded { number });
                         }
                         Kept::Recalled(ask, found) => {
-                            self.step(server, Event::Recalled { ask, outcome: Ok(found) });
+                            self.step(server, Event::Recalled { ask, outcome: Ok(found), is_cut: false });
                         }
                     }
                 }

@@ -1,6 +1,6 @@
 //! Finds what was said by its words.
 
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
 
 use super::{bounds, place_called, places_of};
 use crate::engine::{Kind, Query, Record, Sought};
@@ -10,11 +10,20 @@ use crate::wire::fold::Folded;
 /// wherever they were said, the ones that came last.
 const LOOKED_AT_MAX: usize = 100_000;
 
-pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>> {
+/// Answers also with whether there was more to look at.
+pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<(Vec<Record>, bool)> {
+    find_among(connection, query, LOOKED_AT_MAX)
+}
+
+fn find_among(
+    connection: &Connection,
+    query: &Query,
+    looked_at_max: usize,
+) -> rusqlite::Result<(Vec<Record>, bool)> {
     let Query::Search { words, places: conversations, parties, from, after, before, newest_first, most } =
         query
     else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), false));
     };
     let mut places = places_of(connection, parties)?;
     for conversation in conversations {
@@ -22,7 +31,9 @@ pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Reco
     }
     places.sort_unstable();
     places.dedup();
-    let Some((after, before)) = bounds(connection, None, after, before)? else { return Ok(Vec::new()) };
+    let Some((after, before)) = bounds(connection, None, after, before)? else {
+        return Ok((Vec::new(), false));
+    };
     let mut search = Search {
         connection,
         values: vec![&after.0, &after.1, &before.0, &before.1],
@@ -30,6 +41,8 @@ pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Reco
         from: from.as_ref(),
         most: *most,
         looked_at: 0,
+        looked_at_max,
+        is_cut: false,
         found: Vec::new(),
     };
     let matching = matching(words);
@@ -37,7 +50,7 @@ pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Reco
         true => places.iter().try_for_each(|place| search.look_through(place))?,
         false => search.look_for(&places, &matching)?,
     }
-    Ok(search.found)
+    Ok((search.found, search.is_cut))
 }
 
 /// A search while it runs.
@@ -49,6 +62,8 @@ struct Search<'s> {
     from: Option<&'s Folded>,
     most: usize,
     looked_at: usize,
+    looked_at_max: usize,
+    is_cut: bool,
     found: Vec<Record>,
 }
 
@@ -72,18 +87,33 @@ impl Search<'_> {
 
     /// What has these words, by when it was said, of what came here last.
     fn look_for(&mut self, places: &[i64], matching: &str) -> rusqlite::Result<()> {
+        let beyond = format!(
+            "SELECT rowid FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT 1 OFFSET {}",
+            self.looked_at_max
+        );
+        let beyond: Option<i64> =
+            self.connection.query_row(&beyond, [matching], |row| row.get(0)).optional()?;
+        self.is_cut = beyond.is_some();
         // Numbers of this server's own making, so they can stand in the text.
         let places: Vec<String> = places.iter().map(i64::to_string).collect();
-        let order = self.order();
+        let (order, kind) = (self.order(), Kind::Text.number());
+        // Who said it only its line tells: few of those that could be theirs are not.
+        let (limit, is_from) = match self.from {
+            None => (i64::try_from(self.most).unwrap_or(i64::MAX), "?7 IS NULL"),
+            Some(_) => (-1, "instr(lower(line), ?7) > 0"),
+        };
+        let author = self.from.map(|nick| format!(":{nick}!"));
+        // Lines are long, and sorting them is what would take the time: first it is known which are wanted.
         let sql = format!(
             "SELECT arrival, line FROM (
-                 SELECT rowid AS found FROM words WHERE words MATCH ?5 ORDER BY rowid DESC LIMIT {LOOKED_AT_MAX}
-             ) CROSS JOIN message ON arrival = found
-             WHERE {IS_IN_TIME} AND place IN ({}) AND kind = {} ORDER BY time {order}, server {order}",
+                 SELECT arrival AS wanted FROM (SELECT rowid AS found FROM words WHERE words MATCH ?5 AND rowid > ?6)
+                 CROSS JOIN message ON arrival = found
+                 WHERE {IS_IN_TIME} AND place IN ({}) AND kind = {kind} AND {is_from}
+                 ORDER BY time {order}, server {order} LIMIT {limit}
+             ) CROSS JOIN message ON arrival = wanted ORDER BY time {order}, server {order}",
             places.join(","),
-            Kind::Text.number(),
         );
-        self.take(&sql, &[&matching])
+        self.take(&sql, &[&matching, &beyond.unwrap_or(0), &author])
     }
 
     fn take(&mut self, sql: &str, more: &[&dyn ToSql]) -> rusqlite::Result<()> {
@@ -99,7 +129,11 @@ impl Search<'_> {
             let is_from = |record: &Record| self.from.is_none_or(|from| record.is_from(from));
             self.found.extend(record.filter(is_from));
             self.looked_at += 1;
-            if self.found.len() - before >= self.most || self.looked_at >= LOOKED_AT_MAX {
+            if self.found.len() - before >= self.most {
+                break;
+            }
+            if self.looked_at >= self.looked_at_max {
+                self.is_cut = true;
                 break;
             }
         }
@@ -131,5 +165,53 @@ mod tests {
         let words = [("or", false), ("NEAR", true), ("a\"b", false), ("ça", true)]
             .map(|(word, is_beginning)| Sought { word: word.to_string(), is_beginning });
         assert_eq!(matching(&words), "\"or\" \"NEAR\"* \"ab\" \"ça\"*");
+    }
+
+    #[test]
+    fn where_there_is_too_much_to_look_at_what_came_last_counts_and_it_is_said() {
+        use crate::edge::data::tests::Scratch;
+        use crate::edge::store::Store;
+        use crate::engine::{Conversation, Entry};
+        use crate::wire::base36;
+        use crate::wire::fold::fold;
+        use crate::wire::time::Timestamp;
+
+        let scratch = Scratch::new("search-bounds");
+        let (mut store, _) = Store::open(&scratch.0, Timestamp(5_000), 0).unwrap();
+        let entries = (1..=60_u64).map(|seq| {
+            let (dot, stamp) = (base36::encode(seq), base36::encode((seq * 10) << 16));
+            let nick = if seq % 3 == 0 { "Bob" } else { "ann" };
+            let line =
+                format!("@dot=1AA.1.M{dot}.{stamp} :{nick}!a@host PRIVMSG 1AAAAAAAA #green :hay :bob!{seq}");
+            Entry::read(&line).unwrap()
+        });
+        store.write([], &entries.collect::<Vec<_>>(), false).unwrap();
+        let connection = Connection::open(scratch.0.join(super::super::FILE)).unwrap();
+        let find = |word: &str, from: Option<&str>, newest_first, most, looked_at_max| {
+            let sought = (!word.is_empty()).then(|| Sought { word: word.to_string(), is_beginning: false });
+            let query = Query::Search {
+                words: sought.into_iter().collect(),
+                places: vec![Conversation::Channel(fold("#green"))],
+                parties: Vec::new(),
+                from: from.map(fold),
+                after: None,
+                before: None,
+                newest_first,
+                most,
+            };
+            let (found, is_cut) = find_among(&connection, &query, looked_at_max).unwrap();
+            let number = |record: &Record| record.line().rsplit_once('!').unwrap().1.parse::<u64>().unwrap();
+            (found.iter().map(number).collect::<Vec<u64>>(), is_cut)
+        };
+        assert_eq!(find("hay", None, true, 3, 100), (vec![58, 59, 60], false));
+        assert_eq!(find("hay", None, false, 3, 100), (vec![1, 2, 3], false));
+        assert_eq!(find("hay", None, true, 3, 60), (vec![58, 59, 60], false));
+        assert_eq!(find("hay", None, true, 3, 59), (vec![58, 59, 60], true));
+        assert_eq!(find("hay", None, false, 3, 10), (vec![51, 52, 53], true));
+        assert_eq!(find("hay", Some("BOB"), true, 9, 10), (vec![51, 54, 57, 60], true));
+        assert_eq!(find("hay", Some("bob"), false, 2, 100), (vec![3, 6], false));
+        assert_eq!(find("straw", None, true, 3, 10), (vec![], false));
+        assert_eq!(find("", Some("bob"), true, 9, 10), (vec![51, 54, 57, 60], true));
+        assert_eq!(find("", None, true, 3, 10), (vec![58, 59, 60], false));
     }
 }
