@@ -79,6 +79,7 @@ impl Turn<'_> {
     pub fn attach(&mut self, user: UserId) {
         let (conn, now_ms) = (self.conn, self.now.steady_ms);
         let absence = self.engine.sessions.person_mut(user).and_then(|person| person.absence.take());
+        let said = self.registration().map(|said| std::mem::take(&mut said.metadata)).unwrap_or_default();
         self.engine.sessions.register(conn, user, now_ms);
         self.engine.effects.push(Effect::Registered { conn });
         self.session_mut().account = None;
@@ -93,6 +94,7 @@ impl Turn<'_> {
                 }
             });
         }
+        self.say_of_myself(said);
         self.welcome();
         self.engine.tell_first_modes(conn);
         if self.user().fact.away.is_some() {

@@ -205,7 +205,13 @@ impl Turn<'_> {
         let was_logged_in = self.account().is_some_and(|before| before.id == id);
         match self.session().user() {
             Some(_) if was_logged_in => {}
-            Some(_) => self.change_me(|fact| fact.account = Some(id)),
+            Some(_) => {
+                self.leave_profile();
+                let said = self.user().metadata.clone();
+                self.bring_to_profile(id, &said);
+                self.change_me(|fact| fact.account = Some(id));
+                self.take_up_profile(true);
+            }
             None => self.session_mut().account = Some(id),
         }
         // Whoever can be seen is told as others are, by the news of it.
@@ -236,7 +242,10 @@ impl Turn<'_> {
             return false;
         }
         match self.session().user() {
-            Some(_) => self.change_me(|fact| fact.account = None),
+            Some(_) => {
+                self.leave_profile();
+                self.change_me(|fact| fact.account = None);
+            }
             None => {
                 self.session_mut().account = None;
                 let told = numeric::logged_out(self.known_as());
@@ -405,6 +414,7 @@ impl Engine {
                 session.account = None;
             }
         }
+        self.settle_profiles();
     }
 
     /// Tells somebody who is connected here what they are logged in to now.

@@ -20,7 +20,7 @@ use crate::wire::numeric::{self, Numeric};
 use crate::wire::standard::{Kind, Standard};
 
 /// Where somebody is: for those who are on a channel with them, and for nobody else.
-const LOCATION: &str = "location";
+pub const LOCATION: &str = "location";
 
 /// How such a key is marked; the others are for everyone.
 const SEEN_ON_CHANNELS: &str = "channels";
@@ -175,6 +175,21 @@ impl Engine {
         let hears: Vec<ConnId> = hears.into_iter().filter(sees).collect();
         let saying = Saying::of_user(user, key, value);
         hears.into_iter().for_each(|conn| self.say_delivered(conn, &saying));
+    }
+
+    /// Tells somebody's own clients, but for the one that has said so, of something that is said of them from now on.
+    pub(super) fn tell_said_of_oneself(
+        &mut self,
+        user: UserId,
+        key: &MetadataKey,
+        value: Option<&str>,
+        but: Option<ConnId>,
+    ) {
+        let Some(known) = self.network.user(user) else { return };
+        let saying = Saying::of_user(known, key, value);
+        let own = self.sessions.of(user).filter(|session| session.wants_metadata());
+        let own: Vec<ConnId> = own.map(|session| session.conn).filter(|conn| Some(*conn) != but).collect();
+        own.into_iter().for_each(|conn| self.say_delivered(conn, &saying));
     }
 
     /// `by` had an answer already.

@@ -59,6 +59,7 @@ mod person;
 mod places;
 mod playback;
 mod policy;
+mod profile;
 mod pulse;
 mod query;
 mod reach;
@@ -117,7 +118,7 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::defect::{Defect, is_planted};
-use crate::wire::names::{ServerId, ServerName};
+use crate::wire::names::{MetadataKey, ServerId, ServerName};
 use crate::wire::time::{Now, Timestamp};
 use dice::Dice;
 use links::Links;
@@ -179,6 +180,8 @@ pub struct Engine {
     monitors: monitor::Monitors,
     logins: logins::Logins,
     trespassers: ownership::Trespassers,
+    /// What people have taken back of what their accounts remembered.
+    unsaid: Vec<(network::AccountId, MetadataKey)>,
     arrivals: arrivals::Arrivals,
     floods: flooding::Floods,
     held_modes: tell::HeldModes,
@@ -290,6 +293,7 @@ impl Engine {
             monitors: monitor::Monitors::default(),
             logins: logins::Logins::default(),
             trespassers: ownership::Trespassers::default(),
+            unsaid: Vec::new(),
             arrivals: arrivals::Arrivals::default(),
             floods: flooding::Floods::default(),
             held_modes: tell::HeldModes::default(),

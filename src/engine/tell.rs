@@ -10,7 +10,8 @@ use super::event::ConnId;
 use super::happenings::given;
 use super::mode;
 use super::network::{
-    Change, Channel, Edit, Leaving, Message, ModeDelta, Neighbour, News, Quit, Split, Target, User, Verb,
+    Change, Channel, Edit, Field, Leaving, Message, ModeDelta, Neighbour, News, Quit, Split, Target, User,
+    Verb,
 };
 use super::outgoing::{Outgoing, Spoken};
 use super::person::Person;
@@ -161,6 +162,9 @@ impl Engine {
                     }
                 }
                 News::Account { account, field, by, name, is_there, was_there } => {
+                    if let Field::Metadata(key) = &field {
+                        self.forget_in_profile(account, key);
+                    }
                     let what = match (was_there, is_there) {
                         (false, true) => "was registered".to_string(),
                         (true, false) => "was dropped".to_string(),

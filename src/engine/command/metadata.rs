@@ -227,8 +227,13 @@ fn may_set(turn: &mut Turn, target: &str, whom: &Target, key: &str) -> Outcome {
 fn write(turn: &mut Turn, of: Option<Subject>, key: MetadataKey, value: Option<String>) {
     match of {
         Some(of) => {
-            let by = turn.prefix();
-            turn.change(Edit::Metadata { of, key, value, by });
+            let (by, is_oneself) = (turn.prefix(), matches!(of, Subject::User(_)));
+            turn.change(Edit::Metadata { of, key: key.clone(), value: value.clone(), by });
+            if is_oneself {
+                let (me, conn) = (turn.me(), turn.conn);
+                turn.engine.tell_said_of_oneself(me, &key, value.as_deref(), Some(conn));
+                turn.keep_in_profile(&key, value.as_deref());
+            }
         }
         None => {
             if let Some(registration) = turn.registration() {

@@ -362,6 +362,9 @@ fn claim(turn: &mut Turn, nick: &Nick, username: &str, address: &str) -> Result<
 fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realname: String) {
     let Registration { away, metadata, gated, .. } =
         turn.registration().map(std::mem::take).unwrap_or_default();
+    if let Some(account) = turn.session().account {
+        turn.bring_to_profile(account, &metadata);
+    }
     let engine = &mut *turn.engine;
     engine.users_made += 1;
     if is_planted(Defect::UserIdReused) {
@@ -411,6 +414,7 @@ fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realn
         let (of, by) = (Subject::User(user), by.clone());
         turn.change(Edit::Metadata { of, key, value: Some(value), by });
     }
+    turn.take_up_profile(false);
     turn.welcome();
     let conn = turn.conn;
     turn.engine.tell_first_modes(conn);

@@ -10,9 +10,10 @@ use std::fmt;
 
 use super::block::Blocked;
 use super::change::{Key, Value};
+use super::metadata::Metadata;
 use crate::engine::merge::{Facts, Stamp};
 use crate::wire::fold::{Folded, fold};
-use crate::wire::names::{Nick, ServerId};
+use crate::wire::names::{MetadataKey, Nick, ServerId};
 use crate::wire::pin::Pin;
 use crate::wire::time::Timestamp;
 
@@ -52,6 +53,8 @@ pub enum Field {
     Suspension,
     /// A nick beside the account's name that is its own.
     Nick(Folded),
+    /// What its owner says of themselves for programs to read.
+    Metadata(MetadataKey),
     /// Somebody whom its owner does not want to hear from.
     Block(Blocked),
     /// What its owner has chosen, by the name of what is chosen.
@@ -70,6 +73,7 @@ impl fmt::Display for Field {
             Field::Email => f.write_str("email"),
             Field::Suspension => f.write_str("suspension"),
             Field::Nick(nick) => write!(f, "nick/{nick}"),
+            Field::Metadata(key) => write!(f, "metadata/{key}"),
             Field::Block(blocked) => write!(f, "block/{blocked}"),
             Field::Setting(key) => write!(f, "setting/{key}"),
         }
@@ -96,6 +100,7 @@ pub enum AccountFact {
         nick: String,
         claimed: Stamp,
     },
+    Metadata(String),
     Block {
         added: Timestamp,
     },
@@ -180,6 +185,8 @@ pub struct Account {
     pub suspension: Option<Suspension>,
     /// Further nicks that are the account's own, each with its claim.
     pub nicks: BTreeMap<Folded, (String, Stamp)>,
+    /// What its owner says of themselves for programs to read.
+    pub profile: Metadata,
     /// Whom its owner does not want to hear from, since when.
     pub blocks: BTreeMap<Blocked, Timestamp>,
     pub settings: BTreeMap<String, String>,
@@ -200,6 +207,7 @@ impl Account {
         fields.extend(self.email.as_ref().map(|_| Field::Email));
         fields.extend(self.suspension.as_ref().map(|_| Field::Suspension));
         fields.extend(self.nicks.keys().cloned().map(Field::Nick));
+        fields.extend(self.profile.keys().cloned().map(Field::Metadata));
         fields.extend(self.blocks.keys().cloned().map(Field::Block));
         fields.extend(self.settings.keys().cloned().map(Field::Setting));
         fields
@@ -229,6 +237,7 @@ impl Account {
             email: None,
             suspension: None,
             nicks: BTreeMap::new(),
+            profile: Metadata::new(),
             blocks: BTreeMap::new(),
             settings: BTreeMap::new(),
         };
@@ -255,6 +264,9 @@ impl Account {
             }
             (Field::Nick(folded), AccountFact::Nick { nick, claimed }) => {
                 self.nicks.insert(folded.clone(), (nick, claimed));
+            }
+            (Field::Metadata(key), AccountFact::Metadata(value)) => {
+                self.profile.insert(key.clone(), value);
             }
             (Field::Block(blocked), AccountFact::Block { added }) => {
                 self.blocks.insert(blocked.clone(), added);

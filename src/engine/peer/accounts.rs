@@ -15,7 +15,7 @@ use crate::engine::network::{
 };
 use crate::wire::fold::fold;
 use crate::wire::message::{Draft, Message};
-use crate::wire::names::NICK_BYTES_MAX;
+use crate::wire::names::{MetadataKey, NICK_BYTES_MAX};
 use crate::wire::pin::Pin;
 use crate::wire::time::Timestamp;
 
@@ -25,6 +25,12 @@ pub const MESSAGES: &[EventMessage] = &[
         params_min: 3,
         read: read_account,
         shape: "<account> <registered|name|password|certificate/…|device/…|email|suspension|nick/…|setting/…> <by> [<what it says> …]",
+    },
+    EventMessage {
+        name: "PROFILE",
+        params_min: 3,
+        read: read_profile,
+        shape: "<account> <key> <by> [:<what its owner says of themselves under it>]",
     },
     EventMessage {
         name: "BLOCK",
@@ -43,6 +49,7 @@ const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=1_000_000;
 
 pub fn write_account(account: AccountId, field: &Field, fact: Option<&AccountFact>, by: &str) -> Draft {
     let draft = match field {
+        Field::Metadata(key) => keyed("PROFILE", account, key, fact.is_none()).param(or_star(by)),
         Field::Block(blocked) => keyed("BLOCK", account, blocked, fact.is_none()).param(or_star(by)),
         _ => Draft::new("ACCOUNT").param(account).param(field).param(or_star(by)),
     };
@@ -67,6 +74,7 @@ pub fn write_account(account: AccountId, field: &Field, fact: Option<&AccountFac
             .param(or_star(&suspension.by))
             .trailing(&suspension.reason),
         Some(AccountFact::Nick { nick, claimed }) => draft.param(nick).param(claimed),
+        Some(AccountFact::Metadata(value)) => draft.trailing(value),
         Some(AccountFact::Block { added }) => draft.param(added.0),
         Some(AccountFact::Setting(value)) => draft.trailing(value),
     }
@@ -77,6 +85,16 @@ fn keyed(verb: &'static str, account: AccountId, of: impl Display, is_gone: bool
     let draft = Draft::new(verb).tag("key", &format!("{}/{account}/{of}", verb.to_ascii_lowercase()));
     let draft = if is_gone { draft.tag("gone", "") } else { draft };
     draft.param(account).param(of)
+}
+
+fn read_profile(message: &Message) -> Option<Edit> {
+    let (account, key) = (AccountId::parse(message.params[0])?, MetadataKey::parse(message.params[1])?);
+    let by = unless_star(message.params[2]).to_string();
+    let fact = match message.params.get(3) {
+        None => None,
+        Some(value) => Some(AccountFact::Metadata(text(value).filter(|value| !value.is_empty())?)),
+    };
+    Some(Edit::Account { account, field: Field::Metadata(key), fact, by })
 }
 
 fn read_block(message: &Message) -> Option<Edit> {

@@ -263,6 +263,11 @@ fn edits() -> Vec<Edit> {
             Some(AccountFact::Nick { nick: "Annie".into(), claimed: stamp(3) }),
         ),
         account(
+            Field::Metadata(MetadataKey::parse("status").unwrap()),
+            Some(AccountFact::Metadata(": out; back soon".into())),
+        ),
+        account(Field::Metadata(MetadataKey::parse("status").unwrap()), None),
+        account(
             Field::Block(Blocked::parse("*!*@10.0.0.9").unwrap()),
             Some(AccountFact::Block { added: Timestamp(7) }),
         ),

@@ -167,7 +167,7 @@ impl Stage for Processes {
         let text = String::from_utf8_lossy(line).to_ascii_uppercase();
         self.has_registered |= ["CHANSERV", "CS ", "RENAME "].iter().any(|word| text.contains(word));
         self.writes_to_disk |= self.has_registered
-            || ["REGISTER ", "MARKREAD ", "NICKSERV ", "NS ", "REPORT"]
+            || ["REGISTER ", "MARKREAD ", "NICKSERV ", "NS ", "REPORT", "METADATA "]
                 .iter()
                 .any(|word| text.contains(word));
         if is_checked
