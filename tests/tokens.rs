@@ -297,6 +297,15 @@ const PROOFS: &[(&str, Proof)] = &[
         hall.say("ada", &format!("MODE #green -b {sign}mute:bob!*@*"));
         assert!(!hall.is_answered("bob", "PRIVMSG #green :hello", "404"));
     }),
+    ("HOSTLEN", |hall, _| {
+        let most = hall.number("HOSTLEN");
+        let (longest, longer) = ("h".repeat(most), "h".repeat(most + 1));
+        hall.say("ada", &format!("CHGHOST cyd {longer}"));
+        assert!(has(&hall.say("bob", "WHOIS cyd"), " 311 bob cyd cyd 127.0.0.1 "));
+        hall.say("ada", &format!("CHGHOST cyd {longest}"));
+        assert!(has(&hall.say("bob", "WHOIS cyd"), &format!(" 311 bob cyd cyd {longest} ")));
+        hall.say("ada", "CHGHOST cyd 127.0.0.1");
+    }),
     ("INVEX", |hall, letter| {
         hall.arrive("ivy", "");
         hall.say("ada", "MODE #green +i");
@@ -571,7 +580,7 @@ fn targets(hall: &mut Hall, command: &str, most: usize, is_limit: bool) {
 }
 
 /// Proves: RPL_ISUPPORT, ACCOUNTEXTBAN, AWAYLEN, BOT, CASEMAPPING, CHANLIMIT, CHANMODES, CHANNELLEN, CHANTYPES, ELIST
-/// Proves: EXCEPTS, EXTBAN, INVEX, KEYLEN, KICKLEN, KNOCK token, MAXLIST, MODES, MONITOR token, NAMELEN, NETWORK
+/// Proves: EXCEPTS, EXTBAN, HOSTLEN, INVEX, KEYLEN, KICKLEN, KNOCK token, MAXLIST, MODES, MONITOR token, NAMELEN, NETWORK
 /// Proves: NICKLEN, PREFIX, SAFELIST, SAFERATE, soju.im/SAFERATE, STATUSMSG, TARGMAX, TOPICLEN, USERIP token, USERLEN
 /// Proves: CHATHISTORY token, MSGREFTYPES, UTF8ONLY, WHOX, draft/ICON, ACCEPT token, CALLERID, SILENCE token
 #[test]

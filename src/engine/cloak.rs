@@ -11,6 +11,7 @@ use super::Engine;
 use super::load::is_local;
 use crate::config::Cloaked;
 use crate::wire::base36;
+use crate::wire::names::HOST_BYTES_MAX;
 
 /// What tells the key from all else that is derived from a network's secret.
 const KEY_LABEL: &[u8] = b"folkmoot/1 cloak";
@@ -62,7 +63,9 @@ impl CloakKey {
         };
         let own = self.part(&format!("name {name}"));
         let shown = std::iter::once(own.as_str()).chain(labels[labels.len() - kept..].iter().copied());
-        shown.collect::<Vec<_>>().join(".")
+        let cloak = shown.collect::<Vec<_>>().join(".");
+        // No end that many share is so long.
+        if cloak.len() > HOST_BYTES_MAX { own } else { cloak }
     }
 
     fn part(&self, what: &str) -> String {

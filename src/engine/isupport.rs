@@ -11,7 +11,7 @@ use super::outgoing::{Outgoing, Spoken};
 use crate::config::Config;
 use crate::wire::base36;
 use crate::wire::message::fill;
-use crate::wire::names::Word;
+use crate::wire::names::{HOST_BYTES_MAX, Word};
 use crate::wire::numeric::{self, Numeric, Words};
 
 /// How many tokens stand on one line: with the target and the text in front, 15 parameters are allowed.
@@ -70,6 +70,7 @@ fn tokens(config: &Config) -> Vec<String> {
         "ELIST=CMNTU".to_string(),
         "EXCEPTS=e".to_string(),
         format!("EXTBAN={}", extban::isupport()),
+        format!("HOSTLEN={HOST_BYTES_MAX}"),
         "INVEX=I".to_string(),
         format!("KEYLEN={}", limits.key_length),
         format!("KICKLEN={}", limits.kick_length),

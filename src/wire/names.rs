@@ -133,7 +133,7 @@ pub fn is_username_char(c: char) -> bool {
 
 /// Whether somebody may be shown with this as their host, which need not be one: `staff/ann`.
 pub fn is_shown_host(text: &str) -> bool {
-    (1..=63).contains(&text.len())
+    (1..=HOST_BYTES_MAX).contains(&text.len())
         && !text.starts_with(':')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:".contains(c))
 }
@@ -143,7 +143,7 @@ pub fn is_host_name(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     };
-    text.len() <= 63 && text.split('.').all(is_label) && text.parse::<Ipv4Addr>().is_err()
+    text.len() <= HOST_BYTES_MAX && text.split('.').all(is_label) && text.parse::<Ipv4Addr>().is_err()
 }
 
 /// A channel's name, as it was first written.
@@ -204,6 +204,9 @@ impl ServerName {
 
 /// The longest name of a server.
 pub const SERVER_NAME_BYTES_MAX: usize = 63;
+
+/// No host that people are shown with is longer.
+pub const HOST_BYTES_MAX: usize = 63;
 
 /// What metadata are said under: an `avatar`, a `status`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]

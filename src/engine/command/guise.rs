@@ -5,7 +5,7 @@ use crate::engine::effect::Topic;
 use crate::engine::peer::{Act, Guise};
 use crate::engine::pending::Reply;
 use crate::engine::turn::{Outcome, Refusal, Turn};
-use crate::wire::names::{Word, is_shown_host, is_username};
+use crate::wire::names::{HOST_BYTES_MAX, Word, is_shown_host, is_username};
 use crate::wire::numeric;
 use crate::wire::standard::Standard;
 
@@ -85,7 +85,9 @@ fn host(command: &'static str, host: &str) -> Result<Guise, Refusal> {
     match is_shown_host(host) {
         true => Ok(Guise::Host(host.to_string())),
         false => {
-            let why = "A host has 1 to 63 letters, digits, dots, hyphens, underscores, slashes and colons";
+            let why = format!(
+                "A host has 1 to {HOST_BYTES_MAX} letters, digits, dots, hyphens, underscores, slashes and colons"
+            );
             Err(Standard::fail(command, "INVALID_HOST", why).into())
         }
     }

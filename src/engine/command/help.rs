@@ -135,6 +135,7 @@ const TOKENS: &[(&str, &str)] = &[
     ("ELIST", "what LIST can search for: C age, M mask, N !mask, T topic's age, U members"),
     ("EXCEPTS", "the channel mode with exceptions from bans"),
     ("EXTBAN", "the sign and the letters of extended bans"),
+    ("HOSTLEN", "how many bytes a host may have that people are shown with"),
     ("INVEX", "the channel mode with those who need no invitation"),
     ("KEYLEN", "how many bytes the key of a channel may have"),
     ("KICKLEN", "how many bytes the reason of a KICK may have"),
