@@ -153,4 +153,15 @@ mod tests {
             assert_eq!(cloak, key.cloak("10.0.0.2".parse().unwrap(), Some(&name.to_ascii_uppercase())));
         }
     }
+
+    #[test]
+    fn no_cloak_is_longer_than_a_host_may_be() {
+        let key = CloakKey::new(b"hay");
+        let of_name = |name: &str| key.cloak([198, 51, 100, 3].into(), Some(name));
+        for name in [format!("a.{}", "b".repeat(61)), format!("{}.isp.example", "a".repeat(51))] {
+            assert_eq!(name.len(), HOST_BYTES_MAX);
+            assert!(of_name(&name).len() <= HOST_BYTES_MAX, "{}", of_name(&name));
+        }
+        assert!(of_name("host.isp.example").ends_with(".isp.example"));
+    }
 }

@@ -27,9 +27,8 @@ const ANSWER_WITHIN_MS: u64 = 3_000;
 fn whois(turn: &mut Turn, params: &[&str]) -> Outcome {
     // A server named first only says where to ask, and what takes asking is asked from the right one anyway. Many
     // clients name the nick twice, and then it is the nick that nobody may have.
-    let nicks =
-        params.last().copied().filter(|nicks| !nicks.is_empty()).ok_or_else(numeric::no_nick_given)?;
-    let nick = nicks.split(',').next().unwrap_or_default();
+    let nicks = params.last().copied().unwrap_or_default();
+    let nick = nicks.split(',').find(|nick| !nick.is_empty()).ok_or_else(numeric::no_nick_given)?;
     if let [server, nick, ..] = params
         && fold(server) != fold(nick)
         && turn.network().server_called(server).is_none()
