@@ -194,6 +194,38 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_tokens_are_read_from_their_files_and_faults_name_the_line() {
+        let scratch = Scratch::new("settings-tokens");
+        let file = scratch.0.join("folkmoot.toml");
+        let token = |algorithm: &str, path: &str| {
+            format!(
+                "[[accounts.token]]\nalgorithm = \"{algorithm}\"\nkey_file = \"{path}\"\nissuer = \"i\"\naudience = \"a\"\n"
+            )
+        };
+        std::fs::write(scratch.0.join("rsa.pem"), include_str!("../../tests/keys/rsa.pem")).unwrap();
+        std::fs::write(scratch.0.join("secret"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        let good = [token("RS256", "rsa.pem"), token("HS256", "secret")].concat();
+        std::fs::write(&file, good).unwrap();
+        let source = Source { file: Some(file.clone()), data: None };
+        let issuers = source.read().unwrap().config.accounts.tokens.issuers;
+        assert!(issuers.iter().all(|issuer| issuer.key.is_some()), "{issuers:?}");
+        // A line's end is no part of a secret.
+        assert_eq!(issuers[1].key.as_ref().map(|key| key.0.len()), Some(32));
+
+        // The public key that everybody has is no secret, and what is not there is none either.
+        let bad = [token("HS256", "rsa.pem"), token("EdDSA", "gone.pem"), token("EdDSA", "rsa.pem")].concat();
+        std::fs::write(&file, bad).unwrap();
+        let faults = source.read().unwrap_err();
+        for (fault, line, told) in [
+            (&faults[0], 3, "RS256 or EdDSA"),
+            (&faults[1], 8, "gone.pem"),
+            (&faults[2], 13, "none of Ed25519"),
+        ] {
+            assert!(fault.contains(&format!("line {line}: ")) && fault.contains(told), "{faults:?}");
+        }
+    }
+
+    #[test]
     fn a_server_that_runs_stays_on_its_data_directory() {
         let scratch = Scratch::new("settings-running");
         let running = scratch.0.join("running");

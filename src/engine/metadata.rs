@@ -166,7 +166,8 @@ impl Engine {
         let mut hears: BTreeSet<ConnId> =
             self.neighbours(who, |session| session.hears_of(key)).into_iter().collect();
         let nick = user.nick.folded();
-        hears.extend(self.monitors.watchers(&nick).filter(|conn| self.hears_of(*conn, key)));
+        let watchers = self.monitors.watchers(&nick);
+        hears.extend(watchers.filter(|conn| self.hears_of(*conn, key) && self.is_here_for(*conn, user)));
         let sees = |conn: &ConnId| {
             let viewer = self.sessions.get(*conn).and_then(Session::user);
             // Whoever has said it had an answer.
@@ -359,6 +360,7 @@ impl Turn<'_> {
         }
         let watched = self.engine.monitors.of(conn);
         let watched = watched.filter_map(|nick| self.network().user_called(nick.as_str()));
+        let watched = watched.filter(|user| self.engine.is_here_for(conn, user));
         people.extend(watched.map(|user| user.id));
         let people = people.into_iter().filter_map(|user| self.network().user(user));
         lines.extend(people.flat_map(|user| self.engine.metadata_of_user(me, user, Some(keys))));

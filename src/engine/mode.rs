@@ -88,6 +88,11 @@ pub const USER_MODES: &[UserMode] = &[
         help: "Hides from people who are no operators that you are one.",
     },
     UserMode {
+        letter: 'I',
+        is_free: true,
+        help: "Hidden: MONITOR and ISON say to those who share no channel with you that you are not here.",
+    },
+    UserMode {
         letter: 'R',
         is_free: true,
         help: "Only those who are logged in, or accepted, may write to them.",

@@ -1,4 +1,4 @@
-//! Who watches which nicks, and who had each of them when they were last told.
+//! Who watches which nicks, and who had each of them when they were last told; and for whom somebody hides (user mode I).
 //!
 //! A nick is looked at again only when it may have changed hands, and what counts then is who has it in the end: a
 //! nick that was given up and taken back in one repair was never gone.
@@ -25,11 +25,10 @@ pub struct Monitors {
 }
 
 /// A nick that somebody watches.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Watched {
-    by: BTreeSet<ConnId>,
-    /// Who has it, as far as the watchers know.
-    holder: Option<UserId>,
+    /// Each watcher, with who has it as far as they know.
+    by: BTreeMap<ConnId, Option<UserId>>,
 }
 
 impl Monitors {
@@ -37,8 +36,7 @@ impl Monitors {
     pub fn add(&mut self, conn: ConnId, nick: Nick, holder: Option<UserId>) {
         let name = nick.folded();
         self.lists.entry(conn).or_default().entry(name.clone()).or_insert(nick);
-        let watched = self.watched.entry(name).or_insert(Watched { by: BTreeSet::new(), holder });
-        watched.by.insert(conn);
+        self.watched.entry(name).or_default().by.entry(conn).or_insert(holder);
     }
 
     pub fn remove(&mut self, conn: ConnId, name: &Folded) {
@@ -81,7 +79,7 @@ impl Monitors {
 
     /// Everyone who watches a nick.
     pub fn watchers(&self, name: &Folded) -> impl Iterator<Item = ConnId> {
-        self.watched.get(name).into_iter().flat_map(|watched| watched.by.iter().copied())
+        self.watched.get(name).into_iter().flat_map(|watched| watched.by.keys().copied())
     }
 
     /// This nick may have changed hands.
@@ -110,13 +108,15 @@ impl Engine {
     pub(super) fn settle_monitors(&mut self) {
         let mut told: BTreeMap<ConnId, Told> = BTreeMap::new();
         for name in std::mem::take(&mut self.monitors.unsettled) {
-            let now = self.network.user_called(name.as_str());
-            let Some(watched) = self.monitors.watched.get_mut(&name) else { continue };
-            let before = std::mem::replace(&mut watched.holder, now.map(|user| user.id));
-            if before == watched.holder {
-                continue;
-            }
-            for conn in &watched.by {
+            let Some(watched) = self.monitors.watched.get(&name) else { continue };
+            let holder = self.network.user_called(name.as_str());
+            let mut seen = Vec::new();
+            for (conn, before) in &watched.by {
+                let now = holder.filter(|user| self.is_here_for(*conn, user));
+                if *before == now.map(|user| user.id) {
+                    continue;
+                }
+                seen.push((*conn, now.map(|user| user.id)));
                 let told = told.entry(*conn).or_default();
                 if before.is_some() {
                     let written = self.monitors.lists.get(conn).and_then(|list| list.get(&name));
@@ -127,6 +127,9 @@ impl Engine {
                     told.users.push(user.id);
                     told.away.extend(user.fact.away.is_some().then_some(user.id));
                 }
+            }
+            if let Some(watched) = self.monitors.watched.get_mut(&name) {
+                watched.by.extend(seen);
             }
         }
         for (conn, told) in told {
@@ -154,11 +157,50 @@ impl Engine {
         }
     }
 
+    /// Whether a client is told that somebody is here who does not meet it: of those who hide that, only who shares a
+    /// channel with them, and operators.
+    pub(super) fn is_here_for(&self, conn: ConnId, user: &User) -> bool {
+        let viewer = || self.network.user(self.sessions.get(conn)?.user()?);
+        !user.has_mode('I') || viewer().is_some_and(|viewer| self.meets(viewer, user))
+    }
+
+    fn meets(&self, viewer: &User, user: &User) -> bool {
+        let mut shared = viewer.channels.intersection(&user.channels);
+        let lets_see = |name: &Folded| {
+            self.network.channel(name).is_some_and(|channel| channel.lets_see(viewer.id, user.id))
+        };
+        viewer.id == user.id || viewer.is_operator() || shared.any(lets_see)
+    }
+
+    /// Somebody is where they were not, or is something else: those who hide may be here for others than before.
+    pub(super) fn note_meeting(&mut self, user: UserId) {
+        if self.monitors.watched.is_empty() {
+            return;
+        }
+        let hides = |user: &User| user.has_mode('I');
+        let mut nicks: Vec<Nick> = Vec::new();
+        nicks.extend(self.network.user(user).filter(|user| hides(user)).map(|user| user.nick.clone()));
+        for conn in self.sessions.conns_of(user) {
+            let watched = self.monitors.of(*conn).filter_map(|nick| self.network.user_called(nick.as_str()));
+            nicks.extend(watched.filter(|user| hides(user)).map(|user| user.nick.clone()));
+        }
+        nicks.iter().for_each(|nick| self.monitors.unsettle(nick));
+    }
+
+    /// The same where somebody begins to hide, ends it, or comes to see more or less of those who do.
+    pub(super) fn note_hiding(&mut self, user: UserId) {
+        if let Some(nick) = self.network.user(user).map(|user| user.nick.clone()) {
+            self.monitors.unsettle(&nick);
+        }
+        self.note_meeting(user);
+    }
+
     /// Those who watch somebody, and have asked to hear of more than whether they are here.
     pub(super) fn watchers_of(&self, user: &User, cap: Cap) -> Vec<ConnId> {
         let has_asked = |conn: &ConnId| {
             let session = self.sessions.get(*conn);
             session.is_some_and(|session| session.wants(Cap::ExtendedMonitor) && session.wants(cap))
+                && self.is_here_for(*conn, user)
         };
         self.monitors.watchers(&user.nick.folded()).filter(has_asked).collect()
     }

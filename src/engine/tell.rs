@@ -218,6 +218,14 @@ impl Engine {
                 self.monitors.unsettle(old);
                 self.monitors.unsettle(new);
             }
+            News::Joined { user, .. } | News::Left { user, .. } => {
+                self.settle_monitors();
+                self.note_meeting(*user);
+            }
+            News::ModesChanged { user, .. } => {
+                self.settle_monitors();
+                self.note_hiding(*user);
+            }
             _ => self.settle_monitors(),
         }
     }

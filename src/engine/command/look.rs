@@ -160,7 +160,8 @@ fn tell_where(
 
 fn ison(turn: &mut Turn, params: &[&str]) -> Outcome {
     let nicks = params.iter().flat_map(|param| param.split(' '));
-    let here = nicks.filter_map(|nick| turn.network().user_called(nick)).map(|user| user.nick.to_string());
+    let here = nicks.filter_map(|nick| turn.network().user_called(nick));
+    let here = here.filter(|user| turn.engine.is_here_for(turn.conn, user)).map(|user| user.nick.to_string());
     // One line is all that clients wait for. Half a nick would be somebody else's.
     let line = fill(here, turn.room_in(&numeric::ison("")));
     turn.reply(numeric::ison(&line.first().cloned().unwrap_or_default()));

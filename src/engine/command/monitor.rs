@@ -60,7 +60,8 @@ fn add(turn: &mut Turn, targets: &str) {
             beyond.push(nick.to_string());
             continue;
         }
-        let holder = turn.network().user_called(nick.as_str()).map(|user| user.id);
+        let holder = turn.network().user_called(nick.as_str());
+        let holder = holder.filter(|user| turn.engine.is_here_for(conn, user)).map(|user| user.id);
         turn.engine.monitors.add(conn, nick.clone(), holder);
         added.push(nick);
     }
@@ -71,7 +72,8 @@ fn add(turn: &mut Turn, targets: &str) {
 fn tell_presence(turn: &mut Turn, nicks: Vec<Nick>) {
     let (mut here, mut gone, mut users) = (Vec::new(), Vec::new(), Vec::new());
     for nick in nicks {
-        match turn.network().user_called(nick.as_str()) {
+        let holder = turn.network().user_called(nick.as_str());
+        match holder.filter(|user| turn.engine.is_here_for(turn.conn, user)) {
             Some(user) => {
                 here.push(user.prefix());
                 users.push(user.id);
