@@ -199,7 +199,7 @@ impl Engine {
             let by = topic.as_ref().map_or(by, |topic| topic.by.clone());
             news.push(News::Topic { channel: name.clone(), by, topic });
         }
-        let said = |(key, value)| News::SaidOfChannel { channel: name.clone(), by: None, key, value };
+        let said = |(key, value)| News::SaidOfChannel { channel: name.clone(), key, value };
         news.extend(metadata.into_iter().map(said));
         self.tell(news);
     }

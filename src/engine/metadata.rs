@@ -193,24 +193,14 @@ impl Engine {
         own.into_iter().for_each(|conn| self.say_delivered(conn, &saying));
     }
 
-    /// `by` had an answer already.
-    pub(super) fn tell_said_of_channel(
-        &mut self,
-        channel: &Folded,
-        by: Option<&str>,
-        key: &MetadataKey,
-        value: Option<&str>,
-    ) {
+    pub(super) fn tell_said_of_channel(&mut self, channel: &Folded, key: &MetadataKey, value: Option<&str>) {
         let Some(channel) = self.network.channel(channel) else { return };
         let saying = Saying::of_channel(channel, key, value);
-        let is_author = |conn: &ConnId| {
-            let user = self.sessions.get(*conn).and_then(Session::user);
-            by.is_some() && user.and_then(|user| self.network.user(user)).map(User::prefix).as_deref() == by
-        };
         let hears: Vec<ConnId> = self
             .members_here(channel)
             .into_iter()
-            .filter(|conn| self.hears_of(*conn, key) && !is_author(conn))
+            // Where it was said there was an answer.
+            .filter(|conn| self.hears_of(*conn, key) && self.voice != Some(*conn))
             .collect();
         hears.into_iter().for_each(|conn| self.say_delivered(conn, &saying));
     }

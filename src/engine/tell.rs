@@ -114,8 +114,8 @@ impl Engine {
                 }
                 News::SaidOfUser { who, key, value } => self.tell_said_of_user(&who, &key, value.as_deref()),
                 News::SaidOfChannel { channel, .. } if self.mending.contains_key(&channel) => {}
-                News::SaidOfChannel { channel, by, key, value } => {
-                    self.tell_said_of_channel(&channel, by.as_deref(), &key, value.as_deref());
+                News::SaidOfChannel { channel, key, value } => {
+                    self.tell_said_of_channel(&channel, &key, value.as_deref());
                 }
                 News::ModesChanged { user, before } => self.tell_user_modes(user, before),
                 News::Left { how: Leaving::Kicked { .. }, user, .. }

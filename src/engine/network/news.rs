@@ -98,10 +98,9 @@ pub enum News {
         channel: ChannelName,
         account: AccountId,
     },
-    /// Something else is said of a channel, or nothing any more; by whom, where that is one person.
+    /// Something else is said of a channel, or nothing any more.
     SaidOfChannel {
         channel: Folded,
-        by: Option<String>,
         key: MetadataKey,
         value: Option<String>,
     },

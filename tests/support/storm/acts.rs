@@ -99,9 +99,23 @@ impl Storm {
             "multi-prefix extended-join batch chghost message-tags server-time draft/multiline draft/message-redaction draft/metadata-3 draft/channel-rename",
         ];
         let caps = self.world.dice.pick(&caps).expect("there are some");
-        let client = self.world.arrive(server, &nick, caps);
+        let here: Vec<Client> = self.world.clients.keys().copied().filter(|one| one.0 == server).collect();
+        let client = match self.world.dice.pick(&here).copied().filter(|_| self.world.dice.one_in(3)) {
+            // Another client of somebody who is here, if they have an account of that name.
+            Some(other) => {
+                let (nick, password) = (self.world.clients[&other].nick.clone(), "sesame-0");
+                self.world.speak(other, &format!("REGISTER * * {password}"));
+                self.world.arrive_as(server, &nick, password, caps)
+            }
+            None => self.world.arrive(server, &nick, caps),
+        };
         if caps.contains("draft/metadata-3") {
             self.world.speak(client, "METADATA * SUB status");
+            // Who is another client of somebody's is on their channels by now.
+            let rooms =
+                self.world.clients.get(&client).map(|shadow| shadow.channels.keys().cloned().collect());
+            let rooms: Vec<String> = rooms.unwrap_or_default();
+            rooms.iter().for_each(|room| self.world.speak(client, &format!("METADATA {room} SYNC")));
         }
         if self.world.dice.one_in(3) {
             let nicks: Vec<String> = (0..NICKS).map(|number| format!("n{number}")).collect();
@@ -266,13 +280,15 @@ impl Storm {
     /// that several sides of a split make the same one, and take nicks from each other.
     fn someone_is_somebody(&mut self, client: Client) {
         let (nick, password) = (self.nick(), format!("sesame-{}", self.world.dice.below(2)));
-        let line = match self.world.dice.below(12) {
+        let line = match self.world.dice.below(14) {
             0..4 => format!("REGISTER * * {password}"),
             4..7 => format!("NS IDENTIFY {nick} {password}"),
             7 => format!("NS SET PASSWORD {password}"),
             8 => "NS GROUP".to_string(),
             9 => format!("NS REGAIN {nick}"),
             10 => "NS LOGOUT".to_string(),
+            11 => "NS SET ALWAYS-ON ON".to_string(),
+            12 => "NS SET ALWAYS-ON DEFAULT".to_string(),
             _ => return self.someone_gives_up(client, &nick),
         };
         self.world.ask(client, &line);

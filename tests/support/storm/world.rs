@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use folkmoot::config::{self, Config, Operator, OperatorClass};
 use folkmoot::engine::{AskId, ConnId, Effect, Engine, Event, Identity, Origin, Pin, Record};
 use folkmoot::wire::line::Lines;
@@ -295,6 +297,33 @@ impl World {
         // Some are the same person as another, as far as a server can tell.
         let username = self.dice.below(6);
         self.speak(client, &format!("USER u{username} 0 * :{nick}"));
+        client
+    }
+
+    /// Somebody comes who logs in first: they may be somebody who is here already.
+    pub fn arrive_as(&mut self, server: usize, nick: &str, password: &str, caps: &str) -> (usize, ConnId) {
+        let client = (server, self.next_conn());
+        // Whoever has this asks for what was said before, and nobody here does.
+        let caps = format!("{caps} sasl znc.in/playback");
+        self.clients.insert(client, Shadow::new(&caps));
+        let from = Origin::Client {
+            address: "10.9.0.2:5000".parse().expect("fixed"),
+            name: None,
+            secure: None,
+            certificate: None,
+        };
+        self.step(server, Event::Opened { conn: client.1, from });
+        let login = BASE64.encode(format!("\0{nick}\0{password}"));
+        for line in [
+            format!("CAP REQ :{}", caps.trim_start()),
+            format!("NICK {nick}"),
+            format!("USER u 0 * :{nick}"),
+            "AUTHENTICATE PLAIN".to_string(),
+            format!("AUTHENTICATE {login}"),
+            "CAP END".to_string(),
+        ] {
+            self.speak(client, &line);
+        }
         client
     }
 

@@ -75,9 +75,7 @@ impl Network {
             if let Some(topic) = difference.topic {
                 settings.push(News::Topic { channel: name.clone(), by, topic });
             }
-            let by = cause.said_by();
-            let said =
-                |(key, value)| News::SaidOfChannel { channel: name.clone(), by: by.clone(), key, value };
+            let said = |(key, value)| News::SaidOfChannel { channel: name.clone(), key, value };
             settings.extend(difference.metadata.into_iter().map(said));
         }
         self.refresh_names(&names, &new, cause);

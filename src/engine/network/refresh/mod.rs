@@ -172,17 +172,6 @@ impl Cause<'_> {
         }
     }
 
-    /// Who says something of a channel.
-    fn said_by(&self) -> Option<String> {
-        match self {
-            Cause::Change(Change { edit, .. }) => match edit.plain() {
-                Edit::Metadata { by, .. } => Some(by.clone()),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
     fn has_more(&self) -> bool {
         matches!(self, Cause::Change(Change { more: true, .. }))
     }
