@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::channel::{Kind, channel_mode};
-use crate::engine::network::{Channel, Registration, Setting};
+use crate::engine::network::{Channel, NEVER_LOCKED, Registration, Setting};
 use crate::wire::letters::Letters;
 use crate::wire::numeric::Words;
-
-/// Keys are secrets, which a lock would show; who sets the other two needs more than a channel's founder has.
-const NEVER_LOCKED: &str = "kOL";
 
 /// Written as the parameters of MODE: `+ntl-s 10`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +67,15 @@ impl Lock {
         }
     }
 
+    /// Which modes are locked.
+    pub fn locked(&self) -> impl Iterator<Item = char> {
+        self.set.keys().copied().chain(self.unset.iter())
+    }
+
+    pub fn is_locked(&self, letter: char) -> bool {
+        self.set.contains_key(&letter) || self.unset.has(letter)
+    }
+
     /// What is to be set on a channel, or unset, so that it is as the lock has it.
     pub fn to_be_set(&self, channel: &Channel) -> Vec<(char, Option<Setting>)> {
         let set = self.set.iter().map(|(letter, value)| (*letter, Some(value.clone())));
@@ -106,6 +112,28 @@ mod tests {
             assert_eq!(lock.to_string(), written);
             assert_eq!(Lock::parse(written), Ok(lock), "{text}");
         }
+    }
+
+    #[test]
+    fn every_server_makes_the_same_of_a_lock_as_those_who_wrote_it() {
+        use crate::engine::mode::CHANNEL_MODES;
+        use crate::engine::network::{LOCKED_WITH_VALUE, Locked};
+        let values = ["10", "5:10"];
+        for row in CHANNEL_MODES {
+            let letter = row.letter;
+            let texts = values.iter().map(|value| format!("+{letter} {value}"));
+            for text in texts.chain([format!("+{letter}"), format!("-{letter}")]) {
+                let Ok(lock) = Lock::parse(&text) else { continue };
+                let locked = Locked::read(&lock.to_string());
+                assert_eq!(locked.get(letter), Some(lock.set.get(&letter)), "{text}");
+                assert!(lock.is_locked(letter) && locked.letters().eq([letter]), "{text}");
+            }
+            let has_value = Lock::parse(&format!("-{letter}")).is_ok() && row.kind == Kind::Limit;
+            assert_eq!(LOCKED_WITH_VALUE.contains(letter), has_value, "{letter}");
+        }
+        assert_eq!(Locked::read("+kOL x").letters().count(), 0);
+        assert_eq!(Locked::read("+lm 10").get('l'), Some(Some(&Setting::Value("10".to_string()))));
+        assert_eq!(Locked::read("+l").get('l'), None);
     }
 
     #[test]

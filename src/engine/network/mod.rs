@@ -14,6 +14,7 @@ mod digest;
 mod durable;
 mod forget;
 mod happening;
+mod lock;
 mod log;
 mod metadata;
 mod multiline;
@@ -47,6 +48,9 @@ pub use difference::Difference;
 pub use digest::Digest;
 pub use durable::{Durable, Kept, Writing};
 pub use happening::{Happening, What};
+pub use lock::NEVER_LOCKED;
+#[cfg(test)]
+pub use lock::{LOCKED_WITH_VALUE, Locked};
 pub use metadata::{Metadata, Subject};
 pub use multiline::{LINES_MAX, Text};
 pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};

@@ -26,7 +26,7 @@ impl Storm {
         self.world.dice.pick(&running).copied()
     }
 
-    fn nick(&mut self) -> String {
+    pub fn nick(&mut self) -> String {
         let number = self.world.dice.below(NICKS);
         if self.world.dice.one_in(3) { format!("N{number}") } else { format!("n{number}") }
     }
@@ -155,10 +155,10 @@ impl Storm {
 
     fn someone_does(&mut self, client: Client) {
         let channel = self.channel();
-        let act = self.world.dice.below(33);
+        let act = self.world.dice.below(36);
         // What takes a right is mostly done by those who have it.
         let client = match act {
-            8..17 | 22..26 | 28 | 29 if !self.world.dice.one_in(4) => {
+            8..17 | 22..26 | 28 | 29 | 33..36 if !self.world.dice.one_in(4) => {
                 self.operator(channel).unwrap_or(client)
             }
             _ => client,
@@ -234,6 +234,7 @@ impl Storm {
             }
             25 => format!("INVITE {} {channel}", self.nick()),
             30..33 => return self.someone_is_somebody(client),
+            33..36 => return self.someone_keeps(client, channel),
             22..24 => format!("TOPIC {channel} :{}", self.world.dice.number() % 1000),
             15 => format!("KICK {channel} {} :out", self.member(client, channel)),
             16 if self.world.dice.one_in(2) => return self.world.hang_up(client),
@@ -268,7 +269,8 @@ impl Storm {
             self.accepted.push((text, client.0, self.world.servers[client.0].runs));
         }
         // Who lost a status in a repair is told once it is whole, and refused until then.
-        let is_refused = answer.iter().any(|line| line.contains(" 482 "));
+        // What is locked nobody sets.
+        let is_refused = answer.iter().any(|line| line.contains(" 482 ") || line.contains(" 742 "));
         if let Some(mode) = line.strip_prefix(&format!("MODE {channel} "))
             && !is_refused
         {

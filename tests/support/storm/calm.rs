@@ -259,6 +259,7 @@ impl Storm {
                         client.0
                     ));
                 }
+                self.modes_are_as_locked(client, &room)?;
                 let answer = self.world.ask(client, &format!("TOPIC {room}"));
                 let is_so = answer.iter().any(|line| match topic.is_empty() {
                     true => line.contains(" 331 "),

@@ -10,6 +10,7 @@ mod dice;
 #[path = "../disk.rs"]
 mod disk;
 mod hostile;
+mod keeping;
 mod layout;
 mod ledger;
 pub mod schedules;

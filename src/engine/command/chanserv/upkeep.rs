@@ -176,11 +176,14 @@ pub fn set_lock(turn: &mut Turn, of: &Registration, text: &str) -> Outcome {
     };
     let Some(channel) = turn.network().channel_or_kept(&of.id()) else { return Ok(()) };
     let channel = channel.into_owned();
+    // What was set in a split against the lock that ends must not come forth now.
+    let freed = Lock::of(of).locked().filter(|letter| !lock.is_locked(*letter)).collect::<Vec<_>>();
+    let kept = freed.into_iter().map(|letter| (letter, channel.setting(letter)));
+    set_modes(turn, &channel, kept.chain(lock.to_be_set(&channel)).collect());
     if lock.is_empty() {
         write(turn, of, Clause::Lock, None);
         return done(turn, format!("No mode of {} is locked.", channel.name));
     }
     write(turn, of, Clause::Lock, Some(ClauseFact::Text(lock.to_string())));
-    set_modes(turn, &channel, lock.to_be_set(&channel));
     done(turn, format!("The modes of {} are locked at {lock}.", channel.name))
 }

@@ -9,6 +9,7 @@ use crate::engine::network::change::{Key, Value};
 use crate::engine::network::channel::{Channel, Item, Member, MemberFact, Setting};
 use crate::engine::network::difference::Difference;
 use crate::engine::network::forget::status_keys;
+use crate::engine::network::lock::Locked;
 use crate::engine::network::metadata::Subject;
 use crate::engine::network::news::News;
 use crate::engine::network::registration::Registration;
@@ -62,7 +63,7 @@ impl Network {
             }
             let silence = |(user, is_silent)| News::Silence { channel: name.clone(), user, is_silent };
             joining.extend(difference.silences.into_iter().map(silence));
-            let by = cause.by().unwrap_or_else(|| self.server_name(self.me).to_string());
+            let by = cause.by().unwrap_or_else(|| self.server_name(cause.writer(self.me)).to_string());
             if !difference.deltas.is_empty() || cause.is_continued() {
                 let deltas = difference.deltas;
                 settings.push(News::Modes {
@@ -265,6 +266,15 @@ impl Network {
             }
         }
         channel.metadata = metadata;
+        let lock = self.lock_of(name);
+        for letter in lock.letters() {
+            channel.lock(&lock, letter);
+        }
+    }
+
+    /// Which modes of a channel stay as they are; none where it is not registered.
+    fn lock_of(&self, name: &Folded) -> Locked {
+        self.registrations.get(name).map(Locked::of).unwrap_or_default()
     }
 
     /// One touched setting, list entry or status, if it belongs to the birth that counts.
@@ -287,6 +297,9 @@ impl Network {
                     Item::Mode(letter) => {
                         let before = channel.modes.get(letter).cloned();
                         channel.set(*item, setting);
+                        if channel.is_registered {
+                            channel.lock(&self.lock_of(&channel.id()), *letter);
+                        }
                         difference.mode(*letter, before.as_ref(), channel.modes.get(letter));
                     }
                     Item::Name => channel.set(*item, setting),
@@ -335,6 +348,13 @@ fn status_of((id, member): (&UserId, &Member)) -> (UserId, Letters) {
 }
 
 impl Channel {
+    /// Has a mode be as it is locked, if it is, whatever was set where that was not known.
+    fn lock(&mut self, lock: &Locked, letter: char) {
+        if let Some(setting) = lock.get(letter) {
+            self.set(Item::Mode(letter), setting.map(|setting| (Stamp::LOWEST, setting)));
+        }
+    }
+
     fn take_member(&mut self, id: UserId) -> Option<Member> {
         let member = self.members.remove(&id)?;
         let birth = (member.fact.birth, member.fact.name.clone());

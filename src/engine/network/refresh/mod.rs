@@ -172,6 +172,14 @@ impl Cause<'_> {
         }
     }
 
+    /// The server that speaks where nobody in particular has set something: whoever wrote how a channel is registered.
+    fn writer(&self, me: ServerId) -> ServerId {
+        match self {
+            Cause::Change(Change { dot, edit: Edit::Registration { .. }, .. }) => dot.origin.server,
+            _ => me,
+        }
+    }
+
     fn has_more(&self) -> bool {
         matches!(self, Cause::Change(Change { more: true, .. }))
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Touched;
 use crate::engine::network::Network;
-use crate::engine::network::change::Edit;
+use crate::engine::network::change::{Edit, Key};
+use crate::engine::network::channel::Item;
+use crate::engine::network::lock::Locked;
 use crate::engine::network::news::News;
 use crate::wire::fold::Folded;
 
@@ -27,6 +29,12 @@ impl Network {
             if let (Some(before), Some(now)) = (&before, now) {
                 let raised = now.raised_since(before).into_iter();
                 self.raised.extend(raised.map(|account| (channel.clone(), account)));
+            }
+            let locks = [before.as_ref(), now].map(|of| of.map(Locked::of).unwrap_or_default());
+            if let Some(now) = now.filter(|_| locks[0] != locks[1]) {
+                let letters = locks.iter().flat_map(Locked::letters);
+                let keys = letters.map(|letter| Key::Setting(channel.clone(), now.birth, Item::Mode(letter)));
+                touched.items.entry(channel.clone()).or_default().extend(keys);
             }
             let birth = |of: &Option<&crate::engine::network::Registration>| of.map(|of| of.birth);
             if birth(&before.as_ref()) != birth(&now) {
