@@ -327,6 +327,22 @@ fn a_million_messages_are_found_at_once_and_do_not_slow_the_start() {
          the latest 50 on a new connection: median {median:?}, slowest {slowest:?}",
         bytes / MESSAGES
     );
+    for channels in [1, 20, CHANNELS] {
+        let query = Query::Search {
+            words: vec![Sought { word: "somebody".to_string(), is_beginning: true }],
+            places: (0..channels).map(|it| Conversation::Channel(fold(&format!("#c{it}")))).collect(),
+            parties: Vec::new(),
+            from: None,
+            after: None,
+            before: None,
+            newest_first: true,
+            most: 150,
+        };
+        let mut reader = Reader::new(&scratch.0);
+        let begun = Instant::now();
+        assert_eq!(reader.answer(&query).unwrap().len(), 150);
+        println!("the commonest word in {channels} channels: {:?}", begun.elapsed());
+    }
     assert!(start < Duration::from_secs(1), "{start:?}");
     assert!(times[times.len() * 99 / 100] < Duration::from_millis(10), "{times:?}");
 }
