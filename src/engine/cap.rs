@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::network::RELAY_SEPARATOR;
 use crate::config::{Config, METADATA_KEY_BYTES_MAX};
 
 macro_rules! caps {
@@ -50,6 +51,7 @@ caps! {
     DraftMultiline   "draft/multiline"   "draft/multiline-concat" "Messages of several lines, and longer ones than one line takes."
     DraftOperTag "draft/oper-tag" "draft/oper" "Marks what operators of the network say and do."
     ChannelRename    "draft/channel-rename" "" "Tells of a channel's new name as such, and not as of another channel."
+    DraftRelaymsg "draft/relaymsg" "draft/relaymsg" "Names who relays what somebody on another network has said: RELAYMSG."
     DraftWhoami "draft/whoami" "" "Tells clients at once as whom others see them."
     ExtendedMonitor  "extended-monitor"  ""        "Tells of people on the MONITOR list all that is told of those on shared channels."
     ExtendedIsupport "draft/extended-isupport" "" "Sends what the server can do in a batch, also before registration."
@@ -67,6 +69,7 @@ caps! {
     Setname          "setname"           ""        "Lets people change their real name, and tells of it."
     StandardReplies  "standard-replies"  ""        "Refusals that clients can read: FAIL, WARN and NOTE."
     Sts              "sts"               ""        "Has clients come by TLS only; never agreed upon."
+    ZncSelfMessage "znc.in/self-message" "" "Shows what one says to others by another client, without all that echo-message does."
     ZncPlayback "znc.in/playback" "" "Shows what was said before to clients that ask for it as they would ask ZNC."
     UserhostInNames  "userhost-in-names" ""        "Shows user name and host in NAMES."
 }
@@ -79,6 +82,7 @@ impl Cap {
                 let talk = &config.talk;
                 Some(format!("max-bytes={},max-lines={}", talk.multiline_bytes, talk.multiline_lines))
             }
+            Cap::DraftRelaymsg => Some(RELAY_SEPARATOR.to_string()),
             Cap::DraftMetadata2 | Cap::DraftMetadata3 => {
                 let metadata = &config.metadata;
                 Some(format!(

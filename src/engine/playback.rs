@@ -34,6 +34,7 @@ impl Engine {
         let sender = self.network.user(message.sender);
         let line = Spoken::new(time, body)
             .tagged_if("account", message.account.as_deref())
+            .tagged_if("draft/relaymsg", message.relayer())
             .tagged_if("draft/oper", sender.and_then(User::operator_tag))
             .tagged_if("bot", sender.and_then(User::bot_tag));
         let whole = match msgid {

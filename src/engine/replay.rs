@@ -134,7 +134,7 @@ impl Turn<'_> {
     /// What was said, with the time in words where the client shows none.
     fn say_before(&mut self, shown: &str, records: &[Record]) {
         let me = self.me();
-        let knows_own = self.wants(Cap::EchoMessage);
+        let knows_own = self.wants(Cap::EchoMessage) || self.wants(Cap::ZncSelfMessage);
         // A client that knows of no messages of its own would show them as said by whom they were for.
         let is_own = |message: &Message| {
             message.sender == me && matches!(message.target, Target::User { user, .. } if user != me)

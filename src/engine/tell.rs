@@ -435,7 +435,14 @@ impl Engine {
         let body = format!(":{} MODE {} {letters}", known.prefix(), known.nick);
         let conns = self.sessions.conns_of(user).to_vec();
         self.say(conns.clone(), self.spoken_by(user, body));
-        conns.into_iter().for_each(|conn| self.settle_hurry(conn));
+        let is_operator = now.has('o');
+        for conn in conns {
+            if let Some(session) = self.sessions.get_mut(conn) {
+                // Whoever is an operator again has said so on that connection.
+                session.is_operator &= is_operator;
+            }
+            self.settle_hurry(conn);
+        }
         self.settle_shield(user);
     }
 
@@ -491,7 +498,10 @@ impl Engine {
         let can_hear = |session: &Session| message.verb != Verb::Tagmsg || session.wants(Cap::MessageTags);
         // By the name that the sender has here: they may be called otherwise than where they wrote.
         let sender = self.network.user(message.sender);
-        let source = sender.map_or(message.source.clone(), User::prefix);
+        let source = match message.relayer() {
+            None => sender.map_or(message.source.clone(), User::prefix),
+            Some(_) => message.source.clone(),
+        };
         let (mut hears, target) = match &message.target {
             Target::Channel { name, least } => {
                 let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
@@ -543,7 +553,9 @@ impl Engine {
         let is_the_one = |session: &Session| self.voice.is_none_or(|voice| voice == session.conn);
         let is_on_channel = matches!(target, Target::Channel { .. });
         let hears = self.sessions.of(sender).filter(|session| {
-            let knows_own = session.wants(Cap::EchoMessage) || is_on_channel && !is_the_one(session);
+            let is_another = !is_the_one(session);
+            let knows_own = session.wants(Cap::EchoMessage)
+                || is_another && (is_on_channel || session.wants(Cap::ZncSelfMessage));
             knows_own && can_hear(session)
         });
         let (own, others): (Vec<&Session>, Vec<&Session>) = hears.partition(|session| is_the_one(session));

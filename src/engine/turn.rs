@@ -271,6 +271,7 @@ impl Turn<'_> {
             Cap::ChannelRename,
             Cap::DraftMetadata2,
             Cap::DraftMetadata3,
+            Cap::DraftRelaymsg,
             Cap::DraftAccountRegistration,
         ]
         .into_iter()

@@ -1,19 +1,19 @@
-//! PRIVMSG, NOTICE, TAGMSG and BATCH: what people say to channels, to each other, and operators to everyone.
+//! PRIVMSG, NOTICE, TAGMSG, BATCH and RELAYMSG: what people say to channels, to each other, and operators to everyone.
 
 use std::borrow::Cow;
 
 use super::{Command, Who, hear_chanserv, hear_nickserv};
 use crate::engine::cap::Cap;
 use crate::engine::effect::Topic;
-use crate::engine::mode;
-use crate::engine::network::{Channel, Message, Target, Text, Verb};
+use crate::engine::network::{Channel, Message, RELAY_SEPARATOR, Target, Text, Verb};
 use crate::engine::peer::Passing;
 use crate::engine::services::{CHANSERV, NICKSERV, is_reserved};
 use crate::engine::turn::{Outcome, Refusal, Turn};
+use crate::engine::{mode, policy};
 use crate::wire::fold::fold;
 use crate::wire::letters::Letters;
 use crate::wire::message::{BODY_BYTES_MAX, cut};
-use crate::wire::names::{ChannelName, Word};
+use crate::wire::names::{ChannelName, NICK_BYTES_MAX, Word};
 use crate::wire::numeric;
 use crate::wire::standard::Standard;
 
@@ -49,6 +49,14 @@ pub const COMMANDS: &[Command] = &[
         run: batch,
         usage: "+<reference> draft/multiline <target> | -<reference>",
         help: "Begins or ends a message of several lines: PRIVMSGs tagged with batch=<reference>.",
+    },
+    Command {
+        name: "RELAYMSG",
+        params_min: 3,
+        who: Who::Registered,
+        run: relaymsg,
+        usage: "<channel> <name>/<network> :<text>",
+        help: "Says on a channel that you run what somebody on another network has said, as from them; for bridges.",
     },
 ];
 
@@ -100,6 +108,48 @@ fn say(turn: &mut Turn, verb: Verb, params: &[&str]) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn relaymsg(turn: &mut Turn, params: &[&str]) -> Outcome {
+    if let Err(refusal) = relay(turn, params) {
+        match refusal {
+            Refusal::Standard(failure) => turn.fail(failure),
+            refusal => turn.refuse(refusal),
+        }
+    }
+    Ok(())
+}
+
+/// Says something on a channel as somebody on another network, by whoever runs it.
+fn relay(turn: &mut Turn, params: &[&str]) -> Outcome {
+    let (name, whose, text) = (params[0], params[1], params[2]);
+    let fail = |code, why: &str| Refusal::from(Standard::fail("RELAYMSG", code, why));
+    if text.is_empty() {
+        return Err(fail("BLANK_MSG", "Nothing is said by nothing"));
+    }
+    if !is_of_elsewhere(whose) {
+        let why = "A name on another network is letters, digits and signs with a / in it, as in bob/chat";
+        let failure = Standard::fail("RELAYMSG", "INVALID_NICK", why);
+        return Err(failure.about(Word::echo(whose)).into());
+    }
+    if policy::may_run(turn.own_channel(name)?, turn.user()).is_err() {
+        return Err(fail("PRIVS_NEEDED", "Only those who run a channel relay to it"));
+    }
+    let now_ms = turn.now.steady_ms;
+    turn.person_mut().spoke_ms = now_ms;
+    let heard = turn.speech(name, Verb::Privmsg, text, None)?;
+    let target = Target::Channel { name: heard.channel, least: heard.least };
+    let source = format!("{whose}!{}@{}", turn.user().nick, turn.user().fact.host);
+    send(turn, Verb::Privmsg, (&source, name), target, &heard.text, None);
+    Ok(())
+}
+
+/// Whether a name can be no nick here, and cannot be taken for a mask, a channel or the end of itself.
+fn is_of_elsewhere(name: &str) -> bool {
+    let is_fit = |c: char| c.is_alphanumeric() || "[]\\`_^{|}-./".contains(c);
+    let parts: Vec<&str> = name.split(RELAY_SEPARATOR).collect();
+    let is_whole = parts.len() >= 2 && parts.iter().all(|part| !part.is_empty());
+    is_whole && name.len() <= NICK_BYTES_MAX && name.chars().all(is_fit)
 }
 
 fn batch(turn: &mut Turn, params: &[&str]) -> Outcome {
@@ -166,7 +216,8 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
                 joints.iter().map(|joint| mode::without_colours(&text[..*joint]).len()).collect()
             }
         });
-        send(turn, verb, name, target, &heard.text, joints.as_deref());
+        let source = turn.prefix();
+        send(turn, verb, (&source, name), target, &heard.text, joints.as_deref());
         return Ok(());
     }
     let name = nick_at(turn, name)?;
@@ -186,7 +237,8 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
     let user = turn.user_called(name)?.clone();
     turn.address(&user)?;
     let target = Target::User { user: user.id, nick: user.nick.clone() };
-    send(turn, verb, user.nick.as_str(), target, text, joints);
+    let source = turn.prefix();
+    send(turn, verb, (&source, user.nick.as_str()), target, text, joints);
     if let (Verb::Privmsg, Some(away)) = (verb, &user.fact.away) {
         turn.reply(numeric::away(&user.nick, away));
     }
@@ -204,9 +256,17 @@ fn nick_at<'n>(turn: &Turn, name: &'n str) -> Result<&'n str, Refusal> {
     if is_there { Ok(nick) } else { Err(numeric::no_such_nick(Word::echo(name)).into()) }
 }
 
-fn send(turn: &mut Turn, verb: Verb, name: &str, target: Target, text: &str, joints: Option<&[usize]>) {
+/// From a source, to a target by the name that it was called by.
+fn send(
+    turn: &mut Turn,
+    verb: Verb,
+    (source, name): (&str, &str),
+    target: Target,
+    text: &str,
+    joints: Option<&[usize]>,
+) {
     let (sender, account) = (turn.me(), turn.user().account.clone());
-    let (source, tags) = (turn.prefix(), turn.client_tags.clone());
+    let (source, tags) = (source.to_string(), turn.client_tags.clone());
     // Cut here, so that every server keeps, and everyone hears, the same.
     let fixed = format!(":{source} {} {name} :", verb.name());
     let room = BODY_BYTES_MAX.saturating_sub(fixed.len());

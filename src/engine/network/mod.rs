@@ -58,7 +58,7 @@ pub use redaction::{REDACTED_MAX, Redaction};
 pub use registration::{Clause, ClauseFact, Registration, Registrations};
 pub use routes::{Route, Routes};
 pub use server::{ClientDoor, Reach, Server, ServerFact, Standing};
-pub use talk::{Message, Talk, Target, Verb};
+pub use talk::{Message, RELAY_SEPARATOR, Talk, Target, Verb};
 pub use trails::Life;
 pub use user::{User, UserFact};
 

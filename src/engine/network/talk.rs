@@ -32,6 +32,18 @@ pub struct Message {
     pub is_blank: bool,
 }
 
+/// What the name of somebody on another network has in it, and no nick here.
+pub const RELAY_SEPARATOR: char = '/';
+
+impl Message {
+    /// Who relays it, where somebody on another network has said it: stands where the user name of others does.
+    pub fn relayer(&self) -> Option<&str> {
+        let (name, rest) = self.source.split_once('!')?;
+        let relayer = rest.split('@').next();
+        relayer.filter(|_| name.contains(RELAY_SEPARATOR))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     Privmsg,
