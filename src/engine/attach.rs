@@ -10,7 +10,6 @@ use super::effect::{Effect, Topic};
 use super::event::ConnId;
 use super::network::{Channel, Edit, User, UserFact};
 use super::person::Absence;
-use super::session::Session;
 use super::turn::Turn;
 use crate::config::AlwaysOn;
 use crate::wire::fold::Folded;
@@ -67,12 +66,22 @@ impl Turn<'_> {
         user.is_some_and(|user| user.account_id().is_some() && self.engine.sessions.person(user.id).is_some())
     }
 
-    /// Who is on a channel for those with TLS only, has it on all of their connections.
+    /// Who is on a channel for those with TLS only has it on all of their connections; and who is on one for operators
+    /// became one on each.
     fn may_sit_beside(&self, user: &User) -> bool {
-        let needs_tls = |channel: &Folded| {
-            self.network().channel(channel).is_some_and(|channel: &Channel| channel.has_mode('z'))
-        };
-        self.session().secure.is_some() || !user.channels.iter().any(needs_tls)
+        let is_plain = self.session().secure.is_none();
+        let bars = |channel: &Channel| channel.has_mode('O') || is_plain && channel.has_mode('z');
+        let mut channels = user.channels.iter().filter_map(|channel| self.network().channel(channel));
+        !channels.any(bars)
+    }
+
+    /// Ends all of the speaker's connections but this one.
+    pub fn end_other_connections(&mut self, why: &str) {
+        for conn in self.engine.sessions.conns_of(self.me()).to_vec() {
+            if conn != self.conn {
+                self.engine.close_client(conn, why);
+            }
+        }
     }
 
     /// Makes the speaker's connection another one of somebody who is here.
@@ -165,10 +174,17 @@ impl Engine {
         everyone.into_iter().for_each(|user| self.end_person(user, why));
     }
 
-    /// Whether somebody is kept here though nobody is connected: by the wish of whoever runs the server, or by their own.
+    /// Whether somebody is kept here though nobody is connected, by a nick that is theirs: by the wish of whoever runs the
+    /// server, or by their own.
     pub(super) fn is_always_on(&self, user: UserId) -> bool {
-        let account = self.network.user(user).and_then(User::account_id);
-        let Some(account) = account.and_then(|id| self.network.accounts().get(id)) else { return false };
+        let Some(known) = self.network.user(user) else { return false };
+        let account = known.account_id().and_then(|id| self.network.accounts().get(id));
+        let Some(account) = account else { return false };
+        // By a nick of their own only, of which nobody has many, and by which their clients find them.
+        let owner = self.network.accounts().owner_of(&known.nick.folded());
+        if owner.is_none_or(|owner| owner.id != account.id) {
+            return false;
+        }
         let wish = account.settings.get(ALWAYS_ON).map(|value| value == "on");
         match self.config.accounts.always_on {
             AlwaysOn::Off => false,
@@ -207,7 +223,7 @@ impl Engine {
     /// Nobody is an operator any more who is it on none of their connections.
     fn settle_operator(&mut self, user: UserId) {
         let is_operator = self.network.user(user).is_some_and(User::is_operator);
-        if is_operator && !self.sessions.of(user).any(|session: &Session| session.is_operator) {
+        if is_operator && !self.sessions.of(user).any(|session| session.is_operator) {
             self.rewrite_user(user, |fact| fact.resign());
         }
     }

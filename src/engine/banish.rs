@@ -81,12 +81,32 @@ impl Engine {
         for (conn, kind, mask, fact) in banned {
             self.turn_away(conn, kind, &mask, &fact);
         }
+        let unattended = self.sessions.people().filter(|(_, person)| person.conns().is_empty());
+        let met = unattended.filter_map(|(user, _)| {
+            let fact = &self.network.user_even_unseen(user)?.fact;
+            let suspect = Suspect {
+                username: Some(&fact.username),
+                hosts: &fact.hosts(),
+                address: fact.address.parse().ok()?,
+                realname: Some(&fact.realname),
+            };
+            let is_met = |kind: &BanKind, mask: &str| {
+                let ban = self.network.bans().get(*kind, mask);
+                ban.is_some_and(|ban| ban.fact.is_in_force(self.now.wall) && ban.matches(&suspect))
+            };
+            let (kind, _) = bans.iter().find(|(kind, mask)| is_met(kind, mask))?;
+            Some((user, kind.letter()))
+        });
+        for (user, letter) in met.collect::<Vec<_>>() {
+            self.end_person(user, &format!("{letter}-Lined"));
+        }
     }
 
     fn turn_away(&mut self, conn: ConnId, kind: BanKind, mask: &str, fact: &BanFact) {
         let Some(session) = self.sessions.get(conn) else { return };
-        let user = session.user().and_then(|user| self.network.user(user));
-        let (nick, who) = match user {
+        let known = session.user().and_then(|user| self.network.user(user));
+        let user = session.user();
+        let (nick, who) = match known {
             Some(user) => (user.nick.to_string(), user.prefix()),
             None => ("*".to_string(), session.address.to_string()),
         };
@@ -99,7 +119,12 @@ impl Engine {
         self.tell_followers_here('r', &told);
         let line = numeric::banned_from_server(&fact.reason).line(self.identity.name.as_str(), &nick);
         self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, line) });
-        self.close_client(conn, &format!("{letter}-Lined"));
+        let why = format!("{letter}-Lined");
+        match user {
+            // With the last connection they go, also who would stay without one.
+            Some(user) if self.sessions.conns_of(user) == [conn] => self.end_person(user, &why),
+            _ => self.close_client(conn, &why),
+        }
     }
 
     /// Tells operators here who follow that, and the log, who did what.

@@ -13,6 +13,7 @@ use super::sasl::{Exchange, Step};
 use super::scram::unescape;
 use super::turn::Turn;
 use crate::wire::fold::fold;
+use crate::wire::names::Word;
 use crate::wire::numeric;
 
 pub const OAUTHBEARER: &str = "OAUTHBEARER";
@@ -146,7 +147,7 @@ impl Turn<'_> {
             match known {
                 Some(account) => Ok(account),
                 None if bearer.autocreate => command::account_vouched_for(self, &bearer.name),
-                None => Err(format!("there is no account {}", bearer.name)),
+                None => Err(format!("there is no account {}", Word::echo(&bearer.name))),
             }
         });
         match account {

@@ -142,7 +142,12 @@ impl Engine {
     fn setting_of_modes(&self, channel: &Folded, by: &str, deltas: &[ModeDelta]) -> Vec<Happening> {
         let Some(known) = self.network.channel(channel) else { return Vec::new() };
         let room = BODY_BYTES_MAX.saturating_sub(format!(":{by} MODE {} ", known.name).len());
-        let words = deltas.iter().filter_map(|delta| self.word_of(delta));
+        // A key is for those who were there; what it was may open another channel, or this one again.
+        let without_key = |(on, letter, value): (bool, char, String)| {
+            let value = if letter == 'k' { "*".to_string() } else { value };
+            (on, letter, value)
+        };
+        let words = deltas.iter().filter_map(|delta| self.word_of(delta)).map(without_key);
         let lines = mode::lines(words, self.config.limits.modes_per_line, room).into_iter();
         lines.filter_map(|line| self.happening(channel, None, by.to_string(), What::Modes { line })).collect()
     }

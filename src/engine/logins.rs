@@ -206,6 +206,8 @@ impl Turn<'_> {
         match self.session().user() {
             Some(_) if was_logged_in => {}
             Some(_) => {
+                // Whoever could show what the one account takes has not shown what the other does.
+                self.end_other_connections("Logged in to another account by another client");
                 self.leave_profile();
                 let said = self.user().metadata.clone();
                 self.bring_to_profile(id, &said);
@@ -396,13 +398,15 @@ impl Engine {
             self.network.accounts().get(id).is_some_and(|account| account.suspension.is_none())
         };
         let (mut users, mut unknown): (Vec<(UserId, UserFact)>, Vec<_>) = Default::default();
-        for session in self.sessions.iter() {
-            match session.user().and_then(|id| self.network.user_even_unseen(id)) {
-                Some(user) if user.fact.account.is_some_and(|id| !counts(id)) => {
-                    users.push((user.id, UserFact { account: None, ..user.fact.clone() }));
-                }
-                None if session.account.is_some_and(|id| !counts(id)) => unknown.push(session.conn),
-                _ => {}
+        for (user, _) in self.sessions.people() {
+            let Some(user) = self.network.user_even_unseen(user) else { continue };
+            if user.fact.account.is_some_and(|id| !counts(id)) {
+                users.push((user.id, UserFact { account: None, ..user.fact.clone() }));
+            }
+        }
+        for session in self.sessions.iter().filter(|session| session.user().is_none()) {
+            if session.account.is_some_and(|id| !counts(id)) {
+                unknown.push(session.conn);
             }
         }
         for (user, fact) in users {

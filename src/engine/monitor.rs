@@ -160,8 +160,10 @@ impl Engine {
     /// Whether a client is told that somebody is here who does not meet it: of those who hide that, only who shares a
     /// channel with them, and operators.
     pub(super) fn is_here_for(&self, conn: ConnId, user: &User) -> bool {
-        let viewer = || self.network.user(self.sessions.get(conn)?.user()?);
-        !user.has_mode('I') || viewer().is_some_and(|viewer| self.meets(viewer, user))
+        let session = self.sessions.get(conn);
+        let viewer = || self.network.user(session?.user()?);
+        let is_operator = || session.is_some_and(|session| session.is_operator);
+        !user.has_mode('I') || is_operator() || viewer().is_some_and(|viewer| self.meets(viewer, user))
     }
 
     fn meets(&self, viewer: &User, user: &User) -> bool {
@@ -169,7 +171,7 @@ impl Engine {
         let lets_see = |name: &Folded| {
             self.network.channel(name).is_some_and(|channel| channel.lets_see(viewer.id, user.id))
         };
-        viewer.id == user.id || viewer.is_operator() || shared.any(lets_see)
+        viewer.id == user.id || shared.any(lets_see)
     }
 
     /// Somebody is where they were not, or is something else: those who hide may be here for others than before.

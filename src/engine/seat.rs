@@ -156,6 +156,7 @@ impl Engine {
         let since = Now { wall, steady_ms: self.now.steady_ms };
         let absence = Absence { since, why: "Not back since the server started".to_string(), is_shown_away };
         self.sessions.seat(user, absence, self.now.steady_ms);
+        self.settle_shield(user);
         self.settle_profile(user, &[]);
         seat.channels.iter().for_each(|name| drop(self.take_in(user, name)));
     }

@@ -18,6 +18,7 @@ impl Engine {
         outcome: Result<Box<Config>, String>,
     ) {
         let outcome = outcome.map(|config| self.take_config(*config));
+        self.touch_seats();
         match &outcome {
             Ok(after_start) => {
                 self.note(log::Level::Info, Topic::Server, "config read again".to_string());

@@ -109,7 +109,9 @@ impl Engine {
     pub(super) fn lets_through(&self, to: UserId, source: &str, message: &Message) -> bool {
         let Some(Person { shield, .. }) = self.sessions.person(to) else { return true };
         let (to, from) = (self.network.user(to), self.network.user(message.sender));
-        let (Some(to), Some(from)) = (to, from) else { return true };
+        let Some(to) = to else { return true };
+        // Who has gone by now wrote it as whoever they were then.
+        let Some(from) = from else { return self.lets_past(to.id, message) };
         let is_kept_away = keeps_away(shield, to, from).is_some();
         let is_unwanted = to.has_mode('T') && is_ctcp(message);
         let is_silenced = shield.silences(source, flag_of(message));

@@ -12,6 +12,7 @@ use crate::engine::network::{
     MaskFact, Setting, Subject, Suspension, Topic, Value, is_given_name,
 };
 use crate::engine::peer;
+use crate::engine::services::is_reserved;
 use crate::wire::fold::{Folded, fold};
 use crate::wire::letters::Letters;
 use crate::wire::names::{ChannelName, MetadataKey, Nick};
@@ -59,7 +60,7 @@ impl Import {
     /// Takes an account; the error is why it cannot be had here.
     pub fn take_account(&mut self, account: &ForeignAccount) -> Result<(), String> {
         let name = &account.name;
-        if Nick::from_peer(name).is_none() || is_given_name(name) {
+        if Nick::from_peer(name).is_none() || is_given_name(name) || is_reserved(name) {
             return Err(format!("nobody can be called \"{name}\" here"));
         }
         let claimed = self.claim(account.registered, |facts, made| {

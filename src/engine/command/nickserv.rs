@@ -280,6 +280,8 @@ pub fn password_changed(
     match credential {
         Some(credential) if turn.account().is_some_and(|own| own.id == account) => {
             write(turn, account, Field::Password, Some(AccountFact::Password(credential)));
+            // Who knew the old one is to know the new one, too.
+            turn.end_other_connections("The password was changed");
             say(turn, "Your password is changed.")
         }
         _ => say(turn, "Your password is not changed, try again later."),

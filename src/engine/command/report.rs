@@ -7,7 +7,7 @@ use crate::engine::network::{Complaint, Edit, Message, Party, Target, Verb};
 use crate::engine::reading::{Gather, Reading};
 use crate::engine::throttle::Deed;
 use crate::engine::turn::{Outcome, Turn};
-use crate::wire::message::cut;
+use crate::wire::message::{cut, without_line_ends};
 use crate::wire::names::Word;
 use crate::wire::numeric;
 use crate::wire::standard::Standard;
@@ -208,9 +208,10 @@ fn show(turn: &mut Turn, id: &str) -> Outcome {
     let id = find(turn, id)?;
     let Some(complaint) = turn.network().complaint(id).cloned() else { return Ok(()) };
     turn.notice(&format!("{} {}", complaint.made, in_words_of(id, &complaint)));
-    turn.notice(&format!("Reason: {}", complaint.reason));
+    // Another server has told it, whatever is in it.
+    turn.notice(&without_line_ends(format!("Reason: {}", complaint.reason)));
     for line in &complaint.context {
-        turn.notice(&format!("  {line}"));
+        turn.notice(&without_line_ends(format!("  {line}")));
     }
     if complaint.context.is_empty() {
         turn.notice("  Nothing is known of what was said there.");

@@ -369,6 +369,7 @@ fn a_word_of_the_run_before() -> Result<(), String> {
     let mut storm = linked(Layout { hold_s: 30, ..Layout::plain(2) });
     let ann = storm.comes(0, "ann");
     let bob = storm.comes(1, "bob");
+    storm.world.recorded_after_ms = Some(1_000);
     storm.says(ann, "PRIVMSG #green :ann 1");
     storm.world.crash(0);
     storm.cut(0, &[1]);

@@ -46,6 +46,8 @@ pub struct World {
     pub ledger: Ledger,
     /// Somebody lies: nothing counts but that no engine ends, and that nothing piles up in it.
     pub anything_goes: bool,
+    /// How long every disk takes to record what was said, where that is not left to chance.
+    pub recorded_after_ms: Option<u64>,
     pub fault: Option<String>,
     pub trace: bool,
     agenda: BinaryHeap<Reverse<(u64, u64)>>,
@@ -138,6 +140,7 @@ impl World {
             answers: BTreeMap::new(),
             ledger: Ledger::new(trace),
             anything_goes: false,
+            recorded_after_ms: None,
             fault: None,
             trace,
             agenda: BinaryHeap::new(),
@@ -487,7 +490,8 @@ impl World {
             Effect::Record { number, entries } => {
                 self.servers[server].disk.record(number, entries);
                 let within_ms = if self.dice.one_in(8) { 5_000 } else { 50 };
-                let (run, after_ms) = (self.servers[server].runs, 1 + self.dice.below(within_ms));
+                let after_ms = self.recorded_after_ms.unwrap_or(1 + self.dice.below(within_ms));
+                let run = self.servers[server].runs;
                 self.plan(after_ms, Due::Kept(server, run, Kept::Said(number)));
             }
             Effect::Recall { ask, query } => {
