@@ -33,7 +33,8 @@ impl Engine {
         };
         let sender = self.network.user(message.sender);
         let line = Spoken::new(time, body)
-            .tagged_if("account", message.account.as_deref())
+            // Whoever relays it is not who has said it.
+            .tagged_if("account", message.account.as_deref().filter(|_| message.relayer().is_none()))
             .tagged_if("draft/relaymsg", message.relayer())
             .tagged_if("draft/oper", sender.and_then(User::operator_tag))
             .tagged_if("bot", sender.and_then(User::bot_tag));
