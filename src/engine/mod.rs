@@ -27,6 +27,7 @@ mod extban;
 mod flooding;
 mod follow;
 mod gate;
+mod gather;
 mod greeting;
 mod happenings;
 mod held;

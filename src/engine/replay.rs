@@ -3,10 +3,11 @@
 
 use super::cap::Cap;
 use super::effect::Effect;
+use super::gather::{Gather, Gathered};
 use super::history::{Point, Record};
 use super::merge::Stamp;
 use super::network::{Change, Edit, Message, Target};
-use super::reading::{Gather, Gathered, Reading};
+use super::reading::Reading;
 use super::turn::Turn;
 use crate::wire::fold::{Folded, fold};
 use crate::wire::message::BODY_BYTES_MAX;

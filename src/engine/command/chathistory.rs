@@ -3,9 +3,10 @@
 use super::{Command, Who};
 use crate::engine::cap::Cap;
 use crate::engine::chathistory::{self, Page, Part, Request, Selector};
+use crate::engine::gather::{Gather, Gathered};
 use crate::engine::history::{Point, Query, Record};
 use crate::engine::merge::Stamp;
-use crate::engine::reading::{Gather, Gathered, Reading};
+use crate::engine::reading::Reading;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::Folded;
 use crate::wire::standard::Standard;

@@ -1,10 +1,11 @@
 //! REPORT and REPORTS: telling those who run the network of somebody, and what they were told.
 
 use super::{Command, Who};
+use crate::engine::gather::Gather;
 use crate::engine::history::{Point, Query, Record};
 use crate::engine::merge::{Dot, Stamp, Stream};
 use crate::engine::network::{Complaint, Edit, Message, Party, Target, Verb};
-use crate::engine::reading::{Gather, Reading};
+use crate::engine::reading::Reading;
 use crate::engine::throttle::Deed;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::message::{cut, without_line_ends};
@@ -31,9 +32,10 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// So much of what was said goes with a report: lines, bytes of each, and bytes altogether.
+/// So many lines of what was said go with a report, and so much of each.
 const CONTEXT_LINES: usize = 10;
 const CONTEXT_LINE_BYTES_MAX: usize = 300;
+/// So much of why.
 const REASON_BYTES_MAX: usize = 300;
 
 /// So many are kept, the latest; whoever runs a network should have closed the others.
@@ -89,10 +91,15 @@ fn report_message(turn: &mut Turn, dot: Dot, reason: String) -> Outcome {
             ));
             return Ok(());
         };
-        let Some(reading) = Reading::of_place(turn, &name) else { return Ok(()) };
         let about = Party { source: message.source.clone(), account: message.account.clone() };
+        let reading = Reading::of_place(turn, &name);
         let place = matches!(message.target, Target::Channel { .. }).then_some(name);
-        with_context(turn, reading, Some(record.clone()), Subject { about, place }, reason)
+        let subject = Subject { about, place };
+        match reading {
+            Some(reading) => with_context(turn, reading, Some(record.clone()), subject, reason),
+            // By a name that nobody can have here there is no more to be found than the message itself.
+            None => file(turn, subject, reason, in_words(&message).into_iter().collect()),
+        }
     });
     Ok(())
 }
