@@ -118,22 +118,13 @@ pub(super) fn is_local(address: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::engine::{Event, Identity, Pin};
-    use crate::wire::names::{ServerId, ServerName};
+    use crate::engine::{Event, Identity};
+    use crate::wire::names::ServerId;
     use crate::wire::time::Now;
 
     #[test]
     fn what_the_machine_can_hold_counts_where_it_is_less_than_what_the_settings_say() {
-        let identity = Identity {
-            sid: ServerId::parse("7FA").unwrap(),
-            name: ServerName::parse("hall.lan").unwrap(),
-            epoch: 1,
-            secret: Vec::new(),
-            pin: Pin([1; 32]),
-            clock_floor_ms: 0,
-            seed: [1; 32],
-            version: String::new(),
-        };
+        let identity = Identity { sid: ServerId::parse("7FA").unwrap(), ..Identity::of_hall() };
         let mut config = Config::default();
         config.limits.clients_max = 100;
         let mut engine = Engine::new(config, identity, Now::default());

@@ -148,6 +148,23 @@ pub struct Identity {
     pub version: String,
 }
 
+#[cfg(test)]
+impl Identity {
+    /// Some server, for tests of one alone.
+    pub fn of_hall() -> Identity {
+        Identity {
+            sid: ServerId::LOWEST,
+            name: ServerName::parse("hall.lan").expect("a name"),
+            epoch: 1,
+            secret: Vec::new(),
+            pin: Pin([1; 32]),
+            clock_floor_ms: 0,
+            seed: [1; 32],
+            version: String::new(),
+        }
+    }
+}
+
 /// One server's mind.
 pub struct Engine {
     config: Config,

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::history::{Query, Record};
-use super::{AskId, ConnId, Effect, Engine, Entry, Event, Identity, Origin, Pin};
+use super::{AskId, ConnId, Effect, Engine, Entry, Event, Identity, Origin};
 use crate::config::Config;
 use crate::wire::line::Lines;
-use crate::wire::names::{ServerId, ServerName};
 use crate::wire::time::{Now, Timestamp};
 
 /// A server, people on it by their nicks, and its store as far as a test needs it.
@@ -27,16 +26,7 @@ impl Hall {
         let mut config = Config::default();
         config.limits.flood = false;
         change(&mut config);
-        let identity = Identity {
-            sid: ServerId::LOWEST,
-            name: ServerName::parse("hall.lan").expect("a name"),
-            epoch: 1,
-            secret: Vec::new(),
-            pin: Pin([1; 32]),
-            clock_floor_ms: 0,
-            seed: [1; 32],
-            version: String::new(),
-        };
+        let identity = Identity::of_hall();
         let engine = Engine::new(config, identity, Now::default());
         let (conns, recorded, asked) = (BTreeMap::new(), Vec::new(), Vec::new());
         Hall { engine, conns, now_ms: 1_000, recorded, asked, charged: 0 }

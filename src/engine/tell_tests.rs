@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::network::{Edit, UserFact};
-use super::{ConnId, Effect, Engine, Event, Identity, Origin, Pin};
+use super::{ConnId, Effect, Engine, Event, Identity, Origin};
 use crate::config::Config;
 use crate::wire::line::Lines;
-use crate::wire::names::{ServerId, ServerName};
 use crate::wire::time::Now;
 
 /// A server, and people on it by their nicks.
@@ -18,16 +17,7 @@ struct Hall {
 
 impl Hall {
     fn new() -> Hall {
-        let identity = Identity {
-            sid: ServerId::LOWEST,
-            name: ServerName::parse("hall.lan").expect("a name"),
-            epoch: 1,
-            secret: Vec::new(),
-            pin: Pin([1; 32]),
-            clock_floor_ms: 0,
-            seed: [1; 32],
-            version: String::new(),
-        };
+        let identity = Identity::of_hall();
         let engine = Engine::new(Config::default(), identity, Now::default());
         Hall { engine, conns: BTreeMap::new() }
     }

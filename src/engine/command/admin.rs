@@ -154,9 +154,9 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::engine::{ConnId, Engine, Event, Identity, Origin, Pin};
+    use crate::engine::{ConnId, Engine, Event, Identity, Origin};
     use crate::wire::line::Lines;
-    use crate::wire::names::ServerId;
+
     use crate::wire::time::Now;
 
     #[test]
@@ -168,16 +168,7 @@ mod tests {
             vhost: None,
         };
         let operators = vec![operator("plain", "hay"), operator("hashed", "$argon2id$")];
-        let identity = Identity {
-            sid: ServerId::LOWEST,
-            name: ServerName::parse("hall.lan").unwrap(),
-            epoch: 1,
-            secret: Vec::new(),
-            pin: Pin([1; 32]),
-            clock_floor_ms: 0,
-            seed: [1; 32],
-            version: String::new(),
-        };
+        let identity = Identity::of_hall();
         let config = Config { operator: operators, ..Config::default() };
         let mut engine = Engine::new(config, identity, Now::default());
         let conn = ConnId(1);

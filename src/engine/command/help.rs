@@ -321,23 +321,14 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::engine::{ConnId, Effect, Engine, Event, Identity, Origin, Pin};
-    use crate::wire::names::{ServerId, ServerName};
+    use crate::engine::{ConnId, Effect, Engine, Event, Identity, Origin};
+
     use crate::wire::time::Now;
 
     /// Proves: HELP, RPL_HELPSTART, RPL_HELPTXT, RPL_ENDOFHELP
     #[test]
     fn without_a_subject_there_is_none_to_repeat() {
-        let identity = Identity {
-            sid: ServerId::LOWEST,
-            name: ServerName::parse("hall.lan").unwrap(),
-            epoch: 1,
-            secret: Vec::new(),
-            pin: Pin([1; 32]),
-            clock_floor_ms: 0,
-            seed: [1; 32],
-            version: String::new(),
-        };
+        let identity = Identity::of_hall();
         let mut engine = Engine::new(Config::default(), identity, Now::default());
         let (conn, address) = (ConnId(1), SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000)));
         let from = Origin::Client { address, name: None, secure: None, certificate: None };
