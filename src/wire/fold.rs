@@ -10,7 +10,9 @@ pub struct Folded(Arc<str>);
 
 /// Folds the 26 letters of ASCII and nothing else, so that no two servers can disagree.
 pub fn fold(name: &str) -> Folded {
-    Folded(name.to_ascii_lowercase().into())
+    let mut folded: Arc<str> = name.into();
+    Arc::get_mut(&mut folded).expect("nobody else has it yet").make_ascii_lowercase();
+    Folded(folded)
 }
 
 impl Folded {

@@ -181,6 +181,13 @@ impl Draft {
         self
     }
 
+    /// The same with a value that is made of nothing that a tag could not hold: it is written where it is to stand.
+    pub fn tag_shown(mut self, key: &str, value: impl Display) -> Draft {
+        debug_assert!(is_tag_key(key), "not a key: {key:?}");
+        write!(self.tags, "{key}={value};").expect("a String takes everything");
+        self
+    }
+
     /// The same, or nothing where there is no value.
     pub fn tag_unless_empty(self, key: &str, value: &str) -> Draft {
         if value.is_empty() { self } else { self.tag(key, value) }
@@ -208,6 +215,11 @@ impl Draft {
         let mut draft = self.param(text);
         draft.colon = true;
         draft
+    }
+
+    /// How many bytes the tags take by now, each with the sign that ends it.
+    pub fn tags_bytes(&self) -> usize {
+        self.tags.len()
     }
 
     /// The line, without its line end.
@@ -255,7 +267,12 @@ fn write_into(line: &mut String, unwanted: &'static [char], value: impl Display)
     }
     impl Write for Without<'_> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.line.extend(text.split(self.unwanted));
+            // All that is unwanted is below every letter, and most text has none of it.
+            let mut bytes = text.bytes();
+            match bytes.any(|byte| byte <= b' ' && self.unwanted.contains(&char::from(byte))) {
+                false => self.line.push_str(text),
+                true => self.line.extend(text.split(self.unwanted)),
+            }
             Ok(())
         }
     }
@@ -264,7 +281,8 @@ fn write_into(line: &mut String, unwanted: &'static [char], value: impl Display)
 
 /// Text that can stand in a line: for whoever writes one without a `Draft`.
 pub fn without_line_ends(text: String) -> String {
-    if text.contains(NO_LINE_ENDS) { text.split(NO_LINE_ENDS).collect() } else { text }
+    let is_unfit = |byte: u8| byte <= b'\r' && NO_LINE_ENDS.contains(&char::from(byte));
+    if text.bytes().any(is_unfit) { text.split(NO_LINE_ENDS).collect() } else { text }
 }
 
 /// The longest line that clients need take, without tags and line end.
@@ -281,9 +299,12 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
 
 /// A line that is not too long: of its text whole characters, of what stands before that whole words.
 pub fn cut_line(line: &str) -> &str {
+    if line.len() <= BODY_BYTES_MAX {
+        return line;
+    }
     let fit = cut(line, BODY_BYTES_MAX);
     let has_text = line.find(" :").is_some_and(|text| text < fit.len());
-    match fit.rfind(' ').filter(|_| fit.len() < line.len() && !has_text) {
+    match fit.rfind(' ').filter(|_| !has_text) {
         Some(space) => &fit[..space],
         None => fit,
     }
@@ -311,15 +332,20 @@ pub fn wrap(text: &str, bytes_max: usize) -> Vec<&str> {
 }
 
 /// Words with spaces between them, on as many lines as it takes; a word that is too long for any stands alone.
-pub fn fill(words: impl IntoIterator<Item = String>, bytes_max: usize) -> Vec<String> {
+pub fn fill(words: impl IntoIterator<Item = impl AsRef<str>>, bytes_max: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
+        let word = word.as_ref();
         match lines.last_mut() {
             Some(line) if line.len() + 1 + word.len() <= bytes_max => {
                 line.push(' ');
-                line.push_str(&word);
+                line.push_str(word);
             }
-            _ => lines.push(word),
+            _ => {
+                let mut line = String::with_capacity(bytes_max.min(BODY_BYTES_MAX).max(word.len()));
+                line.push_str(word);
+                lines.push(line);
+            }
         }
     }
     lines
@@ -483,6 +509,6 @@ mod tests {
         assert_eq!(filled("ab cd ef", 5), ["ab cd", "ef"]);
         assert_eq!(filled("ab cd ef", 4), ["ab", "cd", "ef"]);
         assert_eq!(filled("a toolong b", 3), ["a", "toolong", "b"]);
-        assert_eq!(fill([], 5), [""; 0]);
+        assert_eq!(fill([""; 0], 5), [""; 0]);
     }
 }

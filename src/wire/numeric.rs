@@ -3,11 +3,14 @@
 // Numerics have three digits, and 005 is what people look for.
 #![allow(clippy::zero_prefixed_literal)]
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write};
 
 use super::mask::Mask;
 use super::message::{BODY_BYTES_MAX, cut_line, without_line_ends};
-use super::names::{ChannelName, MetadataKey, Nick, ServerId, ServerName, UserId, Word};
+use super::names::{ChannelName, Echo, MetadataKey, Nick, ServerId, ServerName, UserId, Word};
+
+/// Enough for most replies to be written without a second thought about their room.
+const TEXT_BYTES: usize = 128;
 
 /// One reply, without whom it comes from and goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,11 @@ impl Numeric {
     }
 
     fn written(&self, server: &str, target: &str) -> String {
-        format!(":{server} {:03} {target} {}", self.code, self.text)
+        let mut line = String::with_capacity(server.len() + target.len() + self.text.len() + 7);
+        line.extend([":", server, " "]);
+        line.extend([100, 10, 1].map(|place| char::from(b'0' + (self.code / place % 10) as u8)));
+        line.extend([" ", target, " ", &self.text]);
+        line
     }
 }
 
@@ -61,7 +68,21 @@ macro_rules! is_one_word {
     ($($name:ty),*) => { $( impl OneWord for $name {} )* };
 }
 
-is_one_word!(Word, Nick, ChannelName, MetadataKey, ServerName, ServerId, UserId, Mask, u16, u32, u64, usize);
+is_one_word!(
+    Word,
+    Echo<'_>,
+    Nick,
+    ChannelName,
+    MetadataKey,
+    ServerName,
+    ServerId,
+    UserId,
+    Mask,
+    u16,
+    u32,
+    u64,
+    usize
+);
 
 impl<T: OneWord + ?Sized> OneWord for &T {}
 
@@ -110,7 +131,9 @@ macro_rules! numerics {
         // As many as the reply has: that is not ours to choose.
         #[allow(clippy::too_many_arguments)]
         pub fn $name($($arg: $type),*) -> Numeric {
-            Numeric::new($code, format!($text))
+            let mut text = String::with_capacity(TEXT_BYTES);
+            write!(text, $text).expect("a String takes everything");
+            Numeric::new($code, text)
         }
     )* };
 }

@@ -28,6 +28,14 @@ pub const SCENES: &[Scene] = &[
     },
     Scene { name: "private", what: "a line from one to another", times: 1000, begin: private },
     Scene { name: "come", what: "somebody comes, joins 50 others, and quits", times: 50, begin: come },
+    Scene { name: "enter", what: "somebody joins 1,000 others, and parts", times: 10, begin: enter },
+    Scene {
+        name: "names",
+        what: "somebody asks who 1,000 others on a channel are: NAMES",
+        times: 10,
+        begin: names,
+    },
+    Scene { name: "who", what: "the same by WHO", times: 10, begin: who },
     Scene { name: "mesh", what: "a line goes over a link to one who hears it", times: 500, begin: mesh },
     Scene { name: "merge", what: "two servers with 30 people each link", times: 2, begin: merge },
 ];
@@ -95,6 +103,29 @@ fn come() -> Act {
         pair.say(person, "JOIN #green\nQUIT :bye");
         pair.hang_up(person);
     })
+}
+
+fn enter() -> Act {
+    in_a_room("JOIN #green\nPART #green :bye")
+}
+
+fn names() -> Act {
+    in_a_room("NAMES #green")
+}
+
+fn who() -> Act {
+    in_a_room("WHO #green")
+}
+
+/// One of those who are not on a channel of 1,000 says this.
+fn in_a_room(line: &'static str) -> Act {
+    let mut pair = Pair::new();
+    for number in 0..1_000 {
+        let person = pair.arrive(0, &format!("n{number}"));
+        pair.say(person, "JOIN #green");
+    }
+    let guest = pair.arrive(0, "guest");
+    Box::new(move || pair.say(guest, line))
 }
 
 fn mesh() -> Act {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::wire::base36;
+use crate::wire::base36::{self, Base36};
 use crate::wire::names::ServerId;
 
 /// One run of one server: who speaks.
@@ -71,14 +71,22 @@ impl Dot {
 /// `7FA.2`
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.server, base36::encode(u64::from(self.epoch)))
+        f.write_str(self.server.as_str())?;
+        f.write_str(".")?;
+        Base36(u64::from(self.epoch)).fmt(f)
     }
 }
 
 /// `7FA.2.S5k`
 impl fmt::Display for Dot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}{}", self.origin, self.stream.letter(), base36::encode(self.seq))
+        self.origin.fmt(f)?;
+        f.write_str(match self.stream {
+            Stream::Session => ".S",
+            Stream::Durable => ".D",
+            Stream::Message => ".M",
+        })?;
+        Base36(self.seq).fmt(f)
     }
 }
 
