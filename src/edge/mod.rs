@@ -73,10 +73,14 @@ use self::verify::Verifier;
 use crate::config::Config;
 use crate::engine::{Engine, Event, Figures};
 
-/// How long last words may take to go out when the server stops.
-const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
-/// How long threads may take to notice that the server stops.
-const JOIN_WITHIN: Duration = Duration::from_secs(2);
+/// How long last words may take to go out when the server stops, and threads to notice that it does: after the last one
+/// that did ...
+const EACH_WITHIN: Duration = Duration::from_secs(2);
+/// ... and altogether, on a machine that is too busy to let thousands go at once.
+const ALL_WITHIN: Duration = Duration::from_secs(10);
+/// How long those who serve everyone may take for what they have begun. Nobody outside can hold them up, and what the
+/// store has not written by then is lost.
+const SERVICES_WITHIN: Duration = Duration::from_secs(20);
 
 /// A server that runs until it is told to stop.
 struct Running {
@@ -208,7 +212,8 @@ impl Running {
         self.shared.tell(event);
     }
 
-    /// Ends everything, in the reverse order of its start; returns when it is done, a few seconds later at most.
+    /// Ends everything, in the reverse order of its start; returns when it is done: as soon as those who are here have
+    /// left, two seconds later where somebody does not, and within a minute on a machine that is too busy.
     pub fn stop(&self, why: &str) {
         let shared = &self.shared;
         if shared.stopping.swap(true, Ordering::SeqCst) {
@@ -216,21 +221,21 @@ impl Running {
         }
         self.listeners.iter().for_each(|listener| listener.close());
         // Whoever got in before is in the table then, and has a thread to wait for.
-        let mut stragglers = shared.doors.wait(Instant::now() + JOIN_WITHIN);
+        let mut stragglers = shared.doors.wait(Instant::now() + EACH_WITHIN);
         shared.tell(Event::Stop { why: why.to_string() });
-        shared.talkers.wait(Instant::now() + LAST_WORDS_WITHIN);
+        shared.talkers.wait_as_they_leave(EACH_WITHIN, ALL_WITHIN);
         let late: Vec<_> = shared.connections.read().iter().cloned().collect();
         for conn in &late {
             conn.kill(why);
         }
         drop(late);
-        stragglers.extend(shared.talkers.wait(Instant::now() + JOIN_WITHIN));
+        stragglers.extend(shared.talkers.wait_as_they_leave(EACH_WITHIN, ALL_WITHIN));
 
         shared.finished.store(true, Ordering::Release);
         // Wakes the router, so that it sees that.
         shared.tell(Event::Tick);
         shared.flusher.stop();
-        stragglers.extend(shared.services.wait(Instant::now() + JOIN_WITHIN));
+        stragglers.extend(shared.services.wait(Instant::now() + SERVICES_WITHIN));
         for name in &stragglers {
             log::warn!(target: "folkmoot::server", "the thread \"{name}\" did not end in time");
         }

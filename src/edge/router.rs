@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -27,6 +28,9 @@ use crate::wire::time::Now;
 const TICK: Duration = Duration::from_millis(250);
 /// How many lines one batch takes in: enough for sends to be shared, few enough for the first of them to go out soon.
 const LINES_PER_BATCH: usize = 256;
+/// How long one batch takes, save for the last of its events: a line can take a hundred times as long as another, and
+/// what the first of them said is to go out.
+const BATCH_WITHIN: Duration = Duration::from_millis(4);
 /// A line that more than so many hear goes out to them in slices, and between two of those everyone else is served.
 const AUDIENCE_AT_ONCE_MAX: usize = 64;
 /// How many sends a slice is: a twentieth of a millisecond or so ...
@@ -54,6 +58,7 @@ pub struct Router {
     ends: Sender<End>,
     clock: Clock,
     next_tick: Instant,
+    batch_within: Duration,
     /// Events of our own making: the inbox is bounded, and we are the one who empties it.
     own: VecDeque<Event>,
     /// Taken from the inbox, and next.
@@ -87,6 +92,7 @@ impl Router {
             mesh,
             ends,
             next_tick: clock.looked() + TICK,
+            batch_within: BATCH_WITHIN,
             clock,
             own: VecDeque::new(),
             prompt: VecDeque::new(),
@@ -128,6 +134,11 @@ impl Router {
             self.carry_out();
         }
         self.flush_slice(SLICE_SENDS + lines * SLICE_SENDS_PER_LINE);
+        if !self.in_turn.is_empty() {
+            // A thread that has just been woken by what somebody says would otherwise wait for as long as the system
+            // lets one work that has much to do: some milliseconds.
+            thread::yield_now();
+        }
     }
 
     fn next_event(&mut self) -> Option<Event> {
@@ -147,14 +158,15 @@ impl Router {
         let shared = self.shared.clone();
         let mut engine = shared.engine.write();
         let connections = shared.connections.read();
-        let now = self.clock.now(Instant::now());
+        let began = Instant::now();
+        let now = self.clock.now(began);
         let (mut events, mut lines) = (0, 0);
         let mut next = Some(first);
         while let Some(event) = next {
             events += 1;
             lines += weight(&event);
             self.step(&mut engine, now, event, &connections, Due::AtOnce);
-            if lines >= LINES_PER_BATCH {
+            if lines >= LINES_PER_BATCH || began.elapsed() >= self.batch_within {
                 break;
             }
             self.inbox.take_prompt(&mut self.prompt);

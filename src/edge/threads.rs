@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -83,6 +83,20 @@ impl Threads {
         roster.names.values().cloned().collect()
     }
 
+    /// The same for many, of whom each may take so long after the one before: a busy machine needs its time for
+    /// thousands of them. Returns the names of those that have not ended by then.
+    pub fn wait_as_they_leave(&self, each: Duration, all: Duration) -> Vec<String> {
+        let mut roster = self.0.roster.lock();
+        let mut patience = Patience::new(Instant::now(), each, all, roster.names.len());
+        while !roster.names.is_empty() {
+            if self.0.someone_left.wait_until(&mut roster, patience.deadline).timed_out() {
+                break;
+            }
+            patience.see(Instant::now(), roster.names.len());
+        }
+        roster.names.values().cloned().collect()
+    }
+
     fn enter(&self, name: String) -> Entry {
         let mut roster = self.0.roster.lock();
         roster.started += 1;
@@ -90,6 +104,27 @@ impl Threads {
         roster.names.insert(number, name);
         drop(roster);
         Entry(self.0.clone(), number)
+    }
+}
+
+/// Until when somebody is waited for: longer with each who leaves, but not for ever.
+struct Patience {
+    each: Duration,
+    end: Instant,
+    deadline: Instant,
+    left: usize,
+}
+
+impl Patience {
+    fn new(now: Instant, each: Duration, all: Duration, left: usize) -> Patience {
+        Patience { each, end: now + all, deadline: now + each.min(all), left }
+    }
+
+    fn see(&mut self, now: Instant, left: usize) {
+        if left < self.left {
+            self.left = left;
+            self.deadline = self.end.min(now + self.each);
+        }
     }
 }
 
@@ -110,9 +145,38 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn as_long_as_some_leave_the_others_are_waited_for_but_not_for_ever() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut patience = Patience::new(start, Duration::from_secs(2), Duration::from_secs(5), 100);
+        for (seconds, left, deadline) in
+            [(0, 100, 2), (1, 99, 3), (2, 99, 3), (3, 40, 5), (4, 39, 5), (5, 38, 5), (6, 1, 5)]
+        {
+            patience.see(after(seconds), left);
+            assert_eq!(patience.deadline, after(deadline), "{left} left after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn who_is_waited_for_as_they_leave_is_gone_or_named() {
+        let threads = Threads::default();
+        let (hold, held) = crossbeam_channel::bounded::<()>(0);
+        (1..=100).for_each(|number| threads.spawn(format!("client {number}"), STACK_BYTES, || {}).unwrap());
+        threads
+            .spawn("client 101".into(), STACK_BYTES, move || {
+                let _ = held.recv();
+            })
+            .unwrap();
+        assert!(
+            threads.wait_as_they_leave(Duration::ZERO, Duration::ZERO).contains(&"client 101".to_string())
+        );
+        drop(hold);
+        let minute = Duration::from_secs(60);
+        assert_eq!(threads.wait_as_they_leave(minute, minute), [""; 0]);
+    }
 
     #[test]
     fn those_who_stay_are_named_and_those_who_panic_are_gone() {

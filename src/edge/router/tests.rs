@@ -23,7 +23,10 @@ fn router() -> (Router, Receiver<Check>, Receiver<Task>) {
     let mesh = Arc::new(mesh_client(&certificate(), LINK_PROTOCOL).unwrap());
     let (store, _) = store::desk();
     let helpers = Helpers { verifier, keeper, store, ends: ends().0 };
-    (Router::new(shared, events, helpers, mesh, Clock::new(Instant::now())), checks, tasks)
+    let mut router = Router::new(shared, events, helpers, mesh, Clock::new(Instant::now()));
+    // However slow the machine is.
+    router.batch_within = Duration::MAX;
+    (router, checks, tasks)
 }
 
 fn guest(router: &Router) -> (ConnId, TcpStream) {
@@ -114,6 +117,35 @@ fn what_goes_to_many_lets_others_by_and_keeps_its_order() {
         let mut line = [0; 8];
         hears.read_exact(&mut line).unwrap();
         assert_eq!(&line, b"to all\r\n");
+    }
+}
+
+#[test]
+fn what_was_said_goes_out_once_the_batch_has_had_its_time() {
+    let (mut router, _checks, _tasks) = router();
+    router.batch_within = Duration::ZERO;
+    router.next_tick += Duration::from_secs(3600);
+    let guests = [guest(&router), guest(&router)];
+    let conns: Vec<Arc<Conn>> =
+        guests.iter().map(|(id, _)| router.shared.connections.read().get(*id).cloned().unwrap()).collect();
+    for conn in &conns {
+        let from = crate::engine::Origin::Client {
+            address: conn.address,
+            name: None,
+            secure: None,
+            certificate: None,
+        };
+        router.shared.tell_of(conn, Event::Opened { conn: conn.id, from });
+        router.shared.tell_of(conn, Event::Lines { conn: conn.id, lines: "CAP LS".into() });
+    }
+    let events = |router: &Router| router.shared.counters.events.load(Ordering::Relaxed);
+    for (round, (_, hears)) in (1..).zip(&guests) {
+        router.round();
+        router.round();
+        assert_eq!(events(&router), 2 * round);
+        let mut line = String::new();
+        BufReader::new(hears).read_line(&mut line).unwrap();
+        assert!(line.contains(" CAP * LS "), "{line}");
     }
 }
 

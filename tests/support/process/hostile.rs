@@ -1,7 +1,9 @@
 //! Connections that mean harm: they flood, never read, or trickle; all of them led by one thread.
 
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -57,10 +59,26 @@ pub struct Attack {
 impl Attack {
     /// Lets them in, and returns once all have begun.
     pub fn begin(address: SocketAddr, count: usize) -> Attack {
+        Attack::by(address, count, || {})
+    }
+
+    /// The same, by a thread that works only where nobody else would: what it costs to attack is not taken from whom it
+    /// is aimed at, as if it were another machine's.
+    pub fn begin_from_elsewhere(address: SocketAddr, count: usize) -> Attack {
+        Attack::by(address, count, || {
+            let thread = fs::read_link("/proc/thread-self").expect("Linux tells a thread its number");
+            let thread = thread.file_name().expect("it is at the end of the path");
+            let done = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread).status();
+            assert!(done.is_ok_and(|status| status.success()), "chrt, of util-linux, makes way for others");
+        })
+    }
+
+    fn by(address: SocketAddr, count: usize, prepare: fn()) -> Attack {
         let mut crowd: Vec<Hostile> = (0..count).map(|number| Hostile::come(address, number)).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
         let thread = thread::spawn(move || {
+            prepare();
             let mut trickled = Instant::now();
             while !asked.load(Ordering::Relaxed) {
                 round(&mut crowd);
