@@ -497,7 +497,9 @@ fn a_thousand_visits_and_twenty_cuts_leave_nothing_behind() {
         village.hall.is_linked_with(mark.0, &village.barn);
         village.barn.is_linked_with(mark.1, &village.hall);
     }
-    until(|| look() == before).unwrap_or_else(|why| panic!("{why}: {before:?} became {:?}", look()));
+    // What a start has open for a moment may have been among it.
+    let is_back = || before.iter().zip(look()).all(|(before, now)| now.0 == before.0 && now.1 <= before.1);
+    until(is_back).unwrap_or_else(|why| panic!("{why}: {before:?} became {:?}", look()));
     // Too short for anyone to be shown as gone.
     assert_eq!((village.alice.sync(), village.bob.sync()), (vec![], vec![]));
 }

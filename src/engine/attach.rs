@@ -6,6 +6,7 @@
 //! the person is expected back.
 
 use super::Engine;
+use super::attendance::UNATTENDED;
 use super::effect::{Effect, Topic};
 use super::event::ConnId;
 use super::network::{Channel, Edit, User, UserFact};
@@ -46,29 +47,33 @@ impl Turn<'_> {
     /// Who it is that the speaker would be by this nick, where that person is here already.
     pub fn own_person(&self, nick: &Nick) -> Option<UserId> {
         let holder = self.network().holder(&nick.folded())?;
-        let person = self.engine.sessions.person(holder)?;
-        let account = self.account()?.id;
+        self.is_own_person(holder).then_some(holder)
+    }
+
+    /// Whether somebody here is logged in to the speaker's account, and has room for one more connection of this kind.
+    pub fn is_own_person(&self, user: UserId) -> bool {
+        let Some(person) = self.engine.sessions.person(user) else { return false };
+        let Some(account) = self.account().map(|account| account.id) else { return false };
         let settings = &self.config().accounts;
         // One whose connections have all gone is always let in by the next.
         let has_room = match person.conns().len() {
             0 => true,
             others => settings.multisession && others < settings.sessions_max,
         };
-        let user = self.network().user(holder)?;
-        let is_own = user.account_id() == Some(account) && has_room;
-        (is_own && self.may_sit_beside(user)).then_some(holder)
+        let user = self.network().user(user);
+        user.is_some_and(|user| user.account_id() == Some(account) && has_room && self.may_sit_beside(user))
     }
 
     /// Whether somebody's nick may turn out to be the speaker's once they are logged in.
     pub fn may_be_own(&self, nick: &Nick) -> bool {
         let holder = self.network().holder(&nick.folded());
         let user = holder.and_then(|holder| self.network().user(holder));
-        user.is_some_and(|user| user.account_id().is_some() && self.engine.sessions.person(user.id).is_some())
+        user.is_some_and(|user| user.account_id().is_some())
     }
 
     /// Who is on a channel for those with TLS only has it on all of their connections; and who is on one for operators
     /// became one on each.
-    fn may_sit_beside(&self, user: &User) -> bool {
+    pub(super) fn may_sit_beside(&self, user: &User) -> bool {
         let is_plain = self.session().secure.is_none();
         let bars = |channel: &Channel| channel.has_mode('O') || is_plain && channel.has_mode('z');
         let mut channels = user.channels.iter().filter_map(|channel| self.network().channel(channel));
@@ -97,12 +102,14 @@ impl Turn<'_> {
         self.note(log::Level::Info, Topic::Client, text);
         self.engine.settle_security(user);
         if absence.as_ref().is_some_and(|absence| absence.is_shown_away) {
+            let is_unattended = self.session().is_unattended;
             self.change_me(|fact| {
                 if fact.is_shown_unattended() {
-                    fact.away = None;
+                    fact.away = is_unattended.then(|| UNATTENDED.to_string());
                 }
             });
         }
+        self.engine.settle_attendance(user);
         self.say_of_myself(said);
         self.welcome();
         self.engine.tell_first_modes(conn);
@@ -134,6 +141,7 @@ impl Engine {
         if !self.sessions.conns_of(user).is_empty() {
             self.settle_security(user);
             self.settle_operator(user);
+            self.settle_attendance(user);
             return;
         }
         let stays = self.is_always_on(user);
@@ -152,7 +160,7 @@ impl Engine {
         self.touch_seat(user);
     }
 
-    fn depart(&mut self, user: UserId, why: &str) {
+    pub(super) fn depart(&mut self, user: UserId, why: &str) {
         self.sessions.forget(user);
         self.write(Edit::Quit { user, reason: why.to_string() }, false);
     }
@@ -213,7 +221,7 @@ impl Engine {
     }
 
     /// Somebody counts as secure where all of their connections are.
-    fn settle_security(&mut self, user: UserId) {
+    pub(super) fn settle_security(&mut self, user: UserId) {
         let is_secure = self.sessions.of(user).all(|session| session.secure.is_some());
         if self.network.user(user).is_some_and(|user| user.fact.secure != is_secure) {
             self.rewrite_user(user, |fact| fact.secure = is_secure);

@@ -118,6 +118,7 @@ impl Engine {
             load("lines left over from a step", self.outgoing.len() + self.effects.len(), 0),
         ];
         loads.extend(self.intake.loads());
+        loads.push(self.guests.load(self.config.limits.send_queue));
         loads
     }
 }

@@ -160,8 +160,15 @@ impl Caps {
             return self.has(Cap::MessageTags);
         }
         // Most clients have a few of these and many of the others.
-        let caps = self.of_tags();
-        caps != Caps(0) && caps.iter().any(|cap| cap.tags().split(' ').any(|known| known == tag))
+        let mut rest = self.of_tags().0;
+        while rest != 0 {
+            let cap = Cap::ALL[rest.trailing_zeros() as usize];
+            if cap.tags().split(' ').any(|known| known == tag) {
+                return true;
+            }
+            rest &= rest - 1;
+        }
+        false
     }
 
     /// Only those that change how a line is tagged: who has the same of these can share a line.

@@ -16,7 +16,7 @@ use super::merge::{Origin, Stream, Vector};
 use super::network::{Change, Edit};
 use super::outgoing::{Outgoing, Spoken};
 use super::pending::Pending;
-use super::tell::LATE_AFTER_MS;
+use super::said::LATE_AFTER_MS;
 use super::turn::{Deferred, Outcome, Turn};
 use crate::config::Ack;
 use crate::wire::names::ServerId;

@@ -78,7 +78,7 @@ impl Turn<'_> {
 
 impl Engine {
     /// Asks another server. The answer comes to `then`; so does the lack of one.
-    pub(super) fn ask_server(&mut self, of: ServerId, within_ms: u64, request: Request, then: Then) {
+    pub(super) fn ask_server(&mut self, of: ServerId, within_ms: u64, request: Request, then: Then) -> AskId {
         let now_ms = self.now.steady_ms;
         let ask = self.ask(Pending::Elsewhere(Elsewhere {
             of,
@@ -89,6 +89,7 @@ impl Engine {
             then,
         }));
         self.send_request(of, ask, &request);
+        ask
     }
 
     /// Takes what was said to a client in reply out of what is about to go out; of what the server itself says
@@ -144,6 +145,7 @@ impl Engine {
             Then::Pong { reply, token } => {
                 self.resume(reply, |turn| command::pong_answered(turn, asked.of, &token, true));
             }
+            Then::Guest { conn } => self.guest_answered(conn, true),
             // It was to tell something, and has not.
             then => self.not_answered(asked.of, then),
         }
@@ -196,6 +198,7 @@ impl Engine {
         let name = Word::echo(self.network.server_name(of));
         match then {
             Then::Nothing => {}
+            Then::Guest { conn } => self.guest_answered(conn, false),
             Then::Whois { reply, asked, user } => {
                 self.resume(reply, |turn| command::whois_answered(turn, &asked, user, None));
             }

@@ -19,21 +19,28 @@ use crate::wire::standard::Standard;
 impl Engine {
     pub(super) fn hear_client(&mut self, conn: ConnId, lines: &Lines) {
         for line in lines.iter() {
-            let Some(session) = self.sessions.get_mut(conn) else { return };
-            if matches!(session.stage, Stage::Closing) {
-                return;
-            }
-            session.heard_ms = self.now.steady_ms;
-            session.pinged_ms = None;
-            if let Some(line) = self.hold_line(conn, line) {
-                self.hear_line(conn, line);
-            }
+            self.hear_client_line(conn, line);
+        }
+    }
+
+    pub(super) fn hear_client_line(&mut self, conn: ConnId, line: Result<&str, LineFault>) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        if matches!(session.stage, Stage::Closing) {
+            return;
+        }
+        session.heard_ms = self.now.steady_ms;
+        session.pinged_ms = None;
+        if let Some(line) = self.hold_line(conn, line) {
+            self.hear_line(conn, line);
         }
     }
 
     /// Handles one line whose time has come.
     pub(super) fn hear_line(&mut self, conn: ConnId, line: Result<&str, LineFault>) {
         if self.sessions.get(conn).is_none_or(|session| matches!(session.stage, Stage::Closing)) {
+            return;
+        }
+        if self.hand_on(conn, line) {
             return;
         }
         let mut turn = Turn::new(self, conn);
@@ -91,9 +98,7 @@ impl Engine {
     }
 
     pub(super) fn flush_outgoing(&mut self) {
-        for outgoing in std::mem::take(&mut self.outgoing) {
-            outgoing.into_effects(&self.sessions, &mut self.effects);
-        }
+        Outgoing::all_into_effects(std::mem::take(&mut self.outgoing), &self.sessions, &mut self.effects);
     }
 
     /// Takes up a command whose replies had to wait, for a client that may have gone since.
@@ -142,6 +147,7 @@ impl Engine {
             return;
         }
         let user = session.user();
+        self.guest_leaves(conn, why);
         self.dismiss(conn);
         if let Some(user) = user {
             self.detached(user, why, going);
@@ -165,6 +171,7 @@ impl Engine {
 
     pub(super) fn client_closed(&mut self, conn: ConnId, why: &str) {
         self.release_all_lines(conn);
+        self.guest_leaves(conn, why);
         let Some(session) = self.sessions.close(conn) else { return };
         self.monitors.clear(conn);
         if let Some(user) = session.user() {

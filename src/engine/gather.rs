@@ -1,15 +1,19 @@
 //! How a page of the past is collected: from the store in as many rounds as it takes, since not all of it is for the reader.
 
 use super::chronicle::Answer;
+use super::effect::Effect;
 use super::history::{Point, Query, Record};
 use super::reading::Reading;
 use super::turn::{Outcome, Turn};
 
-/// How often the store is asked again for one page, where much of what it has is not for the reader.
+/// How often the store is asked again for one page, where much of what it has is not for the reader. On a channel that
+/// hides its members it may be nearly all of it: with each round being more than the one before, that is 70,000 events
+/// between the reader and what was said before them.
 const ROUNDS_MAX: usize = 20;
 
-/// So much is asked for at once at least, though less is wanted: some of it may not be for the reader.
+/// So much is asked for at once at least, though less is wanted: some of it may not be for the reader; and at most.
 const ROUND_MIN: usize = 100;
+const ROUND_MAX: usize = 5_000;
 
 /// What a client is sent with each line beside its text, and a little more.
 const LINE_OVERHEAD_BYTES: usize = 300;
@@ -140,6 +144,11 @@ impl Collection {
         };
         // One more than is wanted, to know whether there is more.
         let most = (self.want.most - self.found.len() + 1).max(ROUND_MIN);
+        let most = most.saturating_mul(1 << self.rounds.min(8)).min(ROUND_MAX.max(self.want.most + 1));
+        if self.rounds > 0 {
+            // It is as much work as to be asked again.
+            turn.engine.effects.push(Effect::Charge { conn: turn.conn, lines: 1 });
+        }
         let kept_since = turn.kept_since();
         let is_kept = |point: &Point| match point {
             Point::Time(time) => *time >= kept_since,

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
+use super::effect::Effect;
 use super::mode;
-use super::network::{Channel, Edit, Happening, Leaving, ModeDelta, ModeValue, News, Quit, Role, User, What};
+use super::network::{
+    Channel, Edit, Happening, Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Role, Setting, User, What,
+};
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::message::BODY_BYTES_MAX;
@@ -33,7 +36,7 @@ impl Engine {
             match one {
                 News::Joined { channel, user, status, split: None } => {
                     happenings.extend(self.joining(channel, *user));
-                    let is_alone = self.network.channel(channel).is_none_or(|it| it.members().count() < 2);
+                    let is_alone = self.network.channel(channel).is_none_or(|it| it.members_count() < 2);
                     if !is_alone {
                         let by = self.identity.name.to_string();
                         happenings.extend(self.setting_of_modes(channel, &by, &given(*status, *user)));
@@ -73,6 +76,15 @@ impl Engine {
                         ));
                     }
                 }
+                // Those with a status have seen them come.
+                News::Silence { channel, user, is_silent: false } => {
+                    let is_shown = |known: &Channel| {
+                        known.veil().hides_anyone() && known.veil().shows(self.role_of(channel, *user))
+                    };
+                    let is_news = self.network.channel(channel).is_some_and(is_shown);
+                    let joining = self.joining(channel, *user).filter(|_| is_news);
+                    happenings.extend(joining.map(|joined| Happening { is_for_plain: true, ..joined }));
+                }
                 News::Modes { channel, by, deltas, more } => {
                     let key = (channel.clone(), by.clone());
                     self.held_deltas.entry(key.clone()).or_default().extend(deltas.iter().cloned());
@@ -91,8 +103,39 @@ impl Engine {
         happenings
     }
 
-    /// Has it kept on every server.
+    /// What a channel is called from now on, as an event; of an edit that is about to be written.
+    pub(super) fn renaming(&self, edit: &Edit) -> Option<Happening> {
+        let is_kept = self.keeps_history() && self.config.history.events;
+        let Edit::Setting { channel, value: Some(Setting::Name(to)), by, .. } = edit else { return None };
+        let from = self.network.channel(channel)?.name.to_string();
+        let what = What::Recalled { from, name: to.name.to_string(), reason: to.reason.clone() };
+        self.happening(channel, None, by.clone(), what).filter(|_| is_kept)
+    }
+
+    /// What of news that another server's writing has brought is to be kept: one of this server's users has had to give up
+    /// a nick.
+    pub(super) fn forced_happenings_of(&mut self, news: &[News]) -> Vec<Happening> {
+        let is_own = |who: &Neighbour| who.user.server() == self.identity.sid;
+        let forced = |one: &&News| matches!(one, News::Renamed { who, .. } if is_own(who));
+        let forced: Vec<News> = news.iter().filter(forced).cloned().collect();
+        if forced.is_empty() { Vec::new() } else { self.happenings_of(&forced) }
+    }
+
+    /// Has what an act of MODE has set kept of which the end never came.
+    pub(super) fn write_held_deltas(&mut self) {
+        for ((channel, by), deltas) in std::mem::take(&mut self.held_deltas) {
+            let happenings = self.setting_of_modes(&channel, &by, &deltas);
+            self.write_happenings(happenings);
+        }
+    }
+
+    /// Has it kept on every server. What one line brings about on many channels costs whoever says it as much as if they
+    /// had said something on each.
     pub(super) fn write_happenings(&mut self, happenings: Vec<Happening>) {
+        let more = u32::try_from(happenings.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        if let Some(conn) = self.voice.filter(|_| more > 0) {
+            self.effects.push(Effect::Charge { conn, lines: more });
+        }
         happenings.into_iter().for_each(|happening| self.write(Edit::Happening(happening), false));
     }
 
@@ -123,6 +166,10 @@ impl Engine {
             }
             (_, Some((user, _))) => self.network.user(user),
         };
+        let apart = about.map(|(user, _)| user).or(doer.map(|user| user.id));
+        if !self.concerns_anybody(channel, apart) {
+            return None;
+        }
         let account = doer.and_then(|user: &User| user.account.clone());
         Some(Happening {
             user: about.map(|(user, _)| user),
@@ -134,9 +181,21 @@ impl Engine {
             least: about.filter(|(_, role)| !is_shown(*role)).map(|_| LEAST_STATUS),
             // Of a channel that nobody is on any more it cannot be told.
             is_closed: known.is_none_or(Channel::is_closed),
+            is_for_plain: false,
             source,
             what,
         })
+    }
+
+    /// Whether anybody beside whoever did it could ever want to know: whoever makes channels and leaves them would fill
+    /// every disk.
+    fn concerns_anybody(&self, channel: &Folded, apart: Option<UserId>) -> bool {
+        self.network.registrations().get(channel).is_some()
+            || self.network.channel(channel).is_some_and(|known| match apart {
+                Some(_) => known.has_others_than(apart),
+                // A server sets what is set on every channel that somebody makes.
+                None => known.members_count() > 1,
+            })
     }
 
     fn setting_of_modes(&self, channel: &Folded, by: &str, deltas: &[ModeDelta]) -> Vec<Happening> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::merge::{Dot, Origin, Stamp, Stream, Vector};
-use super::network::{AccountId, Change, Edit, Happening, Message, Redaction, Target, Verb};
+use super::network::{AccountId, Between, Change, Edit, Happening, Message, Redaction, Target, Verb, What};
 use super::peer;
 use crate::wire::fold::{Folded, fold};
 use crate::wire::time::Timestamp;
@@ -73,12 +73,11 @@ impl Conversation {
     }
 }
 
-fn of_words(source: &str, target: &Target, between: Option<(AccountId, AccountId)>) -> Conversation {
+fn of_words(source: &str, target: &Target, (from, to): Between) -> Conversation {
     match target {
         Target::Channel { name, .. } => Conversation::Channel(name.folded()),
         Target::User { nick, .. } => {
             let sender = source.split('!').next().unwrap_or_default();
-            let (from, to) = between.unzip();
             Conversation::private((sender, from), (nick.as_str(), to))
         }
     }
@@ -298,6 +297,8 @@ pub enum Kind {
     Other,
     /// What happened on a channel.
     Happening,
+    /// What is left of something that happened on a channel, for which there was no room: nothing but its number.
+    Emptied,
 }
 
 impl Kind {
@@ -321,8 +322,13 @@ pub fn row_of(change: &Change) -> MessageRow {
         }
         Some(Edit::Redact(redaction)) => {
             let message = (redaction.message.origin.to_string(), redaction.message.seq);
-            (Kind::Redaction, Some(of_words(&redaction.source, &redaction.target, None)), Some(message))
+            (
+                Kind::Redaction,
+                Some(of_words(&redaction.source, &redaction.target, (None, None))),
+                Some(message),
+            )
         }
+        Some(Edit::Happening(Happening { what: What::Forgotten, .. })) => (Kind::Emptied, None, None),
         Some(Edit::Happening(happening)) => {
             (Kind::Happening, Some(Conversation::Channel(happening.channel.folded())), None)
         }
@@ -351,6 +357,23 @@ pub fn blanked(line: &str) -> Option<String> {
     message.joints.clear();
     message.tags.clear();
     message.is_blank = true;
+    Some(peer::write_change(&change))
+}
+
+/// What is left of something that happened on a channel when there is no room for it.
+pub fn emptied(line: &str) -> Option<String> {
+    let mut change = peer::read_stored(line)?;
+    let Edit::Happening(happening) = &mut change.edit else { return None };
+    *happening = Happening {
+        user: None,
+        source: "*".to_string(),
+        account: None,
+        channel: happening.channel.clone(),
+        least: None,
+        is_closed: false,
+        is_for_plain: false,
+        what: What::Forgotten,
+    };
     Some(peer::write_change(&change))
 }
 

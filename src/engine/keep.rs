@@ -140,7 +140,7 @@ impl Engine {
     pub(super) fn kept(&mut self, number: u64) {
         let kept = self.network.keep(number);
         for change in &kept.changes {
-            self.forward(change, None);
+            self.forward(change, None, None);
         }
         if kept.merged {
             self.tell_all_have();

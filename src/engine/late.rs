@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Engine;
 use super::cap::Cap;
 use super::event::ConnId;
+use super::merge::Stamp;
 use super::mode;
-use super::network::{Change, Edit, Target, Verb};
+use super::network::{Change, Edit, Happening, Target, Verb, What};
 use super::session::Session;
 use super::shield;
 use super::turn::Turn;
@@ -23,7 +24,9 @@ pub struct Late(Vec<Arc<Change>>);
 impl Engine {
     /// Notes what has come too late to be heard as if it had just been said.
     pub(super) fn note_late(&mut self, change: &Arc<Change>) {
-        if self.late.0.len() < LATE_MAX {
+        // However much happened, there is room for what was said.
+        let most = if matches!(change.edit, Edit::Happening(_)) { LATE_MAX / 2 } else { LATE_MAX };
+        if self.late.0.len() < most {
             self.late.0.push(change.clone());
         }
     }
@@ -66,9 +69,25 @@ impl Engine {
         }
     }
 
+    /// Where a client's user would have seen this happen, if they would have, and the client asks for it.
+    fn late_place_of(&self, session: &Session, happening: &Happening, at: Stamp) -> Option<String> {
+        let user = session.user().filter(|_| session.wants(Cap::DraftEventPlayback))?;
+        let channel = self.network.channel(&happening.channel.folded())?;
+        let member = channel.member(user)?;
+        let is_meant = happening.least.is_none_or(|letter| mode::is_at_least(member.status, letter));
+        let is_news = !happening.is_for_plain || member.status.is_empty();
+        let was_there = member.fact.joined <= at && channel.birth <= at;
+        let is_known = happening.what == What::Forgotten
+            || matches!(happening.what, What::Recalled { .. }) && !session.wants(Cap::ChannelRename);
+        (is_meant && is_news && was_there && !is_known).then(|| channel.name.to_string())
+    }
+
     /// Where a client's user would have heard this, if they would have.
     fn late_place(&self, conn: ConnId, change: &Change) -> Option<String> {
         let session = self.sessions.get(conn)?;
+        if let Edit::Happening(happening) = &change.edit {
+            return self.late_place_of(session, happening, change.stamp);
+        }
         let (Edit::Message(message), user) = (&change.edit, session.user()?) else { return None };
         // Programs would answer what was asked of them long ago.
         let is_for_programs = message.verb == Verb::Tagmsg && !session.wants(Cap::DraftEventPlayback)

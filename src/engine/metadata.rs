@@ -218,6 +218,37 @@ impl Engine {
         }
     }
 
+    /// Tells a client what is said of somebody otherwise than it was by the time that it last heard.
+    pub(super) fn tell_said_otherwise_of_user(&mut self, conn: ConnId, user: UserId, before: &Metadata) {
+        let Some(session) = self.sessions.get(conn).filter(|session| session.wants_metadata()) else {
+            return;
+        };
+        let (Some(viewer), Some(known)) = (session.user(), self.network.user(user)) else { return };
+        let keys = session.subscriptions.iter().filter(|key| self.sees_key(viewer, known, key));
+        let new = keys.filter(|key| known.metadata.get(*key) != before.get(*key));
+        let sayings: Vec<Saying> =
+            new.map(|key| Saying::of_user(known, key, known.metadata.get(key).map(String::as_str))).collect();
+        sayings.iter().for_each(|saying| self.say_delivered(conn, saying));
+    }
+
+    /// The same of a channel.
+    pub(super) fn tell_said_otherwise_of_channel(
+        &mut self,
+        conn: ConnId,
+        channel: &Folded,
+        before: &Metadata,
+    ) {
+        let Some(session) = self.sessions.get(conn).filter(|session| session.wants_metadata()) else {
+            return;
+        };
+        let Some(known) = self.network.channel(channel) else { return };
+        let new = session.subscriptions.iter().filter(|key| known.metadata.get(*key) != before.get(*key));
+        let sayings: Vec<Saying> = new
+            .map(|key| Saying::of_channel(known, key, known.metadata.get(key).map(String::as_str)))
+            .collect();
+        sayings.iter().for_each(|saying| self.say_delivered(conn, saying));
+    }
+
     /// Somebody whom a client watches is here.
     pub(super) fn say_metadata_of_watched(&mut self, conn: ConnId, user: UserId) {
         let Some(session) = self.sessions.get(conn).filter(|session| session.wants_metadata()) else {
@@ -290,7 +321,7 @@ impl Turn<'_> {
         match &self.session().stage {
             super::session::Stage::Registering(registration) => registration.metadata.clone(),
             super::session::Stage::Registered(_) => self.user().metadata.clone(),
-            super::session::Stage::Closing => Metadata::new(),
+            super::session::Stage::Guest | super::session::Stage::Closing => Metadata::new(),
         }
     }
 

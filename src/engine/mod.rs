@@ -4,6 +4,7 @@ mod access;
 mod archive;
 mod arrivals;
 mod attach;
+mod attendance;
 mod audience;
 mod audit;
 mod banish;
@@ -26,9 +27,11 @@ mod event;
 mod extban;
 mod flooding;
 mod follow;
+mod former;
 mod gate;
 mod gather;
 mod greeting;
+mod guest;
 mod happenings;
 mod held;
 mod history;
@@ -73,6 +76,7 @@ mod rename;
 mod replay;
 mod report;
 mod roster;
+mod said;
 mod sasl;
 mod scram;
 mod seat;
@@ -105,7 +109,7 @@ pub use effort::{EFFORT_NAME_BYTES_MAX, effort};
 pub use event::{AskId, Beacon, ClientDoor, ConnId, Event, Origin, Pin, Situation, Traffic};
 pub use history::{
     Conversation, Entry, Kind, MessageRow, Party, Place, Point, Query, Record, Sought, StoredTalk, blanked,
-    row_of,
+    emptied, row_of,
 };
 pub use keep::{GENERATION, Row, Stored, Table};
 pub use merge::{Dot, Origin as Run};
@@ -184,6 +188,7 @@ pub struct Engine {
     chronicle: chronicle::Chronicle,
     asks: Asks,
     acted: peer::Acted,
+    guests: guest::Guests,
     situation: Situation,
     secrets: Secrets,
     clock: Clock,
@@ -204,6 +209,7 @@ pub struct Engine {
     floods: flooding::Floods,
     held_modes: tell::HeldModes,
     held_deltas: happenings::HeldDeltas,
+    former: former::Former,
     late: late::Late,
     seats: seat::Seats,
     mending: mend::Mending,
@@ -302,6 +308,7 @@ impl Engine {
             secrets: Secrets::first(Secret(String::from_utf8_lossy(&identity.secret).into_owned())),
             clock,
             acted: peer::Acted::default(),
+            guests: guest::Guests::default(),
             now,
             started: now,
             outgoing: Vec::new(),
@@ -316,6 +323,7 @@ impl Engine {
             floods: flooding::Floods::default(),
             held_modes: tell::HeldModes::default(),
             held_deltas: happenings::HeldDeltas::default(),
+            former: former::Former::default(),
             late: late::Late::default(),
             seats: seat::Seats::default(),
             mending: mend::Mending::new(),
@@ -416,7 +424,7 @@ impl Engine {
                 self.link_closed(conn, &why)
             }
             Event::Closed { conn, why } => self.client_closed(conn, &why),
-            Event::Slowed { conn } => self.tell_of_flood(conn, "says too much and is read more slowly"),
+            Event::Slowed { conn } => self.slowed(conn),
             Event::Tick => self.pulse(),
             Event::Verified { ask, right } => self.verified(ask, right),
             Event::Matched { ask, right, renewed } => self.password_matched(ask, right, renewed),
@@ -445,10 +453,12 @@ impl Engine {
         }
         self.guard_nicks();
         self.settle_reach();
+        self.settle_refuge();
         self.settle_mending();
         self.settle_seats();
         self.put_on_disk();
         self.flush_outgoing();
+        self.settle_guests();
         self.bound_clock();
         std::mem::take(&mut self.effects)
     }
@@ -501,6 +511,10 @@ impl Engine {
         self.is_stopping = true;
         let clients: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         for conn in clients {
+            if self.leave_guest(conn) {
+                continue;
+            }
+            self.guest_leaves(conn, why);
             self.sessions.dismiss(conn);
             self.say_goodbye(conn, why);
         }

@@ -68,6 +68,15 @@ impl Monitors {
         self.lists.get(&conn).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// The same, with whether somebody has each as far as its owner knows.
+    pub fn known(&self, conn: ConnId) -> impl Iterator<Item = (&Nick, bool)> {
+        let list = self.lists.get(&conn).into_iter().flatten();
+        list.map(move |(name, nick)| {
+            let known = self.watched.get(name).and_then(|watched| watched.by.get(&conn));
+            (nick, known.is_some_and(Option::is_some))
+        })
+    }
+
     pub fn has(&self, conn: ConnId, name: &Folded) -> bool {
         self.lists.get(&conn).is_some_and(|list| list.contains_key(name))
     }

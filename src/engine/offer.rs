@@ -5,7 +5,7 @@ use super::cap::{Cap, Caps};
 use super::event::ConnId;
 use super::outgoing::{Outgoing, Spoken};
 use super::sasl::Mechanism;
-use super::session::Session;
+use super::session::{Session, Stage};
 use crate::config::{Config, Registration};
 use crate::wire::message::{BODY_BYTES_MAX, fill};
 
@@ -112,7 +112,11 @@ impl Engine {
         let differences = Way::ALL.map(|way| difference(&offers(before, way), &offers(&self.config, way)));
         let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         for conn in conns {
-            let Some(session) = self.sessions.get_mut(conn) else { continue };
+            let session = self.sessions.get_mut(conn);
+            // What a guest may have is what its home offers.
+            let Some(session) = session.filter(|session| !matches!(session.stage, Stage::Guest)) else {
+                continue;
+            };
             let difference = &differences[Way::of(session) as usize];
             difference.gone.iter().for_each(|cap| session.caps.set(*cap, false));
             if !session.wants(Cap::CapNotify) {

@@ -76,6 +76,11 @@ impl Spoken {
         if has_one { self } else { self.tagged("batch", batch) }
     }
 
+    /// The same for the last of them, who may have the words themselves.
+    fn into_line(self, caps: Caps) -> Arc<str> {
+        if caps == Caps::default() { self.body.into() } else { self.render(caps).into() }
+    }
+
     /// The line as a client with these capabilities gets it.
     pub fn render(&self, caps: Caps) -> String {
         let mut line = String::with_capacity(self.body.len() + 64);
@@ -113,11 +118,25 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// One effect for each form that the line takes.
-    pub fn into_effects(self, sessions: &Sessions, effects: &mut Vec<Effect>) {
+    /// One effect for each form that a line takes.
+    pub fn all_into_effects(all: Vec<Outgoing>, sessions: &Sessions, effects: &mut Vec<Effect>) {
+        effects.reserve(all.len());
+        // Of a long answer all lines are for one.
+        let mut last = None;
+        for outgoing in all {
+            outgoing.into_effects(sessions, &mut last, effects);
+        }
+    }
+
+    fn into_effects(self, sessions: &Sessions, last: &mut Option<(ConnId, Caps)>, effects: &mut Vec<Effect>) {
         let caps_of = |conn| sessions.get(conn).map_or(Caps::default(), |session| session.caps.of_tags());
         if let [to] = self.to[..] {
-            let line = self.spoken.render(caps_of(to)).into();
+            let caps = match *last {
+                Some((conn, caps)) if conn == to => caps,
+                _ => caps_of(to),
+            };
+            *last = Some((to, caps));
+            let line = self.spoken.into_line(caps);
             effects.push(Effect::Send { to, line });
             return;
         }

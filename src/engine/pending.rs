@@ -77,6 +77,8 @@ pub enum Then {
     Nothing,
     /// A WHOIS goes on with how long a user has been idle; `asked` is the nick as it was asked for.
     Whois { reply: Deferred, asked: String, user: UserId },
+    /// Somebody's home has said whether it takes a client in.
+    Guest { conn: ConnId },
     /// A PING of a client's has come through.
     Pong { reply: Deferred, token: String },
     /// A query is answered, line by line.

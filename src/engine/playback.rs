@@ -80,7 +80,7 @@ impl Engine {
                 self.outgoing.push(Outgoing { to: vec![conn], spoken });
             }
             Edit::Happening(happening) => {
-                let body = self.happened(conn, happening, change.stamp);
+                let Some(body) = self.happened(conn, happening, change.stamp) else { return };
                 let spoken = Spoken::new(time, body)
                     .tagged_if("account", happening.account.as_deref())
                     .tagged("msgid", msgid);
@@ -93,10 +93,10 @@ impl Engine {
 
 impl Engine {
     /// What happened on a channel, as a client would have heard it then.
-    fn happened(&self, conn: ConnId, happening: &Happening, at: Stamp) -> String {
+    fn happened(&self, conn: ConnId, happening: &Happening, at: Stamp) -> Option<String> {
         let target = Target::Channel { name: happening.channel.clone(), least: None };
         let (source, channel) = (&happening.source, self.shown_as(&target, at));
-        match &happening.what {
+        Some(match &happening.what {
             What::Joined { realname } => {
                 let is_extended = self.sessions.get(conn).is_some_and(|it| it.wants(Cap::ExtendedJoin));
                 let account = happening.account.as_deref().unwrap_or("*");
@@ -110,7 +110,12 @@ impl Engine {
             What::Renamed { nick } => format!(":{source} NICK {nick}"),
             What::Modes { line } => format!(":{source} MODE {channel} {line}"),
             What::Topic { text } => format!(":{source} TOPIC {channel} :{text}"),
-        }
+            What::Recalled { from, name, reason } => {
+                let knows = self.sessions.get(conn).is_some_and(|it| it.wants(Cap::ChannelRename));
+                return knows.then(|| format!(":{source} RENAME {from} {name} :{reason}"));
+            }
+            What::Forgotten => return None,
+        })
     }
 }
 

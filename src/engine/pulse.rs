@@ -37,6 +37,7 @@ const CLOCK_BOUND_NEAR_MS: u64 = 2_000;
 impl Engine {
     pub(super) fn pulse(&mut self) {
         self.tell_held_modes();
+        self.write_held_deltas();
         self.tell_late();
         self.expire_reach();
         self.check_sessions();
@@ -51,6 +52,7 @@ impl Engine {
         self.hand_over_again();
         self.call_places();
         self.chase_asks();
+        self.chase_pipes();
         self.expire_secrets();
         self.forget_barren();
         self.remove_expired_entries();

@@ -50,12 +50,21 @@ impl Engine {
             return;
         }
         self.tell_held_modes();
+        for (server, reach) in &changes {
+            match reach {
+                Reach::Held { .. } => self.note_likenesses(*server),
+                Reach::Reachable => self.drop_likenesses(*server),
+                Reach::Suspended { .. } | Reach::Forgotten => {}
+            }
+        }
         // With people who come into sight their channels may, which are older than those of the same name here.
         if changes.iter().any(|(_, reach)| matches!(reach, Reach::Reachable)) {
             self.prepare_for_sight();
         }
         let news = self.network.set_reach(changes);
+        let happenings = self.forced_happenings_of(&news);
         self.tell(news);
+        self.write_happenings(happenings);
         self.react();
     }
 }

@@ -11,7 +11,7 @@ use super::cap::Cap;
 use super::history::{Conversation, Party, Point, Query, Record};
 use super::merge::Stamp;
 use super::mode;
-use super::network::{AccountId, Channel, Happening, Life, Message, Redaction, Target, Verb};
+use super::network::{AccountId, Channel, Happening, Life, Message, Redaction, Target, Verb, What};
 use super::shield;
 use super::turn::Turn;
 use crate::wire::fold::{Folded, fold};
@@ -182,7 +182,14 @@ impl Right {
             _ if record.is_blank() || turn.network().talk().redacted().has(record.dot()) => false,
             (Some(message), _) => self.shows_message(turn, message, record.stamp()),
             (_, Some(redaction)) => self.shows_redaction(redaction),
-            _ => record.happening().is_some_and(|happening| self.covers_happening(happening, record.stamp())),
+            _ => record.happening().is_some_and(|happening| {
+                let is_told = match happening.what {
+                    What::Recalled { .. } => turn.wants(Cap::ChannelRename),
+                    What::Forgotten => false,
+                    _ => true,
+                };
+                is_told && self.covers_happening(happening, record.stamp())
+            }),
         }
     }
 
@@ -204,10 +211,9 @@ impl Right {
                 may_read && joined.is_none_or(|joined| said >= joined)
             }
             (Right::Party { user, account }, Target::User { user: to, .. }) => {
-                let is_account = |(from, to): (AccountId, AccountId)| {
-                    account.is_some_and(|account| account == from || account == to)
-                };
-                message.sender == *user || to == user || message.between.is_some_and(is_account)
+                let (from, by) = message.between;
+                let is_account = account.is_some() && (*account == from || *account == by);
+                message.sender == *user || to == user || is_account
             }
             _ => false,
         }
@@ -215,12 +221,13 @@ impl Right {
 
     fn covers_happening(&self, happening: &Happening, at: Stamp) -> bool {
         let Right::Member { user, status, birth, joined } = self else { return false };
+        let is_news = !happening.is_for_plain || status.is_empty() && happening.user != Some(*user);
         let is_meant = || happening.least.is_none_or(|letter| mode::is_at_least(*status, letter));
         let may_read = match at >= *birth {
             true => happening.user == Some(*user) || is_meant(),
             false => happening.least.is_none() && !happening.is_closed,
         };
-        may_read && joined.is_none_or(|joined| at >= joined)
+        is_news && may_read && joined.is_none_or(|joined| at >= joined)
     }
 
     fn shows_redaction(&self, redaction: &Redaction) -> bool {
@@ -307,8 +314,9 @@ impl Turn<'_> {
         let me = self.user();
         let own = me.account_id();
         let Target::User { user: to, nick: to_nick, .. } = &message.target else { return String::new() };
-        let (from_account, to_account) = message.between.unzip();
-        let is_own = message.sender == me.id || own.is_some() && from_account == own;
+        let is_own = message.sender == me.id || own.is_some() && message.between.0 == own;
+        // It stands under the nicks where one of them had none.
+        let (from_account, to_account) = message.between.0.zip(message.between.1).unzip();
         let (user, nick, account) = match is_own {
             true => (*to, to_nick.as_str(), to_account),
             false => {
@@ -341,9 +349,22 @@ impl Turn<'_> {
         names.into_iter().map(|(said, name)| (name, said.time())).collect()
     }
 
-    /// What the speaker calls the place where something was said, if they may read it there.
+    /// What the speaker calls the place where something was said, if it was said to them, also by somebody whom they do not
+    /// want to read.
     pub fn name_of_place(&self, record: &Record) -> Option<String> {
-        self.name_among(record, &self.readings_of_channels())
+        let is_gone = record.is_blank() || self.network().talk().redacted().has(record.dot());
+        let message = record.message().filter(|_| !is_gone)?;
+        match Conversation::of(message) {
+            Conversation::Channel(name) => {
+                let readings = self.readings_of_channels();
+                let reading = readings.get(&name)?.iter().find(|reading| reading.knows(record));
+                reading.map(|reading| reading.shown.clone())
+            }
+            Conversation::Private(..) => {
+                let is_heard = Right::of_parties(self).covers_message(message, record.stamp());
+                is_heard.then(|| self.other_of(message))
+            }
+        }
     }
 
     /// What the speaker may read of their channels, by the names that what was said there stands under.
@@ -376,7 +397,7 @@ impl Turn<'_> {
     /// Whether the speaker lets through what somebody has said; what they have said themselves they do.
     fn wants_to_read(&self, message: &Message) -> bool {
         let me = self.user();
-        let is_same_account = message.between.is_some_and(|(from, _)| me.account_id() == Some(from));
+        let is_same_account = me.account_id().is_some() && message.between.0 == me.account_id();
         let is_own = message.sender == me.id || is_same_account;
         is_own || self.engine.lets_past(self.me(), message)
     }

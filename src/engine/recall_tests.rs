@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::history::{Query, Record};
 use super::{AskId, ConnId, Effect, Engine, Entry, Event, Identity, Origin};
 use crate::config::Config;
+use crate::wire::base36;
 use crate::wire::line::Lines;
 use crate::wire::time::{Now, Timestamp};
 
@@ -178,4 +179,47 @@ fn who_has_many_places_played_back_pays_for_each() {
         hall.answer(false);
     }
     assert_eq!(hall.charged, 2);
+}
+
+/// Proves: CHATHISTORY, draft/event-playback
+#[test]
+fn a_page_goes_on_behind_all_that_was_hidden_from_the_reader() {
+    let mut hall = Hall::new(|_| ());
+    hall.come("ann", "draft/chathistory draft/event-playback batch");
+    hall.come("bob", "draft/chathistory draft/event-playback batch");
+    let record = |seq: u64, what: &str| {
+        let (dot, stamp) = (base36::encode(seq), base36::encode(1 << 16 | seq));
+        let line = format!("@dot=1AA.1.M{dot}.{stamp} :eve!e@h {what}");
+        Record::read(seq, line).unwrap()
+    };
+    let hidden = (2..30_000).map(|seq| record(seq, "HAPPENED 1AAAAAAAB +#green JOIN :Eve"));
+    let all: Vec<Record> = [record(1, "PRIVMSG 1AAAAAAAA #green :hay")].into_iter().chain(hidden).collect();
+    hall.say("bob", "CHATHISTORY LATEST #green * 30");
+    let (mut heard, mut rounds) = (Vec::new(), 0);
+    while let Some((ask, query)) = hall.asked.pop() {
+        let Query::Between { before, most, .. } = query else { panic!("{query:?}") };
+        let last = before.map(|before| before.start().unwrap());
+        let found = all.iter().filter(|record| last.as_ref().is_none_or(|last| record.said() < *last));
+        let found: Vec<Record> = found.cloned().collect();
+        let outcome = Ok(found[found.len().saturating_sub(most)..].to_vec());
+        heard.extend(hall.step(Event::Recalled { ask, outcome, is_cut: false }));
+        rounds += 1;
+    }
+    assert!(heard[0].contains("chathistory-end") && heard[1].ends_with(" PRIVMSG #green :hay"), "{heard:?}");
+    assert_eq!(heard.len(), 3);
+    assert_eq!((rounds, hall.charged), (11, 10), "each look beyond the first costs a line");
+}
+
+/// Proves: NICK
+#[test]
+fn who_is_called_otherwise_on_many_channels_pays_for_an_event_on_each() {
+    let mut hall = Hall::new(|_| ());
+    hall.come("ann", "");
+    hall.come("bob", "");
+    for nick in ["ann", "bob"] {
+        hall.say(nick, "JOIN #red,#blue");
+    }
+    assert_eq!(hall.charged, 0, "who comes to a channel pays with the line");
+    hall.say("ann", "NICK annie");
+    assert_eq!(hall.charged, 2, "the line itself is one");
 }

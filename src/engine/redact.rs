@@ -31,7 +31,7 @@ impl Engine {
             Target::User { user, nick } => {
                 let from = self.network.user(redaction.sender).and_then(User::account_id);
                 // Who heard nothing of what was said need not hear that it was not.
-                let is_blocked = self.blocks(*user, from, &redaction.source);
+                let is_blocked = self.blocks(*user, Some(redaction.sender), from, &redaction.source);
                 let hears = self.sessions.of(*user).filter(|session| !is_blocked && can_hear(session));
                 (hears.map(|session| session.conn).collect(), nick.to_string())
             }

@@ -66,10 +66,16 @@ impl Turn<'_> {
     /// Shows a client that is somebody's who was here all along what was said on their channels: as much as those see who
     /// come to them, or all since nobody was connected, and then what was said to the person alone, too.
     pub fn replay_missed(&mut self, channels: &[Folded], since: Option<Timestamp>) {
-        let asks_itself = self.wants(Cap::DraftChathistory) || self.wants(Cap::ZncPlayback);
+        if !self.wants(Cap::DraftChathistory) && !self.wants(Cap::ZncPlayback) {
+            self.replay_since(channels, since);
+        }
+    }
+
+    /// The same for a client that has no reason to ask, since it does not know that it has missed anything.
+    pub fn replay_since(&mut self, channels: &[Folded], since: Option<Timestamp>) {
         let history = &self.config().history;
         let most = if since.is_some() { history.most_at_once } else { history.replay_on_join };
-        if asks_itself || !history.enabled || most == 0 {
+        if !history.enabled || most == 0 {
             return;
         }
         let known = channels.iter().rev().filter_map(|channel| self.network().channel(channel));

@@ -1,5 +1,7 @@
 //! Who is on a channel and what about, in the words of NAMES and TOPIC.
 
+use std::borrow::Cow;
+
 use super::cap::Cap;
 use super::mode;
 use super::network::Channel;
@@ -46,7 +48,7 @@ impl Turn<'_> {
             () if channel.has_mode('p') => '*',
             () => '=',
         };
-        let whole_names = self.wants(Cap::UserhostInNames);
+        let (whole_names, all_signs) = (self.wants(Cap::UserhostInNames), self.wants(Cap::MultiPrefix));
         let is_member = channel.has(self.me());
         let (me, veil) = (self.me(), channel.veil());
         let own_status = channel.status(me);
@@ -60,9 +62,13 @@ impl Turn<'_> {
             if !is_member && user.has_mode('i') && !self.has_right("see-all") {
                 return None;
             }
-            let mut name = self.signs(member.status);
+            // Most people are plain members, and their nick is all there is to say.
+            if member.status.is_empty() && !whole_names {
+                return Some(Cow::Borrowed(user.nick.as_str()));
+            }
+            let mut name = signs(member.status, all_signs);
             name.push_str(&if whole_names { user.prefix() } else { user.nick.to_string() });
-            Some(name)
+            Some(Cow::Owned(name))
         });
         let name = &channel.name;
         let room = self.room_in(&numeric::name_reply(symbol, name, ""));
@@ -92,14 +98,18 @@ impl Turn<'_> {
 
     /// What somebody is on a channel, in signs: all of them to clients that asked, else the highest.
     pub fn signs(&self, status: Letters) -> String {
-        match self.wants(Cap::MultiPrefix) {
-            true => mode::prefixes(status),
-            false => mode::prefix(status).map(String::from).unwrap_or_default(),
-        }
+        if status.is_empty() { String::new() } else { signs(status, self.wants(Cap::MultiPrefix)) }
     }
 
     /// NAMES of a channel by whatever was given for its name: nobody is on one that cannot be seen.
     pub fn no_names_of(&mut self, name: &str) {
         self.reply(numeric::end_of_names(Word::echo(name)));
+    }
+}
+
+fn signs(status: Letters, all: bool) -> String {
+    match all {
+        true => mode::prefixes(status),
+        false => mode::prefix(status).map(String::from).unwrap_or_default(),
     }
 }

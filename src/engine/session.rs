@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::batch::Batches;
 use super::cap::{Cap, Caps};
-use super::event::ConnId;
+use super::event::{AskId, ConnId};
 use super::held::Held;
 use super::marker::Markers;
 use super::network::{AccountId, Metadata};
@@ -64,6 +64,8 @@ pub struct Session {
     /// Whether the person became an operator on this very connection: whoever has no more than their account's password is
     /// none by it.
     pub is_operator: bool,
+    /// Whether the client has said that nobody sits before it (`AWAY *`).
+    pub is_unattended: bool,
 }
 
 /// How far a connection has come.
@@ -71,6 +73,8 @@ pub struct Session {
 pub enum Stage {
     Registering(Registration),
     Registered(UserId),
+    /// Somebody's whose home is another server, where all that is said here is heard.
+    Guest,
     /// Told to go; nothing more is heard from it.
     Closing,
 }
@@ -90,6 +94,8 @@ pub struct Registration {
     pub negotiating: bool,
     pub password_state: PasswordState,
     pub gated: Gated,
+    /// What was asked of the home of whoever the client wants to be, while that has not answered.
+    pub home: Option<AskId>,
 }
 
 /// Whether a gateway has said that the connection is somebody else's.
@@ -145,6 +151,7 @@ impl Session {
             asked: None,
             topics: Letters::NONE,
             is_operator: false,
+            is_unattended: false,
         }
     }
 
@@ -153,6 +160,11 @@ impl Session {
             Stage::Registered(user) => Some(user),
             _ => None,
         }
+    }
+
+    /// Whether the client has not come to be anybody, here or elsewhere.
+    pub fn is_nobodys(&self) -> bool {
+        matches!(self.stage, Stage::Registering(_) | Stage::Closing)
     }
 
     /// The address as it can stand in a line: a leading colon would end its middle parameters.

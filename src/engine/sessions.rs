@@ -9,7 +9,8 @@ use crate::wire::names::UserId;
 
 #[derive(Debug, Default)]
 pub struct Sessions {
-    by_conn: BTreeMap<ConnId, Session>,
+    /// Each in a place of its own: they are large, and trees keep nearly half of theirs empty.
+    by_conn: BTreeMap<ConnId, Box<Session>>,
     people: BTreeMap<UserId, Person>,
     /// How many connections speak for somebody.
     attached: usize,
@@ -17,23 +18,33 @@ pub struct Sessions {
 
 impl Sessions {
     pub fn open(&mut self, session: Session) {
-        self.by_conn.insert(session.conn, session);
+        self.by_conn.insert(session.conn, Box::new(session));
     }
 
     /// The connection is no more.
     pub fn close(&mut self, conn: ConnId) -> Option<Session> {
         self.detach(conn);
-        self.by_conn.remove(&conn)
+        self.by_conn.remove(&conn).map(|session| *session)
     }
 
     /// From here on the connection speaks for this user, who has just come or has others too.
     pub fn register(&mut self, conn: ConnId, user: UserId, now_ms: u64) {
+        self.detach(conn);
         let session = self.by_conn.get_mut(&conn).expect("only an open connection registers");
         session.stage = Stage::Registered(user);
         self.attached += 1;
         let person = self.people.entry(user).or_insert_with(|| Person::new(now_ms));
         person.conns.push(conn);
         person.absence = None;
+    }
+
+    /// From here on the connection speaks for somebody whose home is another server.
+    pub fn become_guest(&mut self, conn: ConnId) {
+        self.detach(conn);
+        if let Some(session) = self.by_conn.get_mut(&conn) {
+            session.stage = Stage::Guest;
+            self.attached += 1;
+        }
     }
 
     /// Somebody is here whose connections are yet to come.
@@ -51,7 +62,11 @@ impl Sessions {
     }
 
     fn detach(&mut self, conn: ConnId) {
-        let user = self.by_conn.get(&conn).and_then(Session::user);
+        let session = self.by_conn.get(&conn).map(Box::as_ref);
+        if session.is_some_and(|session| matches!(session.stage, Stage::Guest)) {
+            self.attached -= 1;
+        }
+        let user = session.and_then(Session::user);
         if let Some(person) = user.and_then(|user| self.people.get_mut(&user)) {
             person.conns.retain(|other| *other != conn);
             self.attached -= 1;
@@ -64,11 +79,11 @@ impl Sessions {
     }
 
     pub fn get(&self, conn: ConnId) -> Option<&Session> {
-        self.by_conn.get(&conn)
+        self.by_conn.get(&conn).map(Box::as_ref)
     }
 
     pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
-        self.by_conn.get_mut(&conn)
+        self.by_conn.get_mut(&conn).map(Box::as_mut)
     }
 
     pub fn person(&self, user: UserId) -> Option<&Person> {
@@ -90,11 +105,11 @@ impl Sessions {
 
     /// The same, with what is known of each.
     pub fn of(&self, user: UserId) -> impl Iterator<Item = &Session> {
-        self.conns_of(user).iter().filter_map(|conn| self.by_conn.get(conn))
+        self.conns_of(user).iter().filter_map(|conn| self.get(*conn))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Session> {
-        self.by_conn.values()
+        self.by_conn.values().map(Box::as_ref)
     }
 
     /// How many connections have not registered yet.

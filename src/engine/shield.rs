@@ -99,10 +99,20 @@ fn keeps_away(shield: &Shield, to: &User, from: &User) -> Option<Numeric> {
 
 impl Engine {
     /// Whether somebody is logged in who has blocked whoever this is.
-    pub(super) fn blocks(&self, user: UserId, from: Option<AccountId>, source: &str) -> bool {
+    pub(super) fn blocks(
+        &self,
+        user: UserId,
+        from: Option<UserId>,
+        account: Option<AccountId>,
+        source: &str,
+    ) -> bool {
         let own = self.network.user(user).and_then(User::account_id);
-        let own = own.and_then(|account| self.network.accounts().get(account));
-        own.is_some_and(|account| account.keeps_away(from, source))
+        let Some(own) = own.and_then(|account| self.network.accounts().get(account)) else { return false };
+        // Who logs out, or in to something else, is the same person still.
+        let before = from.into_iter().flat_map(|from| self.former.of(from));
+        let before = before.chain(self.former.of_source(source).filter(|_| account.is_none()));
+        let mut before = before.filter(|_| account != Some(own.id));
+        own.keeps_away(account, source) || before.any(|account| own.keeps_away(Some(account), source))
     }
 
     /// Whether what was said to a person gets through to them.
@@ -115,7 +125,10 @@ impl Engine {
         let is_kept_away = keeps_away(shield, to, from).is_some();
         let is_unwanted = to.has_mode('T') && is_ctcp(message);
         let is_silenced = shield.silences(source, flag_of(message));
-        !is_kept_away && !is_unwanted && !is_silenced && !self.blocks(to.id, from.account_id(), source)
+        !is_kept_away
+            && !is_unwanted
+            && !is_silenced
+            && !self.blocks(to.id, Some(from.id), from.account_id(), source)
     }
 
     /// Whether what somebody said once is let through now, to whom it was for or who was there.
@@ -136,9 +149,9 @@ impl Engine {
             });
         // As whom they wrote it, whatever they are logged in to by now.
         let by_name = || message.account.as_ref().and_then(|name| self.network.account_named(name));
-        let from = message.between.map(|(from, _)| from).or_else(|| by_name().map(|account| account.id));
+        let from = message.between.0.or_else(|| by_name().map(|account| account.id));
         let is_silenced = shield.silences(&message.source, flag);
-        !is_kept_away && !is_silenced && !self.blocks(user, from, &message.source)
+        !is_kept_away && !is_silenced && !self.blocks(user, Some(message.sender), from, &message.source)
     }
 
     /// Whether somebody may write to one of this server's users; who is kept away makes themselves known, now and then.
@@ -148,7 +161,8 @@ impl Engine {
         let from = self.network.user(from).ok_or_else(|| numeric::no_such_nick(from))?;
         let Some(refusal) = keeps_away(&person.shield, to, from) else { return Ok(()) };
         let source = from.prefix();
-        let silenced = person.shield.silences(&source, 'P') || self.blocks(to.id, from.account_id(), &source);
+        let silenced = person.shield.silences(&source, 'P')
+            || self.blocks(to.id, Some(from.id), from.account_id(), &source);
         let now_ms = self.now.steady_ms;
         let told_ms = if silenced { person.shield.pretended_ms } else { person.shield.informed_ms };
         let is_due = told_ms.is_none_or(|told_ms| now_ms >= told_ms + INFORM_EVERY_MS);
@@ -193,25 +207,27 @@ impl Turn<'_> {
     }
 
     fn deliver_one(&mut self, message: Message) -> Outcome {
-        let target = match &message.target {
-            Target::User { user, .. } if *user != self.me() => self.network().user(*user).cloned(),
+        let to = match &message.target {
+            Target::User { user, .. } if *user != self.me() => Some(*user),
             _ => None,
         };
         // Channels have rules of their own, and NOTICE and TAGMSG hear of no refusal that would have to be asked for.
-        let Some(target) = target.filter(|_| message.verb == Verb::Privmsg) else {
+        let to = to.filter(|_| message.verb == Verb::Privmsg);
+        let Some(target) = to.and_then(|to| self.network().user(to)) else {
             self.change(Edit::Message(message));
             return Ok(());
         };
         if target.has_mode('T') && is_ctcp(&message) {
             return Err(numeric::no_ctcp(&target.nick).into());
         }
-        self.accept_answers(&target)?;
         let is_registered = self.user().account.is_some();
         let is_open = !target.has_mode('g') && (!target.has_mode('R') || is_registered);
-        if is_open || self.is_operator() {
+        let lets_in = if is_open || self.is_operator() { None } else { Some(target.clone()) };
+        self.accept_answers(target.id)?;
+        let Some(target) = lets_in else {
             self.change(Edit::Message(message));
             return Ok(());
-        }
+        };
         let (of, named) = (target.server(), Word::from(&target.nick));
         if !self.engine.routes.is_reachable(of) {
             return Err(numeric::nick_out_of_reach(named, self.network().server_name(of)).into());
@@ -230,20 +246,22 @@ impl Turn<'_> {
     }
 
     /// Whoever accepts only some and writes to somebody wants to hear what they say.
-    fn accept_answers(&mut self, target: &User) -> Outcome {
+    fn accept_answers(&mut self, target: UserId) -> Outcome {
         let (user, most) = (self.user(), self.config().limits.accept_entries);
-        let keeps_away = user.has_mode('g') || (user.has_mode('R') && target.account.is_none());
-        if !keeps_away || self.person().shield.accepted.contains(&target.id) {
+        let Some(known) = self.network().user(target) else { return Ok(()) };
+        let keeps_away = user.has_mode('g') || (user.has_mode('R') && known.account.is_none());
+        if !keeps_away || self.person().shield.accepted.contains(&target) {
             return Ok(());
         }
+        let nick = known.nick.clone();
         if self.person().shield.accepted.len() >= most {
             self.forget_gone();
         }
         if self.person().shield.accepted.len() >= most {
             let letter = if self.user().has_mode('g') { "+g" } else { "+R" };
-            return Err(numeric::own_mode(&target.nick, letter).into());
+            return Err(numeric::own_mode(&nick, letter).into());
         }
-        self.person_mut().shield.accepted.insert(target.id);
+        self.person_mut().shield.accepted.insert(target);
         Ok(())
     }
 

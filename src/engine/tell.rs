@@ -1,7 +1,6 @@
 //! News, put into words for each client that should hear it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::Engine;
 use super::cap::Cap;
@@ -9,27 +8,18 @@ use super::effect::Topic;
 use super::event::ConnId;
 use super::happenings::given;
 use super::mode;
-use super::network::{
-    Change, Channel, Edit, Field, Leaving, Message, ModeDelta, Neighbour, News, Quit, Split, Target, User,
-    Verb,
-};
+use super::network::{Channel, Edit, Field, Leaving, ModeDelta, Neighbour, News, Quit, Split, User};
 use super::outgoing::{Outgoing, Spoken};
 use super::person::Person;
-use super::playback::Wording;
 use super::session::Session;
 use super::whowas::Was;
 use crate::defect::{Defect, is_planted};
 use crate::wire::base36;
-use crate::wire::fold::{Folded, fold};
+use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::message::BODY_BYTES_MAX;
 use crate::wire::names::{Nick, UserId};
 use crate::wire::numeric;
-use crate::wire::time::Timestamp;
-
-/// A message from before a heal that is older than this was said in the split: it goes into the
-/// record, and is not shown as if it had just been said.
-pub const LATE_AFTER_MS: u64 = 10_000;
 
 /// Parts of one act of MODE that are still to be told as one line.
 pub type HeldModes = BTreeMap<(Folded, String), Vec<ModeDelta>>;
@@ -43,7 +33,13 @@ impl Engine {
             match one {
                 News::Quit(quit) if quit.split.is_some() && is_planted(Defect::SplitUntold) => {}
                 News::Quit(quit) => match quit.split.clone() {
-                    None => self.tell_quit(&quit, None),
+                    None => {
+                        let account = quit.account.as_ref().and_then(|name| self.network.account_named(name));
+                        if let Some(account) = account.map(|account| account.id) {
+                            self.former.note_source(&quit.source, account);
+                        }
+                        self.tell_quit(&quit, None)
+                    }
                     Some(split) => {
                         let mut quits = vec![quit];
                         while let Some(News::Quit(next)) = news.next_if(
@@ -96,6 +92,13 @@ impl Engine {
                 }
                 News::AccountChanged { who, before } => {
                     let user = who.user;
+                    let account = before.as_ref().and_then(|name| self.network.account_named(name));
+                    if let Some(account) = account.map(|account| account.id) {
+                        self.former.note(user, account);
+                        if let Some(source) = self.network.user(user).map(|user| user.prefix()) {
+                            self.former.note_source(&source, account);
+                        }
+                    }
                     self.touch_nick_of(user);
                     self.tell_own_account(user);
                     let Some(known) = self.network.user(user) else { continue };
@@ -156,6 +159,14 @@ impl Engine {
                     self.say(self.members_here(known), spoken);
                 }
                 News::Said(change) => self.tell_message(&change),
+                News::Happened(change) => {
+                    // Of a server that is out of sight nothing was told as it happened.
+                    let server = change.dot.origin.server;
+                    let is_unseen = || !self.network.servers().any(|known| known.id == server);
+                    if change.dot.origin != self.origin() && (is_unseen() || self.is_from_before(&change)) {
+                        self.note_late(&change);
+                    }
+                }
                 News::Redacted(change) => {
                     if let Edit::Redact(redaction) = &change.edit {
                         self.tell_redaction(&change, redaction);
@@ -250,7 +261,7 @@ impl Engine {
         self.members_here_where(channel, |_, _, _| true)
     }
 
-    fn members_here_where(
+    pub(super) fn members_here_where(
         &self,
         channel: &Channel,
         which: impl Fn(UserId, &Person, Letters) -> bool,
@@ -462,105 +473,6 @@ impl Engine {
             let spoken = self.spoken_from(by, format!("{start}{line}")).tagged_if("batch", batch);
             self.say(hears.clone(), spoken);
         }
-    }
-
-    fn tell_message(&mut self, change: &Arc<Change>) {
-        let Edit::Message(message) = &change.edit else { return };
-        // What this server wrote in an earlier run comes back to it as anyone else's.
-        let is_own = change.dot.origin == self.origin()
-            || (is_planted(Defect::EarlierRunIsMine) && change.dot.origin.server == self.identity.sid);
-        let healed_ms = self.healed.get(&change.dot.origin.server).map_or(0, |healed| healed.0);
-        let is_late = change.stamp.ms < healed_ms && change.stamp.ms + LATE_AFTER_MS < self.now.wall.0;
-        // Whoever has gone meanwhile, or has not been heard to come yet, cannot be heard any more, but is on record.
-        let is_of_nobody =
-            self.network.user(message.sender).is_none() || self.is_of_a_stranger(change, message);
-        if !is_own && (is_late || is_of_nobody) {
-            return self.note_late(change);
-        }
-        let msgid = change.dot.to_string();
-        self.tell_said(message, change.stamp.time(), Some(msgid));
-    }
-
-    /// Whether somebody from whose disk this came did not know any more what its writer had said before, and here that has
-    /// not come: nobody saw its sender join.
-    fn is_of_a_stranger(&self, change: &Change, message: &Message) -> bool {
-        let Target::Channel { name, .. } = &message.target else { return false };
-        let channel = self.network.channel(&fold(name.as_str()));
-        change.after == 0 && !channel.is_some_and(|channel| channel.has(message.sender))
-    }
-
-    /// Says a message to whom it is meant for, and to its sender who asked for echoes.
-    pub(super) fn tell_said(&mut self, message: &Message, time: Timestamp, msgid: Option<String>) {
-        let is_empty = || !message.tags.iter().any(|(key, _)| self.config.talk.takes_tag(key));
-        if message.verb == Verb::Tagmsg && is_empty() {
-            return;
-        }
-        let can_hear = |session: &Session| message.verb != Verb::Tagmsg || session.wants(Cap::MessageTags);
-        // By the name that the sender has here: they may be called otherwise than where they wrote.
-        let sender = self.network.user(message.sender);
-        let source = match message.relayer() {
-            None => sender.map_or(message.source.clone(), User::prefix),
-            Some(_) => message.source.clone(),
-        };
-        let (mut hears, target) = match &message.target {
-            Target::Channel { name, least } => {
-                let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
-                let mut hears = self.members_here_where(known, |user, person, status| {
-                    let is_meant = least.is_none_or(|letter| mode::is_at_least(status, letter));
-                    let is_wanted = || person.shield.lets_channel(&source, message);
-                    is_meant && user != message.sender && is_wanted()
-                });
-                if message.verb == Verb::Tagmsg {
-                    hears.retain(|conn| self.sessions.get(*conn).is_some_and(can_hear));
-                }
-                (hears, mode::shown_target(known.name.as_str(), *least))
-            }
-            Target::User { user, nick } => {
-                for conn in self.sessions.conns_of(*user).to_vec() {
-                    if let Some(session) = self.sessions.get_mut(conn) {
-                        session.throttle.know(message.sender);
-                    }
-                }
-                let hears = match self.lets_through(*user, &source, message) {
-                    true => self.sessions.of(*user).filter(|session| can_hear(session)).collect(),
-                    false => Vec::new(),
-                };
-                (hears.into_iter().map(|session| session.conn).collect(), nick.to_string())
-            }
-        };
-        let (echo, others) = self.own_ears(message.sender, &message.target, can_hear);
-        // Who writes to themselves has heard it by now on all of them.
-        hears.extend(others.into_iter().filter(|conn| !hears.contains(conn)).collect::<Vec<_>>());
-        let names = (source.as_str(), target.as_str());
-        let Wording { whole, line } = self.wording(message, names, time, msgid);
-        if message.is_multiline() {
-            let delivered = (&whole.clone().delivered(), &line.clone().delivered());
-            self.say_multiline(hears, message, names, delivered);
-            return self.say_multiline(echo, message, names, (&whole, &line));
-        }
-        self.say(hears, whole.clone().delivered());
-        self.say(echo, whole);
-    }
-
-    /// Which of a sender's own connections are shown what they sent: the one that they said it on, if its client asked for
-    /// that; and all others whose clients can tell it from what somebody else says to them.
-    pub(super) fn own_ears(
-        &self,
-        sender: UserId,
-        target: &Target,
-        can_hear: impl Fn(&Session) -> bool,
-    ) -> (Vec<ConnId>, Vec<ConnId>) {
-        let is_the_one = |session: &Session| self.voice.is_none_or(|voice| voice == session.conn);
-        let is_on_channel = matches!(target, Target::Channel { .. });
-        let hears = self.sessions.of(sender).filter(|session| {
-            let is_another = !is_the_one(session);
-            let knows_own = session.wants(Cap::EchoMessage)
-                || is_another && (is_on_channel || session.wants(Cap::ZncSelfMessage));
-            knows_own && can_hear(session)
-        });
-        let (own, others): (Vec<&Session>, Vec<&Session>) = hears.partition(|session| is_the_one(session));
-        let conns = |sessions: Vec<&Session>| sessions.into_iter().map(|session| session.conn).collect();
-        (conns(own), conns(others))
     }
 
     fn remember(&mut self, user: UserId, nick: &str) {

@@ -59,7 +59,7 @@ pub struct Throttle {
     /// How often operators were told that this person does too much.
     pub told_of_flood: Meter,
     /// Whether the edge was told that no limit on speed is for this connection.
-    is_unhurried: bool,
+    pub(super) is_unhurried: bool,
 }
 
 impl Throttle {
@@ -106,17 +106,17 @@ impl Turn<'_> {
 
     /// Whoever writes to many strangers in a short time has to wait. Whom they are in conversation with, and those on
     /// a channel where they are somebody, are no strangers.
-    pub fn address(&mut self, user: &User) -> Outcome {
-        let me = self.me();
-        let is_known = user.id == me || self.session().throttle.known.contains(&user.id);
-        if !is_known && !self.has_status_with(user) {
-            let too_fast = |seconds| numeric::target_too_fast(&user.nick, seconds);
-            self.may(Deed::Address).map_err(too_fast)?;
+    pub fn address(&mut self, user: UserId) -> Outcome {
+        if user == self.me() {
+            return Ok(());
+        }
+        let known = self.network().user(user).filter(|_| !self.session().throttle.known.contains(&user));
+        if let Some(stranger) = known.filter(|known| !self.has_status_with(known)) {
+            let nick = stranger.nick.clone();
+            self.may(Deed::Address).map_err(|seconds| numeric::target_too_fast(&nick, seconds))?;
             self.did(Deed::Address);
         }
-        if user.id != me {
-            self.session_mut().throttle.know(user.id);
-        }
+        self.session_mut().throttle.know(user);
         Ok(())
     }
 

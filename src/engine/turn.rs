@@ -216,21 +216,23 @@ impl Turn<'_> {
 
     /// What the speaker is called in replies: until registered, nobody is called anything.
     pub fn called(&self) -> String {
-        let user = self.session().user().and_then(|id| self.engine.network.user(id));
-        user.map_or("*".to_string(), |user| user.nick.to_string())
+        self.speaker().map_or("*", |user| user.nick.as_str()).to_string()
     }
 
     pub fn reply(&mut self, numeric: Numeric) {
-        let line = numeric.line(self.server_name(), &self.called());
-        self.say_numeric(line);
+        self.reply_all([numeric]);
     }
 
     /// A numeric for the speaker, from whichever server. What a bot brought about says so, its answers too.
     pub fn say_numeric(&mut self, line: String) {
-        let speaker = self.session().user().and_then(|user| self.network().user(user));
-        let tag = speaker.and_then(User::bot_tag);
+        let tag = self.speaker().and_then(User::bot_tag);
         let spoken = Spoken::new(self.now.wall, line).tagged_if("bot", tag);
         self.engine.outgoing.push(Outgoing { to: vec![self.conn], spoken });
+    }
+
+    /// The user who speaks, if it is one already.
+    fn speaker(&self) -> Option<&User> {
+        self.session().user().and_then(|id| self.engine.network.user(id))
     }
 
     /// How many bytes of text a reply to the speaker could still take.
@@ -244,7 +246,13 @@ impl Turn<'_> {
     }
 
     pub fn reply_all(&mut self, numerics: impl IntoIterator<Item = Numeric>) {
-        numerics.into_iter().for_each(|numeric| self.reply(numeric));
+        // Thousands of lines, where somebody asks who is on a large channel.
+        let (called, tag) = (self.called(), self.speaker().and_then(User::bot_tag));
+        for numeric in numerics {
+            let line = numeric.line(self.server_name(), &called);
+            let spoken = Spoken::new(self.now.wall, line).tagged_if("bot", tag);
+            self.engine.outgoing.push(Outgoing { to: vec![self.conn], spoken });
+        }
     }
 
     /// FAIL, WARN or NOTE; as a NOTICE to clients that would not understand.

@@ -19,7 +19,8 @@ impl Engine {
     fn tell_operator(&mut self, user: UserId, text: String) {
         if user.server() != self.identity.sid {
             let request = Request::Act(Act::Tell { user, text });
-            return self.ask_server(user.server(), ANSWER_WITHIN_MS, request, Then::Nothing);
+            self.ask_server(user.server(), ANSWER_WITHIN_MS, request, Then::Nothing);
+            return;
         }
         for conn in self.sessions.conns_of(user).to_vec() {
             Turn::new(self, conn).notice(&text);

@@ -58,16 +58,19 @@ impl Engine {
     /// Takes the next change of its origin and stream, whoever wrote it.
     pub(super) fn take(&mut self, change: &Arc<Change>, from: Option<ConnId>) {
         self.clock.observe(change.stamp);
-        self.chain(change, from);
+        let written = self.chain(change, from);
         self.prepare_for(change, from);
         let newcomer = self.newcomer(change);
         let news = self.network.apply(change);
         self.chronicle(change);
         if change.dot.stream != Stream::Durable {
-            self.forward(change, from);
+            self.forward(change, from, written);
         }
         let is_own = from.is_none() && change.dot.origin.server == self.identity.sid;
-        let happenings = if is_own { self.happenings_of(&news) } else { Vec::new() };
+        let happenings = match is_own {
+            true => self.happenings_of(&news),
+            false => self.forced_happenings_of(&news),
+        };
         self.tell(news);
         self.write_happenings(happenings);
         if let Some(user) = newcomer {

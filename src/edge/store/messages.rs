@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use crate::engine::{Conversation, Entry, Kind, MessageRow, StoredTalk, blanked, row_of};
+use crate::engine::{Conversation, Entry, Kind, MessageRow, StoredTalk, blanked, emptied, row_of};
 
 /// The tables of messages. A row's arrival is its place in the order in which messages came here; rows are
 /// found by their dots, and by where and when they were said.
@@ -47,6 +47,9 @@ pub const SCHEMA: &str = "
 /// What is too old is found by when it was said, whenever it came.
 pub const BY_TIME: &str = "CREATE INDEX message_by_time ON message (time);";
 
+/// Events of channels, which go before what was said, and what is left of those that went.
+pub const EVENTS: &str = "CREATE INDEX message_event ON message (kind, arrival) WHERE kind >= 5;";
+
 /// So many messages that were taken back before they came are known of at most: no honest server gets near it.
 const TAKEN_BACK_MAX: usize = 10_000;
 
@@ -57,8 +60,11 @@ const PLACES_KNOWN_MAX: usize = 20_000;
 #[derive(Debug, Default)]
 pub struct Messages {
     arrival: i64,
-    /// How many there are.
+    /// How many rows there are.
     count: i64,
+    /// How many of them are events of channels, and how many are what is left of such.
+    events: i64,
+    emptied: i64,
     origins: BTreeMap<String, Origin>,
     /// Whose tips have yet to be written.
     raised: BTreeSet<String>,
@@ -84,6 +90,11 @@ impl Messages {
         let last: Option<i64> =
             connection.query_row("SELECT max(arrival) FROM message", [], |row| row.get(0))?;
         let count: i64 = connection.query_row("SELECT count(*) FROM message", [], |row| row.get(0))?;
+        let of_kind = |kind: Kind| -> rusqlite::Result<i64> {
+            let sql = "SELECT count(*) FROM message WHERE kind >= 5 AND kind = ?1";
+            connection.query_row(sql, [kind.number()], |row| row.get(0))
+        };
+        let (events, emptied) = (of_kind(Kind::Happening)?, of_kind(Kind::Emptied)?);
         let mut origins = BTreeMap::new();
         let mut all = connection
             .prepare("SELECT name, id, tip, (SELECT max(seq) FROM message WHERE origin = id) FROM origin")?;
@@ -95,12 +106,13 @@ impl Messages {
         let mut all = connection.prepare("SELECT origin, seq FROM taken_back")?;
         let taken_back =
             all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-        Ok(Messages { arrival: last.unwrap_or(0), count, origins, taken_back, ..Messages::default() })
+        let arrival = last.unwrap_or(0);
+        Ok(Messages { arrival, count, events, emptied, origins, taken_back, ..Messages::default() })
     }
 
-    /// How many there are.
+    /// How many there are, without what is left of events.
     pub fn count(&self) -> u64 {
-        self.count as u64
+        (self.count - self.emptied) as u64
     }
 
     /// How far origins are here, and the latest messages of all.
@@ -132,11 +144,7 @@ impl Messages {
             Entry::Forgotten { origin } => {
                 let origin = origin.to_string();
                 let id = self.origin(change, &origin)?.id;
-                change.execute(
-                    "DELETE FROM words WHERE rowid IN (SELECT arrival FROM message WHERE origin = ?1)",
-                    [id],
-                )?;
-                self.count -= change.execute("DELETE FROM message WHERE origin = ?1", [id])? as i64;
+                self.let_go(change, "SELECT arrival FROM message WHERE origin = ?1", &[id])?;
                 change.execute("DELETE FROM origin WHERE id = ?1", [id])?;
                 self.forget_taken_back(change, &origin, i64::MAX)?;
                 self.origins.remove(&origin);
@@ -200,6 +208,11 @@ impl Messages {
             ])?;
         self.arrival += written as i64;
         self.count += written as i64;
+        match row.kind {
+            Kind::Happening => self.events += written as i64,
+            Kind::Emptied => self.emptied += written as i64,
+            _ => {}
+        }
         if let Some(text) = row.text.filter(|_| written > 0) {
             change
                 .prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")?

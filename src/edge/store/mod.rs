@@ -45,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     DELETE FROM early;
 ",
     messages::BY_TIME,
+    messages::EVENTS,
 ];
 
 /// Stands in the table `state` for as long as a server runs on the file.
@@ -213,12 +214,12 @@ impl Store {
     }
 
     fn try_prune(&mut self, limits: &History, now: Timestamp) -> rusqlite::Result<bool> {
+        // Where this comes to nothing, they are looked up anew.
+        let Some(mut messages) = self.messages.take() else { return Ok(false) };
         let change = self.connection.transaction()?;
-        let has_more = match &mut self.messages {
-            Some(messages) => messages.prune(&change, limits, now)?,
-            None => false,
-        };
+        let has_more = messages.prune(&change, limits, now)?;
         change.commit()?;
+        self.messages = Some(messages);
         Ok(has_more)
     }
 

@@ -90,6 +90,10 @@ pub fn oper_checked(turn: &mut Turn, name: &str, class: Option<&str>, is_right: 
         fact.title = title.filter(|title| *title != OperatorClass::default().title);
     });
     turn.session_mut().is_operator = true;
+    // Only now are its rights this connection's; and as another class than before, they are otherwise on all.
+    for conn in turn.engine.sessions.conns_of(turn.me()).to_vec() {
+        turn.engine.settle_hurry(conn);
+    }
     turn.reply(numeric::you_are_operator());
     turn.show_topics();
     Ok(())

@@ -326,7 +326,7 @@ pub fn invite_to(turn: &mut Turn, user: &User, channel: &Channel) -> Outcome {
         done.push(Reply::Numeric(numeric::away(&user.nick, away)));
     }
     turn.may(Deed::Invite).map_err(|_| numeric::try_again(Word::echo("INVITE")))?;
-    turn.address(user)?;
+    turn.address(user.id)?;
     turn.did(Deed::Invite);
     // Their own server knows the invitation when they come with it.
     let act = Act::Invite { user: user.id, channel, birth, by: turn.prefix() };

@@ -48,6 +48,7 @@ use banlist::{all_bans, bans};
 pub use channel::{bring, invite_to};
 use chanserv::hear as hear_chanserv;
 pub use look::WHOWAS_NICKS_MAX;
+pub use mode::show as show_modes;
 use nickserv::hear as hear_nickserv;
 pub use nickserv::{identified, password_changed, put_off};
 use register::rename as go_by;

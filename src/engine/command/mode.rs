@@ -162,7 +162,7 @@ fn samode(turn: &mut Turn, params: &[&str]) -> Outcome {
 }
 
 /// 324 and 329. The key is for members only.
-fn show(turn: &mut Turn, channel: &Channel) {
+pub fn show(turn: &mut Turn, channel: &Channel) {
     // What has come in parts, the last of which is on its way, would never be told after this.
     turn.engine.tell_held_modes();
     let is_member = channel.has(turn.me());
@@ -219,12 +219,11 @@ impl Act<'_> {
 
     fn set(&mut self, turn: &Turn, letter: char, value: Option<Setting>) -> Outcome {
         let lock = turn.network().registrations().get(&self.id).map(Lock::of).unwrap_or_default();
-        self.permit(|| match lock.permits(letter, value.as_ref()) {
-            true => Ok(()),
-            false => {
-                Err(numeric::mode_is_locked(&self.channel.name, Word::from(letter), &lock.letters()).into())
-            }
-        })?;
+        // Also of whoever acts as an operator: what they set would not hold.
+        if !lock.permits(letter, value.as_ref()) {
+            let locked = lock.letters();
+            return Err(numeric::mode_is_locked(&self.channel.name, Word::from(letter), &locked).into());
+        }
         let item = Item::Mode(letter);
         // The last word on a letter counts, as if the earlier ones had not been said.
         self.edits.retain(|edit| !matches!(edit, Edit::Setting { item: other, .. } if *other == item));

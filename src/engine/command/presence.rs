@@ -1,6 +1,7 @@
 //! AWAY and SETNAME: what people say of themselves.
 
 use super::{Command, Who};
+use crate::engine::attendance::UNATTENDED;
 use crate::engine::cap::Cap;
 use crate::engine::throttle::Deed;
 use crate::engine::turn::{Outcome, Turn};
@@ -32,6 +33,7 @@ fn away(turn: &mut Turn, params: &[&str]) -> Outcome {
     let why = params.first().filter(|why| !why.is_empty());
     let why = why.map(|why| cut(why, turn.config().limits.away_length).to_string());
     let reply = if why.is_some() { numeric::now_away() } else { numeric::unaway() };
+    let is_unattended = why.as_deref() == Some(UNATTENDED);
     if turn.session().user().is_none() {
         if !turn.wants(Cap::PreAway) {
             return Err(numeric::not_registered().into());
@@ -39,9 +41,15 @@ fn away(turn: &mut Turn, params: &[&str]) -> Outcome {
         if let Some(registration) = turn.registration() {
             registration.away = why;
         }
+        turn.session_mut().is_unattended = is_unattended;
         turn.reply(reply);
         return Ok(());
     }
+    let others = turn.person().conns().len() - 1;
+    if is_unattended && others > 0 {
+        return leave_to_others(turn);
+    }
+    turn.session_mut().is_unattended = is_unattended;
     if turn.user().fact.away != why {
         if why.is_some() {
             turn.may(Deed::GoAway).map_err(|_| numeric::try_again(Word::echo("AWAY")))?;
@@ -50,6 +58,20 @@ fn away(turn: &mut Turn, params: &[&str]) -> Outcome {
         turn.change_me(|fact| fact.away = why);
     }
     turn.reply(reply);
+    Ok(())
+}
+
+/// Says that nobody sits before this client, where somebody may before another.
+fn leave_to_others(turn: &mut Turn) -> Outcome {
+    let me = turn.me();
+    let is_new = !turn.session().is_unattended && turn.user().fact.away.is_none();
+    if is_new && turn.engine.is_last_attended(me) {
+        turn.may(Deed::GoAway).map_err(|_| numeric::try_again(Word::echo("AWAY")))?;
+        turn.did(Deed::GoAway);
+    }
+    turn.session_mut().is_unattended = true;
+    turn.by_voice(|engine| engine.settle_attendance(me));
+    turn.reply(numeric::now_away());
     Ok(())
 }
 

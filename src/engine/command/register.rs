@@ -205,7 +205,8 @@ fn nick(turn: &mut Turn, params: &[&str]) -> Outcome {
         let is_reachable = holder.is_some_and(|holder| turn.engine.routes.is_reachable(holder.server()));
         // Who is about to log in may be that very person, which is known as they have.
         let may_log_in = turn.registration().is_some_and(|said| said.negotiating);
-        let may_be_own = turn.own_person(&nick).is_some() || may_log_in && turn.may_be_own(&nick);
+        let is_own = turn.own_person(&nick).or_else(|| turn.person_elsewhere(&nick)).is_some();
+        let may_be_own = is_own || may_log_in && turn.may_be_own(&nick);
         if is_reachable && !may_be_own && !turn.comes_before_holder(&nick.folded()) {
             return Err(numeric::nick_in_use(&nick).into());
         }
@@ -285,7 +286,8 @@ fn user(turn: &mut Turn, params: &[&str]) -> Outcome {
 pub fn complete(turn: &mut Turn) -> Outcome {
     let known_password = turn.config().server.password.clone();
     let Some(registration) = turn.registration() else { return Ok(()) };
-    if registration.negotiating || registration.gated == Gated::Checking {
+    let waits = registration.negotiating || registration.home.is_some();
+    if waits || registration.gated == Gated::Checking {
         return Ok(());
     }
     let (Some(nick), Some(username)) = (registration.nick.clone(), registration.username.clone()) else {
@@ -320,6 +322,10 @@ pub fn complete(turn: &mut Turn) -> Outcome {
         if !turn.engine.turn_away_user(turn.conn, &username, &realname) {
             turn.attach(user);
         }
+        return Ok(());
+    }
+    if let Some(user) = turn.person_elsewhere(&nick) {
+        turn.ask_to_be_guest(user, &nick, &username, &realname);
         return Ok(());
     }
     let address = turn.session().address_text();

@@ -47,7 +47,9 @@ fn rename(turn: &mut Turn, params: &[&str]) -> Outcome {
     turn.break_silence(&id);
     let value = Some(Setting::Name(Renaming { name, reason }));
     let edit = Edit::Setting { channel: id, birth, item: Item::Name, value, by };
+    let happening = turn.engine.renaming(&edit);
     turn.change(edit.clone());
+    turn.by_voice(|engine| engine.write_happenings(happening.into_iter().collect()));
     turn.engine.keep_name(edit);
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::{Command, Who};
 use crate::engine::gather::Gather;
 use crate::engine::history::{Point, Query, Record};
 use crate::engine::merge::{Dot, Stamp, Stream};
-use crate::engine::network::{Complaint, Edit, Message, Party, Target, Verb};
+use crate::engine::network::{Complaint, Edit, Message, Party, Target, Verb, beyond};
 use crate::engine::reading::Reading;
 use crate::engine::throttle::Deed;
 use crate::engine::turn::{Outcome, Turn};
@@ -38,7 +38,7 @@ const CONTEXT_LINE_BYTES_MAX: usize = 300;
 /// So much of why.
 const REASON_BYTES_MAX: usize = 300;
 
-/// So many are kept, the latest; whoever runs a network should have closed the others.
+/// So many are kept; whoever runs a network should have closed the others.
 const COMPLAINTS_MAX: usize = 200;
 
 /// So many are listed at once, the latest.
@@ -145,16 +145,17 @@ fn in_words(message: &Message) -> Option<String> {
 
 fn file(turn: &mut Turn, subject: Subject, reason: String, context: Vec<String>) -> Outcome {
     let by = turn.prefix();
-    let known = turn.network().complaints();
-    let over = (known.len() + 1).saturating_sub(COMPLAINTS_MAX);
-    let oldest: Vec<Stamp> = known.into_iter().take(over).map(|(id, _)| id).collect();
-    for id in oldest {
-        turn.change(Edit::Complaint { id, fact: None, by: by.clone() });
+    let party = Party { source: by.clone(), account: turn.user().account.clone() };
+    let beyond = beyond(&turn.network().complaints(), &party, COMPLAINTS_MAX);
+    // It is nobody's wish that they go, and least of all that of whoever reports something else.
+    let server = turn.server_name().to_string();
+    for id in beyond {
+        turn.change(Edit::Complaint { id, fact: None, by: server.clone() });
     }
-    let (id, user) = (turn.stamp(), turn.user());
+    let id = turn.stamp();
     let complaint = Complaint {
         made: turn.now.wall,
-        by: Party { source: by.clone(), account: user.account.clone() },
+        by: party,
         about: subject.about,
         place: subject.place,
         reason,
@@ -181,7 +182,8 @@ fn list(turn: &mut Turn) {
     let shown = all.into_iter().skip(count.saturating_sub(LISTED_MAX));
     let lines: Vec<String> = shown.map(|(id, complaint)| in_short(id, complaint)).collect();
     lines.iter().for_each(|line| turn.notice(line));
-    turn.notice(&format!("{count} reports. REPORTS <id> shows what was said there."));
+    let count = if count == 1 { "1 report".to_string() } else { format!("{count} reports") };
+    turn.notice(&format!("{count}. REPORTS <id> shows what was said there."));
 }
 
 fn in_short(id: Stamp, complaint: &Complaint) -> String {

@@ -144,9 +144,9 @@ fn relay(turn: &mut Turn, params: &[&str]) -> Outcome {
     Ok(())
 }
 
-/// Whether a name can be no nick here, and cannot be taken for a mask, a channel or the end of itself.
+/// Whether a name can be no nick here, and cannot be taken for a mask, a channel, a host or the end of itself.
 fn is_of_elsewhere(name: &str) -> bool {
-    let is_fit = |c: char| c.is_alphanumeric() || "[]\\`_^{|}-./".contains(c);
+    let is_fit = |c: char| c.is_alphanumeric() || "[]\\`_^{|}-/".contains(c);
     let parts: Vec<&str> = name.split(RELAY_SEPARATOR).collect();
     let is_whole = parts.len() >= 2 && parts.iter().all(|part| !part.is_empty());
     is_whole && name.len() <= NICK_BYTES_MAX && name.chars().all(is_fit)
@@ -234,13 +234,15 @@ fn say_to(turn: &mut Turn, verb: Verb, name: &str, text: &str, joints: Option<&[
         }
         return Ok(());
     }
-    let user = turn.user_called(name)?.clone();
-    turn.address(&user)?;
-    let target = Target::User { user: user.id, nick: user.nick.clone() };
+    let known = turn.user_called(name)?;
+    let (user, nick) = (known.id, known.nick.clone());
+    turn.address(user)?;
+    let target = Target::User { user, nick: nick.clone() };
     let source = turn.prefix();
-    send(turn, verb, (&source, user.nick.as_str()), target, text, joints);
-    if let (Verb::Privmsg, Some(away)) = (verb, &user.fact.away) {
-        turn.reply(numeric::away(&user.nick, away));
+    send(turn, verb, (&source, nick.as_str()), target, text, joints);
+    let away = turn.network().user(user).and_then(|user| user.fact.away.clone());
+    if let (Verb::Privmsg, Some(away)) = (verb, away) {
+        turn.reply(numeric::away(&nick, &away));
     }
     Ok(())
 }
@@ -268,8 +270,8 @@ fn send(
     let (sender, account) = (turn.me(), turn.user().account.clone());
     let (source, tags) = (source.to_string(), turn.client_tags.clone());
     // Cut here, so that every server keeps, and everyone hears, the same.
-    let fixed = format!(":{source} {} {name} :", verb.name());
-    let room = BODY_BYTES_MAX.saturating_sub(fixed.len());
+    let signs = ":   :".len();
+    let room = BODY_BYTES_MAX.saturating_sub(source.len() + verb.name().len() + name.len() + signs);
     let Text { text, joints } = match (verb, joints) {
         (Verb::Tagmsg, _) => Text::default(),
         (_, None) => Text { text: cut(text, room).to_string(), joints: Vec::new() },
@@ -279,9 +281,9 @@ fn send(
     let between = match &target {
         Target::User { user, .. } => {
             let to = turn.network().user(*user).and_then(|user| user.fact.account);
-            turn.user().fact.account.zip(to)
+            (turn.user().fact.account, to)
         }
-        Target::Channel { .. } => None,
+        Target::Channel { .. } => (None, None),
     };
     let is_closed = match &target {
         Target::Channel { name, .. } => {

@@ -34,14 +34,15 @@ fn trace_of(engine: &Engine, nick: &str) -> Vec<Numeric> {
         Some(user) => vec![connection(user)],
         None => {
             let users = engine.network.users_of(engine.identity.sid).map(connection);
-            let strangers = engine.sessions.iter().filter(|session| session.user().is_none());
+            let strangers = engine.sessions.iter().filter(|session| session.is_nobodys());
+            let guests = engine.guests().filter_map(|user| engine.network.user(user)).map(connection);
             let strangers = strangers
                 .map(|session| numeric::trace_unknown(Word::echo(&session.address.ip().to_string())));
             let links = engine.links.by_conn.values().map(|link| match link.is_accepted() {
                 true => numeric::trace_server(Word::echo(&link.label()), name),
                 false => numeric::trace_handshake(Word::echo(&link.label())),
             });
-            links.chain(strangers).chain(users).collect()
+            links.chain(strangers).chain(users).chain(guests).collect()
         }
     };
     lines.truncate(ANSWER_LINES_MAX - 1);

@@ -5,7 +5,7 @@ use crate::engine::network::{Channel, User};
 use crate::engine::sight;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::mask::glob_matches;
-use crate::wire::names::{ChannelName, Word};
+use crate::wire::names::{ChannelName, Echo, Word};
 use crate::wire::numeric::{self, Numeric};
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -58,7 +58,9 @@ fn of_channel(turn: &Turn, name: &str, asked: &Asked) -> Vec<Numeric> {
     let Some(channel) = channel else { return Vec::new() };
     let people = channel.members().filter_map(|(id, _)| turn.network().user(id));
     let people = people.filter(|user| sight::sees_member(turn, channel, user));
-    let people = people.filter(|user| sight::finds_user(turn, user));
+    // Members find whom they see there.
+    let is_member = channel.has(turn.me());
+    let people = people.filter(|user| is_member || sight::finds_user(turn, user));
     people.filter(|user| asked.means(turn, user)).map(|user| asked.line(turn, user, Some(channel))).collect()
 }
 
@@ -98,23 +100,24 @@ impl Asked<'_> {
 
     fn line(&self, turn: &Turn, user: &User, channel: Option<&Channel>) -> Numeric {
         let fact = &user.fact;
-        let server = Word::echo(turn.network().server_name(user.server()));
+        let server = turn.network().server_name(user.server());
         let hops = turn.engine.routes.hops(user.server());
-        let name = channel.map_or(Word::echo("*"), |channel| Word::from(&channel.name));
+        let name = channel.map_or("*", |channel| channel.name.as_str());
         let flags = flags(turn, user, channel);
         let Some(fields) = self.fields else {
-            let (username, host) = (Word::echo(&fact.username), Word::echo(&fact.host));
+            let texts = [name, &fact.username, &fact.host, server, &flags];
+            let [name, username, host, server, flags] = texts.map(Echo::from);
             return numeric::who_reply(name, username, host, server, &user.nick, flags, hops, &fact.realname);
         };
         let word = |field: char| match field {
             't' => Word::echo(self.token),
-            'c' => name.clone(),
+            'c' => channel.map_or(Word::echo("*"), |channel| Word::from(&channel.name)),
             'u' => Word::echo(&fact.username),
             'i' => Word::echo(sight::shown_address(turn, user)),
             'h' => Word::echo(&fact.host),
-            's' => server.clone(),
+            's' => Word::echo(server),
             'n' => Word::from(&user.nick),
-            'f' => flags.clone(),
+            'f' => Word::echo(&flags),
             'd' => Word::echo(&hops.to_string()),
             'l' => Word::echo(&self.idle_s(turn, user).to_string()),
             'a' => Word::echo(user.account.as_deref().unwrap_or("0")),
@@ -136,8 +139,9 @@ impl Asked<'_> {
 }
 
 /// H here or G gone, * operator, what they are on the channel, and B bot, in the order that clients read them in.
-fn flags(turn: &Turn, user: &User, channel: Option<&Channel>) -> Word {
-    let mut flags = if user.fact.away.is_some() { "G" } else { "H" }.to_string();
+fn flags(turn: &Turn, user: &User, channel: Option<&Channel>) -> String {
+    let mut flags = String::with_capacity(8);
+    flags.push(if user.fact.away.is_some() { 'G' } else { 'H' });
     if sight::sees_operator(turn, user) {
         flags.push('*');
     }
@@ -146,5 +150,5 @@ fn flags(turn: &Turn, user: &User, channel: Option<&Channel>) -> Word {
     if user.has_mode('B') {
         flags.push('B');
     }
-    Word::echo(&flags)
+    flags
 }

@@ -269,6 +269,8 @@ impl<K: Ord + Clone, V: Clone + Digested<K>> Facts<K, V> {
             true => siblings.len(),
             false => siblings.partition_point(|other| other.stamp < fact.stamp),
         };
+        // Nearly all are the only one, and there are some for everyone who is here: no room for more is kept.
+        siblings.reserve_exact(1);
         siblings.insert(place, fact);
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::channel::{Kind, channel_mode};
-use crate::engine::network::{Channel, NEVER_LOCKED, Registration, Setting};
+use crate::engine::network::{Channel, Locked, NEVER_LOCKED, Registration, Setting};
 use crate::wire::letters::Letters;
 use crate::wire::numeric::Words;
 
@@ -45,9 +45,17 @@ impl Lock {
         Ok(lock)
     }
 
-    /// That of a channel; none is locked where this version cannot read it.
+    /// That of a channel, as every server reads it.
     pub fn of(registration: &Registration) -> Lock {
-        registration.lock.as_deref().and_then(|text| Lock::parse(text).ok()).unwrap_or_default()
+        let locked = Locked::of(registration);
+        let mut lock = Lock::default();
+        for (letter, setting) in locked.letters().filter_map(|letter| Some((letter, locked.get(letter)?))) {
+            match setting {
+                Some(setting) => drop(lock.set.insert(letter, setting.clone())),
+                None => lock.unset = lock.unset.with(letter),
+            }
+        }
+        lock
     }
 
     /// Without the values.

@@ -210,6 +210,11 @@ impl Channel {
         members.filter(|(_, member)| member.visible)
     }
 
+    /// Whether anybody else is here, within reach or not.
+    pub fn has_others_than(&self, user: Option<UserId>) -> bool {
+        self.members.keys().any(|member| Some(*member) != user)
+    }
+
     pub fn members_count(&self) -> usize {
         self.visible
     }

@@ -19,6 +19,8 @@ pub struct Happening {
     pub least: Option<char>,
     /// Where not everybody could have come.
     pub is_closed: bool,
+    /// Whether those with a status knew it before.
+    pub is_for_plain: bool,
     pub what: What,
 }
 
@@ -48,10 +50,18 @@ pub enum What {
     Topic {
         text: String,
     },
+    /// The channel is called something else.
+    Recalled {
+        from: String,
+        name: String,
+        reason: String,
+    },
+    /// Nobody knows any more: there was no room for it.
+    Forgotten,
 }
 
 impl What {
-    /// The command by which clients hear of it.
+    /// The command by which clients hear of it, and servers of what clients hear nothing of.
     pub fn verb(&self) -> &'static str {
         match self {
             What::Joined { .. } => "JOIN",
@@ -61,6 +71,8 @@ impl What {
             What::Renamed { .. } => "NICK",
             What::Modes { .. } => "MODE",
             What::Topic { .. } => "TOPIC",
+            What::Recalled { .. } => "RENAME",
+            What::Forgotten => "FORGOTTEN",
         }
     }
 }

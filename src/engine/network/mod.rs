@@ -43,14 +43,14 @@ pub use change::{Change, Edit, Key, Value, edit_of};
 pub use channel::{
     Channel, Item, MaskFact, MemberFact, Renaming, Role, Setting, Settings, StatusFact, Topic,
 };
-pub use complaint::{Complaint, Party};
+pub use complaint::{Complaint, Party, beyond};
 pub use difference::Difference;
 pub use digest::Digest;
 pub use durable::{Durable, Kept, Writing};
 pub use happening::{Happening, What};
-pub use lock::NEVER_LOCKED;
 #[cfg(test)]
-pub use lock::{LOCKED_WITH_VALUE, Locked};
+pub use lock::LOCKED_WITH_VALUE;
+pub use lock::{Locked, NEVER_LOCKED};
 pub use metadata::{Metadata, Subject};
 pub use multiline::{LINES_MAX, Text};
 pub use news::{Leaving, ModeDelta, ModeValue, Neighbour, News, Quit, Split};
@@ -58,7 +58,7 @@ pub use redaction::{REDACTED_MAX, Redaction};
 pub use registration::{Clause, ClauseFact, Registration, Registrations};
 pub use routes::{Route, Routes};
 pub use server::{ClientDoor, Reach, Server, ServerFact, Standing};
-pub use talk::{Message, RELAY_SEPARATOR, Talk, Target, Verb};
+pub use talk::{Between, Message, RELAY_SEPARATOR, Talk, Target, Verb};
 pub use trails::Life;
 pub use user::{User, UserFact};
 
@@ -167,8 +167,7 @@ impl Network {
             self.talk.take(change.clone());
             return match &change.edit {
                 _ if !is_rightful => Vec::new(),
-                // It was told as it happened.
-                Edit::Happening(_) => Vec::new(),
+                Edit::Happening(_) => vec![News::Happened(change.clone())],
                 Edit::Redact(redaction) => {
                     self.talk.redact(redaction.message);
                     vec![News::Redacted(change.clone())]

@@ -105,6 +105,8 @@ pub enum News {
         value: Option<String>,
     },
     Said(Arc<Change>),
+    /// Something is on record that clients were told, or could not be told, as it happened.
+    Happened(Arc<Change>),
     /// A message was taken back.
     Redacted(Arc<Change>),
     /// Somebody has written of an account.

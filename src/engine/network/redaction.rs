@@ -81,7 +81,7 @@ mod tests {
             source: source.clone(),
             account: None,
             target: target.clone(),
-            between: None,
+            between: (None, None),
             text: "spam".into(),
             joints: Vec::new(),
             tags: Vec::new(),

@@ -170,7 +170,7 @@ pub struct Registrations {
 }
 
 impl Registrations {
-    pub(super) fn of(facts: &Facts<Key, Value>, accounts: &Accounts) -> Registrations {
+    pub fn of(facts: &Facts<Key, Value>, accounts: &Accounts) -> Registrations {
         let mut registrations = Registrations::default();
         let names = facts.iter().filter_map(|(key, _)| match key {
             Key::Registration(channel, ..) => Some(channel.clone()),

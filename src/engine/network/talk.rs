@@ -18,8 +18,8 @@ pub struct Message {
     pub source: String,
     pub account: Option<String>,
     pub target: Target,
-    /// Where it is for a person and both have one: the accounts of who said it and whom it is for.
-    pub between: Option<(AccountId, AccountId)>,
+    /// Where it is for a person: the accounts of who said it and whom it is for, as far as they have any.
+    pub between: Between,
     /// Of a message of several lines the whole, with line breaks.
     pub text: String,
     /// Where in the text a line of the writer's ended that the next goes on with; rising.
@@ -31,6 +31,9 @@ pub struct Message {
     /// It was taken back, and has no words any more.
     pub is_blank: bool,
 }
+
+/// The accounts of who said something to somebody, and of whom it was for.
+pub type Between = (Option<AccountId>, Option<AccountId>);
 
 /// What the name of somebody on another network has in it, and no nick here.
 pub const RELAY_SEPARATOR: char = '/';

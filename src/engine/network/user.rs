@@ -138,6 +138,6 @@ impl User {
 
     /// `nick!user@host`
     pub fn prefix(&self) -> String {
-        format!("{}!{}@{}", self.nick, self.fact.username, self.fact.host)
+        [self.nick.as_str(), "!", &self.fact.username, "@", &self.fact.host].concat()
     }
 }

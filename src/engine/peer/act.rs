@@ -153,32 +153,37 @@ impl Engine {
                 }
             }
             Act::Nick { user, claimed, nick, by } => {
-                let conn = self.conn_of(user)?;
                 let known = self.network.user(user).filter(|known| known.fact.claimed == claimed);
                 if known.is_none() {
                     // They go by another name now, and it was not this person by that name who was meant.
                     return Err(numeric::no_such_nick(user).into());
                 }
                 let whom = self.shown(user);
-                command::rename(&mut Turn::new(self, conn), nick.as_str())?;
+                match self.conn_of(user) {
+                    Ok(conn) => command::rename(&mut Turn::new(self, conn), nick.as_str())?,
+                    Err(_) => self.rename_unattended(user, &nick)?,
+                }
                 self.record_forced(from, 'v', &format!("{by} renamed {whom} to {nick}"), None);
-                self.tell_forced(conn, &by, &whom, &format!("An operator changed your nick to {nick}"));
+                self.tell_forced(user, &by, &whom, &format!("An operator changed your nick to {nick}"));
             }
             Act::Join { user, channel, by } => {
-                let (conn, whom) = (self.conn_of(user)?, self.shown(user));
-                command::bring(&mut Turn::new(self, conn), channel.as_str())?;
+                let whom = self.shown(user);
+                match self.conn_of(user) {
+                    Ok(conn) => command::bring(&mut Turn::new(self, conn), channel.as_str())?,
+                    Err(_) => self.bring_unattended(user, &channel)?,
+                }
                 self.record_forced(from, 'v', &format!("{by} brought {whom} to {channel}"), None);
-                self.tell_forced(conn, &by, &whom, &format!("An operator brought you to {channel}"));
+                self.tell_forced(user, &by, &whom, &format!("An operator brought you to {channel}"));
             }
             Act::Part { user, channel, joined, by, reason } => {
                 if self.has_joined(&channel, user, joined) {
-                    let (conn, whom) = (self.conn_of(user)?, self.shown(user));
+                    let whom = self.shown(user);
                     let name = self.network.channel(&channel).map(|known| known.name.clone());
                     let shown = name.map_or(channel.to_string(), |name| name.to_string());
                     self.write(Edit::Part { user, channel, reason: reason.clone() }, false);
                     let what = format!("{by} removed {whom} from {shown}");
                     self.record_forced(from, 'v', &what, reason.as_deref());
-                    self.tell_forced(conn, &by, &whom, &format!("An operator had you leave {shown}"));
+                    self.tell_forced(user, &by, &whom, &format!("An operator had you leave {shown}"));
                 }
             }
             Act::Guise { user, guise, by } => self.put_on(from, user, guise, &by)?,
@@ -223,7 +228,7 @@ impl Engine {
         member.is_some_and(|member| member.fact.joined == joined)
     }
 
-    /// A connection of somebody who is to be here, and may have gone.
+    /// A connection of somebody who is to be here, and may have gone or be here without one.
     pub(super) fn conn_of(&self, user: UserId) -> Result<ConnId, numeric::Numeric> {
         self.sessions.conns_of(user).first().copied().ok_or_else(|| numeric::no_such_nick(user))
     }
@@ -238,8 +243,10 @@ impl Engine {
     }
 
     /// Whoever has not done it to themselves is told what happened to them.
-    fn tell_forced(&mut self, conn: ConnId, by: &str, whom: &str, text: &str) {
-        if by != whom {
+    fn tell_forced(&mut self, user: UserId, by: &str, whom: &str, text: &str) {
+        if let Ok(conn) = self.conn_of(user)
+            && by != whom
+        {
             Turn::new(self, conn).notice(text);
         }
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Act, PeerMessage, When};
 use crate::engine::event::{AskId, ConnId};
+use crate::engine::guest::{Guest, PipeId};
 use crate::engine::merge::Origin;
 use crate::engine::pending::{Asker, Then};
 use crate::engine::query::ANSWER_LINES_MAX;
-use crate::engine::turn::Refusal;
+use crate::engine::turn::{Outcome, Refusal};
 use crate::engine::{Engine, command};
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
@@ -20,7 +21,7 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 4,
         when: When::Accepted,
         run: ask,
-        shape: "<to sid> <from sid.epoch> <id> PING | IDLE <uid> | QUERY <name> :<subject> | KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | INVITE <uid> <channel> <birth> <by> | NICK <uid> <claimed> <nick> <by> | JOIN <uid> <channel> <by> | PART <uid> <channel> <joined> <by> [:<reason>] | CALL <server> <uid> <by> | CUT <sid> <by> :<reason> | TELL <uid> :<text> | WRITE <uid> <by uid> | HOST <uid> <by> :<host> | USERNAME <uid> <by> :<username> | REALNAME <uid> <by> :<real name>",
+        shape: "<to sid> <from sid.epoch> <id> PING | IDLE <uid> | QUERY <name> :<subject> | KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | INVITE <uid> <channel> <birth> <by> | NICK <uid> <claimed> <nick> <by> | JOIN <uid> <channel> <by> | PART <uid> <channel> <joined> <by> [:<reason>] | CALL <server> <uid> <by> | CUT <sid> <by> :<reason> | TELL <uid> :<text> | WRITE <uid> <by uid> | HOST <uid> <by> :<host> | USERNAME <uid> <by> :<username> | REALNAME <uid> <by> :<real name> | GUEST <uid> <account> <nick> <username> @<address> <name> <tls> <certificate> <capabilities> <cap version> <former uid> :<real name>",
     },
     PeerMessage {
         name: "ANSWER",
@@ -42,6 +43,8 @@ const HOPS_MAX: u64 = 64;
 pub enum Request {
     /// Do something.
     Act(Act),
+    /// Take a client for one of somebody's.
+    Guest(Box<Guest>),
     /// Tell how long a user has been idle.
     Idle { user: UserId },
     /// Give a sign of life.
@@ -54,6 +57,7 @@ impl Request {
     fn write(&self, draft: Draft) -> Draft {
         match self {
             Request::Act(act) => act.write(draft),
+            Request::Guest(guest) => guest.write(draft),
             Request::Idle { user } => draft.param("IDLE").param(user),
             Request::Ping => draft.param("PING"),
             Request::Query { name, subject } => draft.param("QUERY").param(name).trailing(subject),
@@ -63,6 +67,7 @@ impl Request {
     fn read(params: &[&str]) -> Option<Request> {
         Some(match *params {
             ["PING", ..] => Request::Ping,
+            ["GUEST", ref guest @ ..] => Request::Guest(Box::new(Guest::read(guest)?)),
             ["IDLE", user, ..] => Request::Idle { user: UserId::parse(user)? },
             ["QUERY", name, subject, ..] => {
                 Request::Query { name: name.to_string(), subject: subject.to_string() }
@@ -140,20 +145,10 @@ impl Engine {
             return;
         }
         match request {
-            Request::Act(act) => {
-                let refusal = match self.acted.is_due(asker, ask) {
-                    Due::TooOld => return,
-                    Due::Done(refusal) => refusal,
-                    Due::Now => {
-                        let refusal = self.act(asker.server, act).err().map(Refusal::into_numeric);
-                        self.acted.remember(asker, ask, refusal.clone());
-                        refusal
-                    }
-                };
-                match refusal {
-                    None => self.answer(asker, ask, |draft| draft.param("DONE")),
-                    Some(refusal) => self.refuse_request(asker, ask, &refusal),
-                }
+            Request::Act(act) => self.fulfil_once(asker, ask, |engine| engine.act(asker.server, act)),
+            Request::Guest(guest) => {
+                let pipe = PipeId { host: asker, number: ask.0 };
+                self.fulfil_once(asker, ask, |engine| engine.take_in_guest(pipe, *guest));
             }
             Request::Ping => self.answer(asker, ask, |draft| draft.param("DONE")),
             Request::Idle { user } => match self.sessions.person(user) {
@@ -171,6 +166,23 @@ impl Engine {
                     self.refuse_request(asker, ask, &refusal);
                 }
             },
+        }
+    }
+
+    /// What is asked for again is answered again, and not done again.
+    fn fulfil_once(&mut self, asker: Origin, ask: AskId, act: impl FnOnce(&mut Engine) -> Outcome) {
+        let refusal = match self.acted.is_due(asker, ask) {
+            Due::TooOld => return,
+            Due::Done(refusal) => refusal,
+            Due::Now => {
+                let refusal = act(self).err().map(Refusal::into_numeric);
+                self.acted.remember(asker, ask, refusal.clone());
+                refusal
+            }
+        };
+        match refusal {
+            None => self.answer(asker, ask, |draft| draft.param("DONE")),
+            Some(refusal) => self.refuse_request(asker, ask, &refusal),
         }
     }
 

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ring::digest::{Context, SHA256};
 
-use super::{Fault, PeerMessage, RULES, When, read_stream, write_change_after};
+use super::{Fault, PeerMessage, RULES, When, Written, read_stream, written};
 use crate::engine::Engine;
 use crate::engine::event::ConnId;
 use crate::engine::links::Link;
 use crate::engine::merge::{Origin, Stream};
-use crate::engine::network::{Change, Edit};
+use crate::engine::network::{Change, Edit, What};
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message};
 use crate::wire::names::ServerId;
@@ -57,13 +57,13 @@ fn rules_of(stream: Stream) -> &'static str {
     if stream == Stream::Message { MESSAGE_RULES } else { RULES }
 }
 
-const MESSAGE_RULES: &str = "2";
+const MESSAGE_RULES: &str = "3";
 
-/// The hash after one more event.
-pub fn next_hash(before: u64, line: &str) -> u64 {
+/// The hash after one more event, which may be in pieces.
+pub fn next_hash<'l>(before: u64, line: impl IntoIterator<Item = &'l str>) -> u64 {
     let mut context = Context::new(&SHA256);
     context.update(&before.to_be_bytes());
-    context.update(line.as_bytes());
+    line.into_iter().for_each(|piece| context.update(piece.as_bytes()));
     u64::from_be_bytes(context.finish().as_ref()[..8].try_into().expect("8 of 32 bytes"))
 }
 
@@ -96,13 +96,17 @@ impl Chains {
 }
 
 impl Engine {
-    /// Takes an event into the running hash of its origin.
-    pub(in crate::engine) fn chain(&mut self, change: &Change, from: Option<ConnId>) {
+    /// Takes an event into the running hash of its origin. Returns the line that carries it, if it had to be written.
+    pub(in crate::engine) fn chain(&mut self, change: &Change, from: Option<ConnId>) -> Option<Written> {
         let dot = change.dot;
         let by = from.and_then(|conn| self.links.by_conn.get(&conn)).and_then(Link::sid);
         let key = (dot.origin, dot.stream);
         // What it said is nowhere to be had any more, so nobody can tell whether it was changed.
-        let is_blank = matches!(&change.edit, Edit::Message(message) if message.is_blank);
+        let is_blank = match &change.edit {
+            Edit::Message(message) => message.is_blank,
+            Edit::Happening(happening) => happening.what == What::Forgotten,
+            _ => false,
+        };
         let before = match self.chains.by_origin.get(&key) {
             _ if is_blank => None,
             Some(chain) if chain.tip + 1 == dot.seq => chain.at(chain.tip),
@@ -112,10 +116,13 @@ impl Engine {
         let Some(before) = before else {
             // Something in between came without its events; a neighbour will tell where the origin stands.
             self.chains.by_origin.remove(&key);
-            return;
+            return None;
         };
-        let after = if dot.stream == Stream::Message { 0 } else { change.after };
-        let hash = next_hash(before, &write_change_after(change, after));
+        let written = written(change, change.after);
+        let hash = match dot.stream {
+            Stream::Message => next_hash(before, written.regardless()),
+            Stream::Session | Stream::Durable => next_hash(before, [written.line.as_str()]),
+        };
         let new = || Chain { tip: 0, links: VecDeque::new(), agreed: 0 };
         let chain = self.chains.by_origin.entry(key).or_insert_with(new);
         chain.tip = dot.seq;
@@ -123,6 +130,7 @@ impl Engine {
         if chain.links.len() > WINDOW {
             chain.links.pop_front();
         }
+        Some(written)
     }
 
     /// Tells neighbours where each origin stands.

@@ -51,6 +51,10 @@ fn corpus() -> Vec<String> {
         "DOUBT 1AA 2BB 5 2BB.1.S1",
         "WORDING 1AA 2BB 5 2BB.1.S1 GONE",
         "ANSWER 1AA 2BB REPLY 5 371 :text",
+        "GUEST 1AA.3 2BB.1 5 SAY 1 0 LINE :PRIVMSG #green :hello",
+        "HOME 1AA.3 2BB.1 5 SAY 1 0 CLOSED :so",
+        "HOME 1AA.3 2BB.1 5 GONE",
+        "ASK 1AA 2BB.1 5 GUEST 1AAAAAAAA 5.1AA ann a @10.0.0.1:5000 * * * batch 302 * :Ann",
         "@once=2BB.1.5 PASSING INVITE a!u@h 1AAAAAAAA #green",
         "@once=2BB.1.6 PASSING BROADCAST a!u@h *.lan NOTICE :x",
     ];

@@ -397,7 +397,9 @@ impl Engine {
         let text = format!("this server was seen in run {seen}, later than its own: begins run {epoch}");
         self.note(log::Level::Error, Topic::Server, text);
         let seats = self.empty_seats();
-        self.end_everyone("This server begins anew; please come back");
+        let why = "This server begins anew; please come back";
+        self.end_everyone(why);
+        self.end_guests(why);
         let peers: Vec<ConnId> = self.links.by_conn.keys().copied().collect();
         peers.into_iter().for_each(|conn| self.close_link(conn, "this server begins anew"));
         self.begin_epoch(epoch);

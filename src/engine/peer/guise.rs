@@ -67,7 +67,7 @@ impl fmt::Display for Guise {
 
 impl Engine {
     pub(super) fn put_on(&mut self, from: ServerId, user: UserId, guise: Guise, by: &str) -> Outcome {
-        let conn = self.conn_of(user)?;
+        self.sessions.person(user).ok_or_else(|| numeric::no_such_nick(user))?;
         let limits = &self.config.limits;
         // The limits that count are those of the user's own server.
         let guise = match guise {
@@ -80,7 +80,10 @@ impl Engine {
         let whom = self.network.user(user).map_or(user.to_string(), |user| user.prefix());
         let what = format!("{by} has {whom} shown with the {} {guise}", guise.what());
         self.record_forced(from, 'v', &what, None);
-        Turn::new(self, conn).change_me(|fact| guise.put_on(fact));
+        match self.conn_of(user) {
+            Ok(conn) => Turn::new(self, conn).change_me(|fact| guise.put_on(fact)),
+            Err(_) => self.rewrite_user(user, |fact| guise.put_on(fact)),
+        }
         Ok(())
     }
 }

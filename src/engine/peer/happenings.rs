@@ -9,7 +9,7 @@ pub const MESSAGES: &[EventMessage] = &[EventMessage {
     name: "HAPPENED",
     params_min: 3,
     read: read_happening,
-    shape: ":<source> HAPPENED <uid, or *> <channel> <JOIN|PART|QUIT|KICK|NICK|MODE|TOPIC> [<of what>] [:<text>]",
+    shape: ":<source> HAPPENED <uid, or *> <channel> <JOIN|PART|QUIT|KICK|NICK|MODE|TOPIC|RENAME|FORGOTTEN> [<of what>] [:<text>]",
 }];
 
 pub fn write_happening(happening: &Happening) -> Draft {
@@ -20,6 +20,9 @@ pub fn write_happening(happening: &Happening) -> Draft {
     if happening.is_closed {
         draft = draft.tag("closed", "");
     }
+    if happening.is_for_plain {
+        draft = draft.tag("plain", "");
+    }
     draft = match happening.user {
         Some(user) => draft.param(user),
         None => draft.param("*"),
@@ -28,12 +31,13 @@ pub fn write_happening(happening: &Happening) -> Draft {
     let draft = write_target(draft, &target).param(happening.what.verb());
     match &happening.what {
         What::Joined { realname } => draft.trailing(realname),
-        What::Parted { reason: None } => draft,
+        What::Parted { reason: None } | What::Forgotten => draft,
         What::Parted { reason: Some(reason) } | What::Quit { reason } => draft.trailing(reason),
         What::Kicked { nick, reason } => draft.param(nick).trailing(reason),
         What::Renamed { nick } => draft.param(nick),
         What::Modes { line } => draft.trailing(line),
         What::Topic { text } => draft.trailing(text),
+        What::Recalled { from, name, reason } => draft.param(from).param(name).trailing(reason),
     }
 }
 
@@ -52,11 +56,16 @@ fn read_happening(message: &Message) -> Option<Edit> {
         ("NICK", [nick, ..]) => What::Renamed { nick: nick.to_string() },
         ("MODE", [line, ..]) => What::Modes { line: line.to_string() },
         ("TOPIC", [text, ..]) => What::Topic { text: text.to_string() },
+        ("RENAME", [from, name, reason, ..]) => {
+            What::Recalled { from: from.to_string(), name: name.to_string(), reason: reason.to_string() }
+        }
+        ("FORGOTTEN", _) => What::Forgotten,
         _ => return None,
     };
     // Only where something is set nobody in particular need be there.
-    let is_of_somebody = !matches!(what, What::Modes { .. } | What::Topic { .. });
-    if is_of_somebody != user.is_some() {
+    let is_of_channel =
+        matches!(what, What::Modes { .. } | What::Topic { .. } | What::Recalled { .. } | What::Forgotten);
+    if is_of_channel == user.is_some() {
         return None;
     }
     Some(Edit::Happening(Happening {
@@ -66,6 +75,7 @@ fn read_happening(message: &Message) -> Option<Edit> {
         channel: name,
         least,
         is_closed: message.tags.get("closed").is_some(),
+        is_for_plain: message.tags.get("plain").is_some(),
         what,
     }))
 }

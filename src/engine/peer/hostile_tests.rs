@@ -428,7 +428,7 @@ fn whoever_changes_events_on_their_way_is_named_and_believed_no_more_but_in_its_
     hall.hear(barn, &user("mallory"));
     assert!(hall.sees("mallory"));
     // Somebody else has heard otherwise: no more than that is sure.
-    let right = next_hash(next_hash(0, &first), &user("carol"));
+    let right = next_hash(next_hash(0, [first.as_str()]), [user("carol").as_str()]);
     let mill = hall.linked("4DD", "mill.lan");
     hall.hear(mill, &format!("CHAIN S {RULES} :3CC.1=2/{}", base36::encode(right)));
     assert_eq!(hall.faults(Fault::Forged), 1);

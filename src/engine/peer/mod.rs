@@ -12,6 +12,7 @@ mod compare;
 mod complaints;
 mod digest;
 mod greet;
+mod guests;
 mod guise;
 mod happenings;
 mod intake;
@@ -29,9 +30,11 @@ mod secret;
 mod servers;
 mod talk;
 mod trust;
+mod unattended;
 mod users;
 mod vectors;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use accounts::WORD_BYTES_MAX;
@@ -60,7 +63,7 @@ use super::event::ConnId;
 use super::links::LinkStage;
 use super::merge::{Dot, Stamp, Stream};
 use super::network::{Change, Edit};
-use crate::wire::base36;
+use crate::wire::base36::{self, Base36};
 use crate::wire::line::{LineFault, Lines};
 use crate::wire::message::{Draft, Message};
 
@@ -102,6 +105,7 @@ const PEER_MESSAGES: &[&[PeerMessage]] = &[
     compare::MESSAGES,
     chain::MESSAGES,
     ask::MESSAGES,
+    guests::MESSAGES,
     passing::MESSAGES,
 ];
 
@@ -192,7 +196,7 @@ impl Engine {
 
     fn send_peer(&mut self, conn: ConnId, draft: Draft) {
         // What a fact reads like may be a secret, whoever's it is.
-        let is_apart = draft.is("WORDING");
+        let is_apart = draft.is("WORDING") || guests::is_private(&draft);
         let line: Arc<str> = draft.line().into();
         self.effects.push(match is_apart {
             true => super::effect::Effect::SendApart { to: conn, line },
@@ -250,8 +254,28 @@ pub(super) fn write_change(change: &Change) -> String {
 
 /// The same, to be heard by those who have heard so much of its writer's session.
 pub(super) fn write_change_after(change: &Change, after: u64) -> String {
+    written(change, after).line
+}
+
+/// A line that carries a change.
+pub(super) struct Written {
+    pub line: String,
+    /// Where in it stands what has to be heard before it.
+    after: Range<usize>,
+}
+
+impl Written {
+    /// The line without what has to be heard before it, in two pieces.
+    fn regardless(&self) -> [&str; 2] {
+        [&self.line[..self.after.start], &self.line[self.after.end..]]
+    }
+}
+
+fn written(change: &Change, after: u64) -> Written {
     let draft = match &change.edit {
-        Edit::Foreign { line, .. } | Edit::Unknown { line } => return line.clone(),
+        Edit::Foreign { line, .. } | Edit::Unknown { line } => {
+            return Written { line: line.clone(), after: 0..0 };
+        }
         Edit::Server(fact) => servers::write_server(fact),
         Edit::Goodbye { reason } => Draft::new("GOODBYE").trailing(reason),
         Edit::User { user, fact } => users::write_user(*user, fact),
@@ -272,11 +296,8 @@ pub(super) fn write_change_after(change: &Change, after: u64) -> String {
         }
         Edit::Read { account, place, time } => markers::write_marker(*account, place, *time),
         Edit::Lasting(edit) => {
-            return write_change(&Change {
-                edit: edit.as_ref().clone(),
-                over: change.over.clone(),
-                ..*change
-            });
+            let inner = Change { edit: edit.as_ref().clone(), over: change.over.clone(), ..*change };
+            return written(&inner, change.after);
         }
         Edit::Registration { channel, claimed, clause, fact, by } => {
             registrations::write_clause(channel, *claimed, *clause, fact.as_ref(), by)
@@ -291,18 +312,21 @@ pub(super) fn write_change_after(change: &Change, after: u64) -> String {
         Edit::Redact(redaction) => redactions::write_redaction(redaction),
         Edit::Happening(happening) => happenings::write_happening(happening),
     };
-    let mut draft = draft.tag("dot", &format!("{}.{}", change.dot, base36::encode(change.stamp.number())));
+    let mut draft = draft.tag_shown("dot", format_args!("{}.{}", change.dot, Base36(change.stamp.number())));
     if !change.over.is_empty() {
         let over: Vec<String> = change.over.iter().map(Dot::to_string).collect();
         draft = draft.tag("over", &over.join(","));
     }
+    // The sign before the tags stands where the one that ends the tag before this does.
+    let start = draft.tags_bytes();
     if after > 0 {
-        draft = draft.tag("after", &base36::encode(after));
+        draft = draft.tag_shown("after", Base36(after));
     }
+    let after = start..draft.tags_bytes();
     if change.more {
         draft = draft.tag("more", "");
     }
-    draft.line()
+    Written { line: draft.line(), after }
 }
 
 /// `*` stands for nothing, where something has to stand.
@@ -326,6 +350,8 @@ mod durable_tests;
 mod early_tests;
 #[cfg(test)]
 mod fuzz_tests;
+#[cfg(test)]
+mod guests_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]

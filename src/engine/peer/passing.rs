@@ -121,12 +121,12 @@ impl Engine {
         let mut hears = Vec::new();
         let inviter = by.split('!').next().and_then(|nick| self.network.user_called(nick));
         let account = inviter.and_then(|inviter| inviter.account_id());
+        let inviter = inviter.map(|inviter| inviter.id);
         let invited = self
             .sessions
             .person(user)
-            .filter(|person| person.shield.lets_invite(by) && !self.blocks(user, account, by));
+            .filter(|person| person.shield.lets_invite(by) && !self.blocks(user, inviter, account, by));
         hears.extend(invited.into_iter().flat_map(|person| person.conns()));
-        let inviter = inviter.map(|inviter| inviter.id);
         if let Some(known) = self.network.channel(&id) {
             let members = known.members_of(self.identity.sid).map(|(member, _)| member);
             let told = members.filter(|member| Some(*member) != inviter && *member != user);

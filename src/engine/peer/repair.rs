@@ -340,7 +340,9 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
                     engine.prepare_for_merge(conn);
                 }
                 let news = engine.network.merge(stream, answer);
+                let happenings = engine.forced_happenings_of(&news);
                 engine.tell(news);
+                engine.write_happenings(happenings);
                 engine.react();
                 engine.take_all_waiting();
                 engine.tell_all_have();

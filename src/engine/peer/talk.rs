@@ -3,9 +3,11 @@
 //! A message of several lines is one line here: its text without the line breaks, with the lengths of its lines in a
 //! tag. What has no room behind the target stands in another. A server that knows neither shows the text as one line.
 
+use std::borrow::Cow;
+
 use super::EventMessage;
 use crate::engine::mode;
-use crate::engine::network::{AccountId, Edit, LINES_MAX, Message as Said, Target, Text, Verb};
+use crate::engine::network::{AccountId, Between, Edit, LINES_MAX, Message as Said, Target, Text, Verb};
 use crate::wire::base36;
 use crate::wire::message::{Draft, Message, cut};
 use crate::wire::names::{ChannelName, Nick, UserId};
@@ -19,6 +21,9 @@ pub const MESSAGES: &[EventMessage] = &[
 /// How much text stands behind the target; the longest source and target fit in front of it.
 const TEXT_BYTES_MAX: usize = 3_500;
 
+/// Stands for the account of somebody who has none.
+const NO_ACCOUNT: &str = "*";
+
 /// For a user the target reads `uid/nick`, for a channel as clients write it.
 pub fn write_message(said: &Said) -> Draft {
     write_message_onto(Draft::new(said.verb.name()), said)
@@ -30,8 +35,10 @@ pub fn write_message_onto(draft: Draft, said: &Said) -> Draft {
     if let Some(account) = &said.account {
         draft = draft.tag("account", account);
     }
-    if let Some((from, to)) = &said.between {
-        draft = draft.tag("between", &format!("{from},{to}"));
+    if said.between != (None, None) {
+        let (from, to) = said.between;
+        let word = |account: Option<AccountId>| account.map_or(NO_ACCOUNT.to_string(), |id| id.to_string());
+        draft = draft.tag("between", &format!("{},{}", word(from), word(to)));
     }
     if said.is_closed {
         draft = draft.tag("closed", "");
@@ -42,10 +49,12 @@ pub fn write_message_onto(draft: Draft, said: &Said) -> Draft {
     for (key, value) in &said.tags {
         draft = draft.tag(key, value);
     }
-    let mut text: String = said.text.split('\n').collect();
+    let mut text = Cow::Borrowed(said.text.as_str());
     if said.is_multiline() {
-        let rest = text.split_off(cut(&text, TEXT_BYTES_MAX).len());
+        let mut whole: String = said.text.split('\n').collect();
+        let rest = whole.split_off(cut(&whole, TEXT_BYTES_MAX).len());
         draft = draft.tag("lines", &write_lines(said)).tag_unless_empty("rest", &rest);
+        text = Cow::Owned(whole);
     }
     draft = write_target(draft.param(said.sender), &said.target);
     if said.verb == Verb::Tagmsg { draft } else { draft.trailing(text) }
@@ -116,7 +125,7 @@ pub fn read_message(message: &Message) -> Option<Said> {
         source: message.source?.to_string(),
         account: message.tags.get("account").map(|account| account.into_owned()),
         target,
-        between: message.tags.get("between").as_deref().and_then(read_between),
+        between: message.tags.get("between").as_deref().and_then(read_between).unwrap_or_default(),
         text: text.text,
         joints: text.joints,
         tags: tags.map(|(key, value)| (key.to_string(), value.into_owned())).collect(),
@@ -125,9 +134,13 @@ pub fn read_message(message: &Message) -> Option<Said> {
     })
 }
 
-fn read_between(both: &str) -> Option<(AccountId, AccountId)> {
+fn read_between(both: &str) -> Option<Between> {
     let (from, to) = both.split_once(',')?;
-    Some((AccountId::parse(from)?, AccountId::parse(to)?))
+    let read = |word: &str| match word {
+        NO_ACCOUNT => Some(None),
+        id => AccountId::parse(id).map(Some),
+    };
+    Some((read(from)?, read(to)?))
 }
 
 #[cfg(test)]
@@ -135,7 +148,7 @@ mod tests {
     use super::*;
     use crate::engine::merge::{Dot, Origin, Stamp, Stream};
     use crate::engine::network::Change;
-    use crate::engine::peer::{read_stored, write_change};
+    use crate::engine::peer::{read_stored, write_change, written};
     use crate::wire::line::{Framer, Limits};
     use crate::wire::names::{CHANNEL_BYTES_MAX, ServerId};
 
@@ -154,7 +167,7 @@ mod tests {
                 name: ChannelName::from_peer(&format!("#{}", "c".repeat(CHANNEL_BYTES_MAX - 1))).unwrap(),
                 least: Some('v'),
             },
-            between: Some((AccountId::new(stamp), AccountId::new(stamp))),
+            between: (Some(AccountId::new(stamp)), Some(AccountId::new(stamp))),
             text: text.text,
             joints: text.joints,
             tags,
@@ -193,6 +206,18 @@ mod tests {
             let heard: Vec<_> = heard.iter().map(|line| line.map(str::to_string)).collect();
             assert_eq!(heard, [Ok(written.clone())], "{filling:?}");
             assert_eq!(read_stored(&written).map(|read| read.edit), Some(change.edit), "{filling:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_hashed_of_a_message_is_its_line_without_what_has_to_be_heard_before() {
+        let change = |after, more| {
+            let text = Text { text: "good morning".to_string(), joints: Vec::new() };
+            Change { after, more, over: Vec::new(), ..said(text, Vec::new()) }
+        };
+        for (after, more) in [(0, false), (7, false), (0, true), (u64::MAX >> 12, true)] {
+            let pieces = written(&change(after, more), after).regardless().concat();
+            assert_eq!(pieces, write_change(&change(0, more)), "{after}");
         }
     }
 

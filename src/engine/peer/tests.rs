@@ -36,7 +36,10 @@ fn edits() -> Vec<Edit> {
             target,
             text: text.into(),
             joints: Vec::new(),
-            between: (text == "hi").then(|| (AccountId::new(stamp(1)), AccountId::new(stamp(2)))),
+            between: match text {
+                "hi" => (Some(AccountId::new(stamp(1))), Some(AccountId::new(stamp(2)))),
+                _ => (None, Some(AccountId::new(stamp(2)))),
+            },
             tags: vec![("+draft/react".into(), "a b;c\\".into())],
             is_closed: text == "hi",
             is_blank: text.is_empty() && verb != Verb::Tagmsg,

@@ -99,12 +99,19 @@ impl Storm {
             "multi-prefix extended-join batch chghost message-tags server-time draft/multiline draft/message-redaction draft/metadata-3 draft/channel-rename",
         ];
         let caps = self.world.dice.pick(&caps).expect("there are some");
-        let here: Vec<Client> = self.world.clients.keys().copied().filter(|one| one.0 == server).collect();
+        // Mostly of this server: there they are one person at once, whatever becomes of the cables.
+        let anywhere = self.world.dice.one_in(3);
+        let others = self.world.clients.keys().copied();
+        let others = others.filter(|one| one.0 == server || (anywhere && !self.world.is_paused(one.0)));
+        let here: Vec<Client> = others.collect();
         let client = match self.world.dice.pick(&here).copied().filter(|_| self.world.dice.one_in(3)) {
-            // Another client of somebody who is here, if they have an account of that name.
+            // Another client of somebody who is here or elsewhere, if they have an account of that name.
             Some(other) => {
                 let (nick, password) = (self.world.clients[&other].nick.clone(), "sesame-0");
                 self.world.speak(other, &format!("REGISTER * * {password}"));
+                if other.0 != server {
+                    self.world.wait(2_000);
+                }
                 self.world.arrive_as(server, &nick, password, caps)
             }
             None => self.world.arrive(server, &nick, caps),
@@ -264,7 +271,9 @@ impl Storm {
         if !answer.iter().any(|line| line.contains("FAIL REDACT")) {
             self.taken_back.extend(text);
         }
-        if line.starts_with("PRIVMSG #") && answer.is_empty() {
+        // What a guest has said its home may hear later, or never.
+        let is_guest = self.world.is_guest(client);
+        if line.starts_with("PRIVMSG #") && answer.is_empty() && !is_guest {
             let text = line.split_once(" :").map_or("", |(_, text)| text).to_string();
             self.accepted.push((text, client.0, self.world.servers[client.0].runs));
         }
@@ -321,7 +330,7 @@ impl Storm {
         for line in &lines {
             self.world.ask(client, &format!("@batch=s PRIVMSG {channel} :{line}"));
         }
-        if self.world.ask(client, "BATCH -s").is_empty() {
+        if self.world.ask(client, "BATCH -s").is_empty() && !self.world.is_guest(client) {
             self.accepted.push((lines.join("\n"), client.0, self.world.servers[client.0].runs));
             self.whole.push((author.to_string(), first..=self.said));
         }
@@ -346,7 +355,8 @@ impl Storm {
         let own = room.and_then(|room| room.members.get(&shadow.nick));
         let runs_it = own.is_some_and(|own| own.contains(&'o') || own.contains(&'h'));
         let letter = mode.chars().nth(1).unwrap_or_default();
-        if !shadow.sees_all_statuses || !runs_it || !"splitm".contains(letter) {
+        if !shadow.sees_all_statuses || self.world.is_guest(client) || !runs_it || !"splitm".contains(letter)
+        {
             return;
         }
         let answer = self.world.ask(client, &format!("MODE {channel}"));

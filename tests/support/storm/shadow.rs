@@ -6,6 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub struct Shadow {
     pub nick: String,
+    /// The server that answers this client: another one than it is connected to, where it is a guest.
+    pub home: String,
+    /// Whether it has been moved from one home to another, when what was on its way may have been lost.
+    pub is_moved: bool,
     pub channels: BTreeMap<String, Room>,
     /// Where people come from, as they were last shown.
     pub hosts: BTreeMap<String, String>,
@@ -92,6 +96,10 @@ impl Shadow {
             return Err("the same message twice".into());
         }
         let host = words[0].split_once('@').map(|(_, host)| host.to_string());
+        if words[1].len() == 3 && words[1].bytes().all(|byte| byte.is_ascii_digit()) {
+            self.is_moved |= !self.home.is_empty() && self.home != source;
+            self.home.clone_from(&source);
+        }
         match (words[1], host) {
             ("JOIN", Some(host)) => drop(self.hosts.insert(source.clone(), host)),
             ("CHGHOST", _) if !self.knows(&source) => return Err(format!("{source} was nowhere")),

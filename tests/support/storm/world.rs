@@ -35,6 +35,9 @@ const FIRST_EPOCH: u32 = 30_000_000;
 /// The longest that something takes to get onto a disk.
 const KEEP_WITHIN_MS: u64 = 3_000;
 
+/// How soon a guest has an answer of its home, where there is a way.
+const GUESTS_ANSWER_MS: u64 = 2_000;
+
 pub struct World {
     pub dice: Dice,
     pub now_ms: u64,
@@ -43,6 +46,8 @@ pub struct World {
     pub clients: BTreeMap<(usize, ConnId), Shadow>,
     /// What clients said back to the test: lines of the last questions.
     pub answers: BTreeMap<(usize, ConnId), Vec<String>>,
+    /// Clients that are, or were, somebody of another server than the one that they are connected to.
+    wanderers: BTreeSet<String>,
     pub ledger: Ledger,
     /// Somebody lies: nothing counts but that no engine ends, and that nothing piles up in it.
     pub anything_goes: bool,
@@ -138,6 +143,7 @@ impl World {
             wires: Wires::new(&layout),
             clients: BTreeMap::new(),
             answers: BTreeMap::new(),
+            wanderers: BTreeSet::new(),
             ledger: Ledger::new(trace),
             anything_goes: false,
             recorded_after_ms: None,
@@ -336,10 +342,19 @@ impl World {
         }
     }
 
-    /// A question, and all lines that come back in the same step.
+    /// Whether a client's home is another server than the one that it is connected to.
+    pub fn is_guest(&self, client: (usize, ConnId)) -> bool {
+        let home = self.clients.get(&client).map(|shadow| shadow.home.as_str());
+        home.is_some_and(|home| !home.is_empty() && home != format!("s{}.lan", client.0))
+    }
+
+    /// A question, and all lines that come back in the same step; or, for a guest, soon.
     pub fn ask(&mut self, client: (usize, ConnId), line: &str) -> Vec<String> {
         self.answers.insert(client, Vec::new());
         self.speak(client, line);
+        if self.is_guest(client) {
+            self.wait(GUESTS_ANSWER_MS);
+        }
         self.answers.remove(&client).unwrap_or_default()
     }
 
@@ -525,12 +540,26 @@ impl World {
         }
         let Some(shadow) = self.clients.get_mut(&from) else { return };
         let outcome = shadow.hear(line);
-        let strangers = std::mem::take(&mut shadow.strangers);
-        if let Err(why) = outcome {
+        let (strangers, is_moved) = (std::mem::take(&mut shadow.strangers), shadow.is_moved);
+        let is_guest = self.is_guest(from);
+        if is_guest || is_moved {
+            self.wanderers.insert(format!("{}:{}", from.0, from.1.0));
+        }
+        // What a guest believes in the end is looked at in the calm: where its home is lost, it hears what has become of that
+        // before it can know that it was.
+        if let Err(why) = outcome
+            && !is_guest
+            && !is_moved
+        {
             self.object(from.0, &why);
         }
         // Who joined, spoke and left while two servers were apart may be heard of by what they said alone.
-        for (author, channel) in strangers {
+        let strangers = strangers.into_iter().filter(|_| !is_guest && !is_moved);
+        for (author, channel) in strangers.collect::<Vec<_>>() {
+            // Such a one's server is not where they speak.
+            if self.wanderers.contains(&author) {
+                continue;
+            }
             let mut clients = self.clients.iter();
             let stayed = clients.find(|((server, conn), _)| format!("{server}:{}", conn.0) == author);
             // On the author's own server everything happens at once: there nobody speaks who is gone.

@@ -8,7 +8,7 @@ use crate::config::History;
 use crate::edge::data::tests::Scratch;
 use crate::edge::store::Store;
 use crate::edge::store::read::Reader;
-use crate::engine::{Dot, Party, Point, Query, Run, Sought};
+use crate::engine::{Dot, Party, Point, Query, Record, Run, Sought};
 use crate::wire::base36;
 use crate::wire::fold::fold;
 use crate::wire::time::Timestamp;
@@ -156,6 +156,90 @@ fn the_oldest_go_where_they_are_older_or_more_than_the_settings_let_them_be() {
     assert!((50..800).contains(&left), "{left}");
     let tips = open(&scratch).1.tips;
     assert_eq!(tips, [("1AA.2".to_string(), number)], "they have been heard all the same");
+}
+
+#[test]
+fn events_of_channels_go_before_what_was_said_and_leave_no_gaps() {
+    let scratch = Scratch::new("messages-events-pruned");
+    let (mut store, _, mut reader) = open(&scratch);
+    let events = |first: u64, last: u64| {
+        let join = "HAPPENED 1AAAAAAAA #green JOIN :Ann";
+        (first..=last).map(|seq| said("1AA", seq, seq * 1_000, join)).collect::<Vec<_>>()
+    };
+    let words = (1..=100).map(|seq| said("1AA", seq, seq * 1_000, &to("1AA", "#green", &format!("{seq}"))));
+    store.write([], &words.collect::<Vec<_>>(), false).unwrap();
+    store.write([], &events(101, 3_000), false).unwrap();
+    let limits = |keep_messages| History { keep_messages, ..History::default() };
+    let prune = |store: &mut Store, keep_messages: u64| {
+        while store.prune(&limits(keep_messages), Timestamp(3_000_000)).unwrap() {}
+    };
+    let count = |reader: &mut Reader, events: bool| {
+        let target = Conversation::Channel(fold("#green"));
+        let (after, before) = (None, None);
+        let query = Query::Between { target, after, before, newest_first: true, most: 9_999, events };
+        reader.answer(&query).unwrap().len()
+    };
+    let all = Query::Range { origin: run("1AA"), first: 1, last: 3_000, most: 9_999 };
+    prune(&mut store, 2_000);
+    assert_eq!((count(&mut reader, false), count(&mut reader, true)), (100, 2_000));
+    let left = reader.answer(&all).unwrap();
+    assert_eq!(left.len(), 3_000, "their numbers are there");
+    assert!(left.iter().any(|record| record.line().contains("FORGOTTEN")));
+    assert!(left.iter().all(|record| Record::read(1, record.line().to_string()).is_some()));
+    // A start counts them as they are.
+    let (mut store, _) = {
+        drop(store);
+        Store::open(&scratch.0, Timestamp(5_000), 0).unwrap()
+    };
+    prune(&mut store, 1_000);
+    assert_eq!((count(&mut reader, false), count(&mut reader, true)), (100, 1_000));
+    assert_eq!(reader.answer(&all).unwrap().len(), 2_000, "of a flood not even that stays");
+    prune(&mut store, 100);
+    let left = (count(&mut reader, false), count(&mut reader, true));
+    assert_eq!(left, (75, 100), "a quarter of the room is theirs");
+    let tips = open(&scratch).1.tips;
+    assert_eq!(tips, [("1AA.2".to_string(), 3_000)]);
+}
+
+/// The first and the last of the numbers that are there, and how many there are.
+fn numbers(store: &Store) -> (i64, i64, i64) {
+    let sql = "SELECT min(seq), max(seq), count(*) FROM message";
+    store.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
+}
+
+#[test]
+fn where_events_stand_among_words_what_stays_has_no_gaps() {
+    let scratch = Scratch::new("messages-events-among-words");
+    let (mut store, _, _) = open(&scratch);
+    let entries = (1..=10_000).map(|seq| match seq % 5 {
+        0 => said("1AA", seq, seq * 1_000, &to("1AA", "#green", &format!("{seq}"))),
+        _ => said("1AA", seq, seq * 1_000, "HAPPENED 1AAAAAAAA #green JOIN :Ann"),
+    });
+    store.write([], &entries.collect::<Vec<_>>(), false).unwrap();
+    let limits = History { keep_messages: 1_000, ..History::default() };
+    while store.prune(&limits, Timestamp(10_000_000)).unwrap() {}
+    assert_eq!(numbers(&store), (8_001, 10_000, 2_000), "the latest, and all of them");
+}
+
+#[test]
+fn where_what_is_kept_is_too_large_the_first_goes_whatever_it_is() {
+    let scratch = Scratch::new("messages-events-too-large");
+    let (mut store, _, mut reader) = open(&scratch);
+    let words = (1..=1_000).map(|seq| said("1AA", seq, seq * 1_000, &to("1AA", "#green", &format!("{seq}"))));
+    store.write([], &words.collect::<Vec<_>>(), false).unwrap();
+    let limits = History { keep_messages: 0, keep_bytes: 400_000, ..History::default() };
+    for flood in 1..=10 {
+        let events = (flood * 1_000 + 1..=(flood + 1) * 1_000)
+            .map(|seq| said("1AA", seq, seq * 1_000, "HAPPENED 1AAAAAAAA #green JOIN :Ann"));
+        store.write([], &events.collect::<Vec<_>>(), false).unwrap();
+        while store.prune(&limits, Timestamp(20_000_000)).unwrap() {}
+    }
+    let all = Query::Range { origin: run("1AA"), first: 1, last: 11_000, most: 99_999 };
+    let left = reader.answer(&all).unwrap();
+    assert!(left.len() > 100, "{}", left.len());
+    assert!(left.iter().all(|record| !record.line().contains("FORGOTTEN")), "what takes room says something");
+    let (first, last, count) = numbers(&store);
+    assert_eq!((last, count), (11_000, last - first + 1), "the latest, and all of them");
 }
 
 #[test]

@@ -89,8 +89,10 @@ fn add(turn: &mut Turn, account: &Account, whom: &str) -> Outcome {
 }
 
 fn remove(turn: &mut Turn, account: &Account, whom: &str) -> Outcome {
-    // Also somebody whose account, or who themselves, cannot be found by name any more: by what LIST shows.
-    let meant = [named(turn, whom), Blocked::parse(whom)];
+    // Also somebody who is not logged in to the account of that name, and one whose account, or who themselves, cannot be
+    // found by name any more: by what LIST shows.
+    let of_name = turn.network().account_named(whom).map(|account| Blocked::Account(account.id));
+    let meant = [named(turn, whom), of_name, Blocked::parse(whom)];
     let is_meant = |known: &&Blocked| meant.iter().flatten().any(|one| one.is_same(known));
     let Some(blocked) = account.blocks.keys().find(is_meant).cloned() else {
         return say(turn, "You do not block them.");

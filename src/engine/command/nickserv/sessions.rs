@@ -34,7 +34,9 @@ fn sessions(turn: &mut Turn, _: &[&str]) -> Outcome {
         let opened = turn.engine.wall_at(session.opened_ms);
         let how = if session.secure.is_some() { " by TLS" } else { "" };
         let this = if session.conn == turn.conn { ", this one" } else { "" };
-        format!("{}: from {}{how} since {}{this}", place + 1, session.real_host(), readable(opened))
+        let host = turn.engine.host_of(session.conn).map(|host| turn.network().server_name(host));
+        let by = host.map_or(String::new(), |host| format!(" on {host}"));
+        format!("{}: from {}{how}{by} since {}{this}", place + 1, session.real_host(), readable(opened))
     });
     lines.collect::<Vec<_>>().into_iter().try_for_each(|line| say(turn, line))
 }
