@@ -49,6 +49,7 @@ fn said(items: &[Value]) -> Vec<String> {
             let mut item = item.clone();
             if item["kind"] != "message" {
                 item["by"] = Value::Null;
+                item["id"] = Value::Null;
             }
             item.to_string()
         })
@@ -254,6 +255,103 @@ fn what_a_server_of_the_network_exported_is_doubled_nowhere_when_servers_come_to
 }
 
 #[test]
+fn what_was_removed_since_an_export_stays_removed() {
+    let mut full = full();
+    let file = full.file("hall.jsonl");
+    export(&full.hall, &file);
+    let remove = |client: &mut Client| {
+        for line in
+            ["MODE #green -b *!*@far.lan", "CS ACCESS #green DEL bob", "METADATA #green SET display-name"]
+        {
+            client.say(line);
+        }
+        client.sync();
+        client.say("PRIVMSG #green :removed");
+        client.hear_until(":removed");
+    };
+    let is_removed = |server: &Server, client: &mut Client| {
+        client.say("JOIN #green hay");
+        client.hear_until(" 366 ");
+        client.say("MODE #green +b");
+        let heard = client.sync();
+        assert!(!heard.iter().any(|line| line.contains("far.lan")), "{}: {heard:?}", server.name());
+        let access = services_say(client, "CS ACCESS #green LIST");
+        assert!(!access.iter().any(|line| line.contains("bob")), "{access:?}");
+    };
+    remove(&mut full.alice);
+    full.hall.stop();
+    let text = import(&full.hall, &file);
+    assert!(text.contains("imported 0 facts and 0 messages"), "{text}");
+    full.hall.start();
+    let mut alice = with_capabilities(&full.hall, "alice");
+    log_in(&mut alice, "alice");
+    is_removed(&full.hall, &mut alice);
+
+    // Also where it was imported from elsewhere, and removed there.
+    let mut barn = Server::new("barn");
+    barn.set("history.ack = \"disk\"");
+    import(&barn, &file);
+    barn.start();
+    let mut alice = with_capabilities(&barn, "alice");
+    log_in(&mut alice, "alice");
+    alice.say("JOIN #green hay");
+    alice.hear_until(" 366 ");
+    remove(&mut alice);
+    barn.stop();
+    let text = import(&barn, &file);
+    assert!(text.contains("imported 0 facts and 0 messages"), "{text}");
+    barn.start();
+    let mut alice = with_capabilities(&barn, "alice");
+    log_in(&mut alice, "alice");
+    is_removed(&barn, &mut alice);
+}
+
+#[test]
+fn whoever_has_a_nick_or_a_channel_keeps_it_when_older_claims_are_imported() {
+    let full = full();
+    let file = full.file("hall.jsonl");
+    export(&full.hall, &file);
+    let mut barn = Server::new("barn");
+    barn.set("history.ack = \"disk\"");
+    barn.start();
+    let mut bob = with_capabilities(&barn, "bob");
+    register(&mut bob, "bob");
+    bob.say("NICK alice");
+    bob.hear_until(" NICK ");
+    bob.say("NS GROUP");
+    bob.join("#green");
+    bob.say("CS REGISTER #green");
+    bob.say("TOPIC #green :mine");
+    bob.say("PRIVMSG #green :kept");
+    bob.hear_until(":kept");
+    let info = services_say(&mut bob, "CS INFO #green");
+    barn.stop();
+    import(&barn, &file);
+    assert!(import(&barn, &file).contains("imported 0 facts and 0 messages"));
+    barn.start();
+    let mut bob = with_capabilities(&barn, "bob");
+    log_in(&mut bob, "bob");
+    assert_eq!(services_say(&mut bob, "CS INFO #green"), info);
+    bob.say("JOIN #green");
+    assert!(bob.hear_until(" 332 ").ends_with(":mine"));
+    let about = services_say(&mut bob, "NS INFO bob");
+    assert!(about.iter().any(|line| line.contains("alice")), "{about:?}");
+    // Who has lost a name is there by another, and can log in all the same.
+    barn.stop();
+    let names: Vec<String> = export(&barn, &full.file("barn.jsonl"))
+        .iter()
+        .filter(|item| item["say"][0] == "ACCOUNT" && item["say"][2] == "name")
+        .map(|item| item["say"][4].as_str().unwrap().to_string())
+        .collect();
+    assert_eq!(names.iter().filter(|name| *name == "bob").count(), 2, "{names:?}");
+    barn.start();
+    let mut alice = with_capabilities(&barn, "cyd");
+    log_in(&mut alice, "alice");
+    let shown = services_say(&mut alice, "NS INFO alice");
+    assert!(shown.iter().any(|line| line.contains("alice")), "{shown:?}");
+}
+
+#[test]
 fn a_server_that_runs_is_told_apart_and_a_file_is_never_written_over() {
     let mut hall = Server::started("hall", "");
     let directory = Directory::new("refused");
@@ -426,6 +524,42 @@ fn what_ergo_imports_from_other_services_is_imported_here() {
 }
 
 #[test]
+fn nicks_of_people_here_are_not_given_to_those_who_come_from_elsewhere() {
+    let directory = Directory::new("nicks");
+    let file = directory.0.join("atheme.json");
+    let user = |name: &str, nicks: Value| serde_json::json!({"name": name, "hash": BCRYPT, "registeredAt": 1_600_134_392, "additionalnicks": nicks});
+    let users = serde_json::json!({
+        "alice": user("alice", serde_json::json!(["zed", "lissy", "alicia"])),
+        "lissy": user("lissy", serde_json::json!([])),
+    });
+    fs::write(&file, serde_json::json!({"version": 1, "users": users}).to_string()).unwrap();
+    let mut hall = Server::started("hall", "");
+    let mut zed = hall.client("zed");
+    register(&mut zed, "zed");
+    zed.say("NICK lissy");
+    zed.hear_until(" NICK ");
+    zed.say("NS GROUP");
+    zed.hear_until(" NOTICE ");
+    hall.stop();
+    assert_eq!(
+        left_out(&import(&hall, &file)),
+        [
+            "alice: zed is a nick of somebody here, who keeps it",
+            "alice: lissy is a nick of somebody here, who keeps it",
+            "lissy is a nick of somebody here, who keeps it",
+        ]
+    );
+    hall.start();
+    let mut alice = hall.client("alice");
+    log_in(&mut alice, "alice");
+    alice.say("NICK lissy");
+    alice.hear_until("lissy belongs to the account zed");
+    alice.say("NICK alicia");
+    let heard = alice.sync();
+    assert!(!heard.iter().any(|line| line.contains("belongs to")), "{heard:?}");
+}
+
+#[test]
 fn the_database_of_ergo_is_imported() {
     use base64::Engine as _;
     let directory = Directory::new("ergo");
@@ -448,7 +582,7 @@ fn the_database_of_ergo_is_imported() {
         "Metadata": {"display-name": "Green field"}
     });
     say(&["set", "account.exists gone", "1"]);
-    for (account, name) in [("alice", "Alice"), ("bob", "bob"), ("eve", "eve")] {
+    for (account, name) in [("alice", "Alice"), ("bob", "bob"), ("dan", "dan"), ("eve", "eve")] {
         say(&["set", &format!("account.exists {account}"), "1"]);
         say(&["set", &format!("account.name {account}"), name, "ex", "900"]);
         say(&["set", &format!("account.registered.time {account}"), "1600134392000000000"]);
@@ -456,6 +590,10 @@ fn the_database_of_ergo_is_imported() {
     }
     say(&["set", "account.verified alice", "1"]);
     say(&["set", "account.verified bob", "1"]);
+    let suspended = "{\"AccountName\":\"dan\",\"TimeCreated\":\"2020-09-15T01:48:20.123456789Z\",\"Duration\":0,\
+         \"OperName\":\"root\",\"Reason\":\"spam\"}";
+    say(&["set", "account.suspended dan", suspended]);
+    say(&["set", "account.verified dan", "1"]);
     say(&["set", "account.settings bob", "{\"Email\":\"bob@lan.example\"}"]);
     say(&["set", "account.additionalnicks alice", "alicia,lissy"]);
     say(&["set", "1 mfrggzdfmztwq2lk", &channel.to_string()]);
@@ -477,6 +615,10 @@ fn the_database_of_ergo_is_imported() {
     assert!(alice.hear_until(" 367 ").contains("*!*@far.lan cyd!c@host"));
     let info = services_say(&mut alice, "NS INFO alice");
     assert!(info.iter().any(|line| line.contains("alicia") && line.contains("lissy")), "{info:?}");
+    let mut dan = hall.client("daniel");
+    dan.say("NS IDENTIFY dan hayrick99");
+    let refusal = dan.hear_until(" NOTICE ");
+    assert!(refusal.contains("suspended") && refusal.ends_with(": spam"), "{refusal}");
     hall.stop();
     let items = export(&hall, &directory.0.join("hall.jsonl"));
     let hashes = hashes(&items);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! {"folkmoot":"export","version":1,"network":"Folkmoot","server":"hall.lan","time":"2026-11-21T23:42:11.123Z"}
-//! {"kind":"account","time":"…","by":"7FA","say":["ACCOUNT","2s1k0ftdg0.7FA","name","*","alice","2s1k0ftdg0.7FA"]}
+//! {"kind":"account","id":"7FA.3.D4","time":"…","by":"7FA","say":["ACCOUNT","2s1k0ftdg0.7FA","name","*","alice","2s1k0ftdg0.7FA"]}
 //! {"kind":"message","id":"7FA.2.M5k","time":"…","by":"7FA","source":"alice!a@host","say":["PRIVMSG","7FAAAAAAB","#green","hay"]}
 //! {"kind":"run","run":"7FA.2","heard":200}
 //! {"kind":"end","items":2}
@@ -249,7 +249,10 @@ pub fn import(source: &Source, from: &Path, despite_faults: bool) -> Result<Stri
 fn import_found(store: &mut Store, mut import: Import, found: ergo::Found) -> Result<String, String> {
     let mut left_out = found.left_out;
     for account in &found.accounts {
-        left_out.extend(import.take_account(account).err());
+        match import.take_account(account) {
+            Ok(parts) => left_out.extend(parts),
+            Err(why) => left_out.push(why),
+        }
     }
     for channel in &found.channels {
         match import.take_channel(channel) {
@@ -335,8 +338,12 @@ fn import_lines(
         Ok(new_messages) => {
             let known = summary.messages as u64 - new_messages.min(summary.messages as u64);
             let left_out = if faults.is_empty() { String::new() } else { faults.text(&place) + "\n" };
+            let elsewhere = match summary.left_out {
+                0 => String::new(),
+                count => format!("left out {count} facts of channels that are somebody else's here\n"),
+            };
             Ok(format!(
-                "{left_out}imported {} facts and {new_messages} messages; {} and {known} were here already, or newer\n",
+                "{left_out}{elsewhere}imported {} facts and {new_messages} messages; {} and {known} were here already, or newer\n",
                 summary.written, summary.known
             ))
         }

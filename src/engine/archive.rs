@@ -2,9 +2,14 @@
 //!
 //! An item is a line between servers taken apart. Messages keep their dots, since those are the ids that people know them
 //! by; a fact comes in as this server's own writing, in a generation of its store that nobody has heard of, with the time
-//! at which it was first written. So what is there and newer stays, and what is there already is not written again.
+//! at which it was first written. So what is there and newer stays, and what is there already is not written again. What
+//! has been heard of here, or imported before, and is not there any more was removed since, and stays so. Whoever has a
+//! nick or a channel here keeps it, whoever had it first elsewhere.
 
 mod foreign;
+mod owners;
+
+use self::owners::Owners;
 
 pub use foreign::{ForeignAccount, ForeignChannel};
 
@@ -12,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::history::Entry;
-use super::keep::{Row, Stored, rows_of};
-use super::merge::{Dot, Fact, Origin, Stamp, Stream};
+use super::keep::{Row, Stored, Table, rows_of};
+use super::merge::{Dot, Fact, Origin, Stamp, Stream, Vector};
 use super::network::{Change, Durable, Edit, Key, Value};
 use super::peer;
 use crate::wire::base36;
@@ -25,6 +30,9 @@ use crate::wire::time::Timestamp;
 /// Nothing comes from further ahead of the clock than this.
 const AHEAD_MAX_MS: u64 = 60_000;
 
+/// Stands in front of an origin in the table of states, and behind it how much of its writing has been imported.
+const IMPORTED: &str = "imported ";
+
 /// The tags of a line that are said otherwise in an item, or are of no use to anybody else.
 const OWN_TAGS: [&str; 4] = ["dot", "over", "after", "more"];
 
@@ -32,7 +40,7 @@ const OWN_TAGS: [&str; 4] = ["dot", "over", "after", "more"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     pub kind: Kind,
-    /// A message's dot; facts have none.
+    /// Its dot. Facts have had one since it is known by it what was removed.
     pub id: Option<String>,
     pub time: Timestamp,
     /// Which of the things that one server wrote at that time.
@@ -112,7 +120,7 @@ impl Item {
         let (change, message) = (peer::read_stored(line)?, Message::parse(line)?);
         let (kind, id) = match change.dot.stream {
             Stream::Message => (Kind::Message, Some(change.dot.to_string())),
-            _ => (Kind::of(&change.edit.fact(change.dot.origin.server)?.0), None),
+            _ => (Kind::of(&change.edit.fact(change.dot.origin.server)?.0), Some(change.dot.to_string())),
         };
         let tags = message.tags.iter().filter(|(key, _)| !OWN_TAGS.contains(key));
         let words = std::iter::once(message.command).chain(message.params.iter().copied());
@@ -126,6 +134,11 @@ impl Item {
             source: message.source.map(str::to_string),
             words: words.map(str::to_string).collect(),
         })
+    }
+
+    /// Of a fact.
+    fn dot(&self) -> Option<Dot> {
+        Dot::parse(self.id.as_deref()?).filter(|dot| dot.stream == Stream::Durable)
     }
 
     fn stamp(&self) -> Result<Stamp, String> {
@@ -173,6 +186,8 @@ pub struct Summary {
     pub written: usize,
     /// Facts that were there already, or of which something newer was.
     pub known: usize,
+    /// Facts of channels that are somebody else's.
+    pub left_out: usize,
     pub messages: usize,
 }
 
@@ -186,6 +201,11 @@ pub struct Import {
     now: Timestamp,
     /// The runs of which something was heard here.
     runs: BTreeSet<String>,
+    /// How far the writing of each server has been imported before, and now.
+    imported: Vector,
+    found: Vector,
+    /// Whether something could not be taken, and may come again.
+    is_partial: bool,
     facts: Vec<(Stamp, Item)>,
     foreign: foreign::Foreign,
     summary: Summary,
@@ -207,6 +227,9 @@ impl Import {
             epoch_max,
             now,
             runs: stored.talk.tips.iter().map(|(run, _)| run.clone()).collect(),
+            imported: imported_before(stored),
+            found: Vector::default(),
+            is_partial: false,
             facts: Vec::new(),
             foreign: foreign::Foreign::default(),
             summary: Summary::default(),
@@ -216,6 +239,10 @@ impl Import {
     /// Takes one item: a message comes back as what is to be written of it, facts are written at the end. The error is
     /// what is wrong with it.
     pub fn take(&mut self, item: Item) -> Result<Option<Entry>, String> {
+        self.try_to_take(item).inspect_err(|_| self.is_partial = true)
+    }
+
+    fn try_to_take(&mut self, item: Item) -> Result<Option<Entry>, String> {
         let stamp = item.stamp()?;
         if stamp.ms > self.now.0.saturating_add(AHEAD_MAX_MS) {
             return Err(format!("{} is yet to come", item.time));
@@ -233,6 +260,9 @@ impl Import {
         };
         if kind != Some(item.kind) {
             return Err(format!("{} says nothing of the kind \"{}\"", item.words[0], item.kind.name()));
+        }
+        if let Some(dot) = item.dot() {
+            self.found.raise(dot.origin, dot.seq);
         }
         self.facts.push((stamp, item));
         Ok(None)
@@ -269,11 +299,12 @@ impl Import {
     /// Writes the facts, oldest first, and answers with what goes to disk.
     pub fn finish(mut self) -> Result<(Vec<Row>, Summary), String> {
         self.facts.sort_by_key(|(stamp, _)| *stamp);
+        let owners = Owners::of(self.durable.facts(), self.own.server, self.now);
         // What one server writes has rising stamps.
         let mut last = 0;
         for (stamp, item) in std::mem::take(&mut self.facts) {
             let number = stamp.number().max(last + 1);
-            let change = item.change(self.next_dot(), Stamp::from_number(number, self.own.server))?;
+            let mut change = item.change(self.next_dot(), Stamp::from_number(number, self.own.server))?;
             let Some((key, Some(value))) = change.edit.fact(self.own.server) else { continue };
             let siblings = self.durable.facts().siblings(&key);
             let is_known = |fact: &Fact<Value>| match (&fact.value, &value) {
@@ -281,8 +312,16 @@ impl Import {
                 (Value::Read(read), Value::Read(time)) => read >= time,
                 (shown, value) => shown == value || fact.stamp.number() >= stamp.number(),
             };
-            if siblings.iter().any(is_known) {
+            let was_removed = item.dot().is_some_and(|dot| {
+                let was_here = self.durable.facts().seen().covers(dot) || self.imported.covers(dot);
+                was_here && siblings.iter().all(|fact| fact.dot != dot)
+            });
+            if was_removed || siblings.iter().any(is_known) {
                 self.summary.known += 1;
+                continue;
+            }
+            if !owners.leave_room(&mut change.edit) {
+                self.summary.left_out += 1;
                 continue;
             }
             last = number;
@@ -293,7 +332,30 @@ impl Import {
         if self.summary.written > 0 {
             self.durable.begin_generation(self.own.epoch);
         }
-        let rows = self.durable.next_batch().map_or_else(Vec::new, |(_, writing)| rows_of(writing));
+        let mut rows = self.durable.next_batch().map_or_else(Vec::new, |(_, writing)| rows_of(writing));
+        // What was left out can be had once there is room for it.
+        if !self.is_partial && self.summary.left_out == 0 {
+            let new = self.found.beyond(&self.imported);
+            let notes = new.iter().map(|(origin, tip)| Row {
+                table: Table::State,
+                key: format!("{IMPORTED}{origin}"),
+                value: Some(tip.to_string()),
+            });
+            rows.extend(notes);
+        }
         Ok((rows, self.summary))
     }
+}
+
+/// What the table of states has of the servers whose writing was imported.
+fn imported_before(stored: &Stored) -> Vector {
+    let mut imported = Vector::default();
+    for row in stored.rows.iter().filter(|row| row.table == Table::State) {
+        let origin = row.key.strip_prefix(IMPORTED).and_then(Origin::parse);
+        let tip = row.value.as_ref().and_then(|tip| tip.parse().ok());
+        if let Some((origin, tip)) = origin.zip(tip) {
+            imported.raise(origin, tip);
+        }
+    }
+    imported
 }

@@ -57,8 +57,8 @@ pub struct ForeignChannel {
 const MODES: &str = "imnst";
 
 impl Import {
-    /// Takes an account; the error is why it cannot be had here.
-    pub fn take_account(&mut self, account: &ForeignAccount) -> Result<(), String> {
+    /// Takes an account; answers with what of it could not be had here. The error is why none of it can.
+    pub fn take_account(&mut self, account: &ForeignAccount) -> Result<Vec<String>, String> {
         let name = &account.name;
         if Nick::from_peer(name).is_none() || is_given_name(name) || is_reserved(name) {
             return Err(format!("nobody can be called \"{name}\" here"));
@@ -76,7 +76,14 @@ impl Import {
         {
             return Err(format!("there is an account {name} already, which stays as it is"));
         }
+        let is_anothers = |accounts: &Accounts, nick: &str| {
+            accounts.owner_of(&fold(nick)).is_some_and(|owner| owner.id != id)
+        };
+        if is_anothers(self.foreign.accounts(self.durable.facts()), name) {
+            return Err(format!("{name} is a nick of somebody here, who keeps it"));
+        }
         self.foreign.names.insert(fold(name), id);
+        let mut left_out = Vec::new();
         let mut facts = vec![(Field::Name, AccountFact::Name { name: name.clone(), claimed })];
         facts.extend(account.credential.clone().map(|it| (Field::Password, AccountFact::Password(it))));
         facts.extend(account.email.clone().map(|email| (Field::Email, AccountFact::Email(email))));
@@ -85,11 +92,15 @@ impl Import {
             .iter()
             .filter_map(|nick| Nick::from_peer(nick))
             .filter(|nick| fold(nick.as_str()) != fold(name));
-        facts.extend(
-            nicks.map(|nick| {
-                (Field::Nick(nick.folded()), AccountFact::Nick { nick: nick.to_string(), claimed })
-            }),
-        );
+        for nick in nicks {
+            match is_anothers(self.foreign.accounts(self.durable.facts()), nick.as_str()) {
+                true => left_out.push(format!("{name}: {nick} is a nick of somebody here, who keeps it")),
+                false => {
+                    let fact = AccountFact::Nick { nick: nick.to_string(), claimed };
+                    facts.push((Field::Nick(nick.folded()), fact));
+                }
+            }
+        }
         facts.extend(
             account.certificates.iter().map(|pin| {
                 (Field::Certificate(*pin), AccountFact::Certificate { added: account.registered })
@@ -103,7 +114,7 @@ impl Import {
         for (field, fact) in facts {
             self.write(claimed, Edit::Account { account: id, field, fact: Some(fact), by: String::new() })?;
         }
-        Ok(())
+        Ok(left_out)
     }
 
     /// Takes a channel, after all accounts; answers with what of it could not be had here.
@@ -208,7 +219,8 @@ impl Import {
     fn write(&mut self, stamp: Stamp, edit: Edit) -> Result<(), String> {
         let change = Change { dot: self.next_dot(), stamp, over: Vec::new(), after: 0, more: false, edit };
         let item = Item::of_line(&peer::write_change(&change)).ok_or("it cannot be said here")?;
-        self.take(item).map(|_| ())
+        // Nobody has written it before.
+        self.take(Item { id: None, ..item }).map(|_| ())
     }
 }
 
