@@ -16,6 +16,9 @@ use crate::wire::names::{ServerId, UserId};
 
 /// The longest that members are left with what they were told before a repair.
 const MEND_WITHIN_MS: u64 = 5_000;
+/// How long those who wrote it may take to come into sight. A server passes on what it repairs before the map says by
+/// which way that came; but it may also be of somebody who is gone for good.
+const SIGHT_WITHIN_MS: u64 = 1_000;
 
 /// Channels under repair.
 pub type Mending = BTreeMap<Folded, Told>;
@@ -29,6 +32,8 @@ pub struct Told {
     by: BTreeSet<String>,
     /// The neighbours who bring the repair: once they are within reach, so is everyone behind them.
     from: BTreeSet<ServerId>,
+    /// The servers of those who wrote it, as far as they were out of sight.
+    writers: BTreeSet<ServerId>,
     since_ms: u64,
 }
 
@@ -60,9 +65,14 @@ impl Engine {
             link.stage == LinkStage::Syncing || link.pulls.contains_key(&change.dot.stream)
         });
         let neighbour = link.and_then(|link| link.sid());
-        if is_pulled || !self.is_in_sight(change.dot.origin.server) {
+        let writer = change.dot.origin.server;
+        let is_unseen = !self.is_in_sight(writer);
+        if is_pulled || is_unseen {
             for name in self.channels_touched_by(&change.edit) {
                 self.begin_mending(&name, neighbour);
+                if is_unseen && let Some(told) = self.mending.get_mut(&name) {
+                    told.writers.insert(writer);
+                }
             }
         } else if let Some(name) = change.edit.channel().filter(|name| self.mending.contains_key(*name))
             && self.is_new_act(&change.edit)
@@ -95,7 +105,13 @@ impl Engine {
     pub(super) fn settle_mending(&mut self) {
         let now_ms = self.now.steady_ms;
         let is_pulling = self.links.accepted().any(|link| link.pulls.contains_key(&Stream::Session));
-        let is_whole = |told: &Told| !is_pulling && told.from.iter().all(|server| self.is_in_sight(*server));
+        let are_in_sight =
+            |servers: &BTreeSet<ServerId>| servers.iter().all(|server| self.is_in_sight(*server));
+        let is_whole = |told: &Told| {
+            !is_pulling
+                && are_in_sight(&told.from)
+                && (are_in_sight(&told.writers) || now_ms >= told.since_ms + SIGHT_WITHIN_MS)
+        };
         let is_due = |told: &Told| is_whole(told) || now_ms >= told.since_ms + MEND_WITHIN_MS;
         let due = self.mending.iter().filter(|(_, told)| is_due(told)).map(|(name, _)| name.clone());
         for name in due.collect::<Vec<_>>() {
@@ -170,6 +186,7 @@ impl Engine {
             statuses: channel.members().map(|(user, member)| (user, member.status)).collect(),
             by: BTreeSet::new(),
             from: from.into_iter().collect(),
+            writers: BTreeSet::new(),
             since_ms: self.now.steady_ms,
         };
         self.mending.insert(name.clone(), told);

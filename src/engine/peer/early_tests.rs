@@ -21,6 +21,35 @@ fn whoever_asks_for_modes_that_come_in_parts_hears_first_what_has_come_of_them()
 }
 
 #[test]
+fn who_changes_a_channel_is_shown_to_join_first_also_where_the_change_comes_before_the_way_to_them() {
+    for comes in [true, false] {
+        let mut hall = Hall::new();
+        hall.client(1, "alice");
+        hall.hear_client(1, "JOIN #green");
+        let barn = hall.linked("2BB", "barn.lan");
+        let birth = hall.engine.network.channels().next().expect("it was made").1.birth;
+        let pin = "sha256:".to_string() + &"05".repeat(32);
+        hall.event(barn, "3CC.1.S1", 0, &format!("SERVER shed.lan folkmoot-0 {pin} 9 1 * :"));
+        hall.user(barn, "3CC.1.S2", "3CCAAAAAA", "carol", 0);
+        hall.event(barn, "3CC.1.S3", 0, &format!("JOIN 3CCAAAAAA #green {birth} {birth} +"));
+        hall.said.clear();
+        hall.event(barn, "3CC.1.S4", 1, &format!("MODE #green {birth} carol!u@h +m"));
+        assert!(hall.said.iter().all(|(to, _)| to.0 != 1), "{:?}", hall.said);
+        if comes {
+            hall.hear(barn, "ROUTES 2BB 1 2 :1AA=1 3CC=1\nROUTES 3CC 1 1 :2BB=1");
+        } else {
+            // They may be of somebody who is gone for good.
+            hall.wait(1_000);
+        }
+        let heard: Vec<&str> =
+            hall.said.iter().filter(|(to, _)| to.0 == 1).map(|(_, line)| line.as_str()).collect();
+        let mode = ":carol!u@h MODE #green +m";
+        let expected = if comes { vec![":carol!u@h JOIN #green", mode] } else { vec![mode] };
+        assert_eq!(heard, expected);
+    }
+}
+
+#[test]
 fn what_comes_from_a_disk_before_its_sender_is_no_word_of_a_stranger() {
     let mut hall = Hall::new();
     hall.client(1, "alice");
