@@ -433,7 +433,7 @@ fn a_million_messages_are_found_at_once_and_do_not_slow_the_start() {
 
 fn any_query(dice: &mut Dice) -> Query {
     let most = 1 + dice.below(20) as usize;
-    match dice.below(8) {
+    match dice.below(10) {
         0 => Query::Message { dot: dot(dice.one_of(&SERVERS), 1 + dice.below(60)) },
         1 => {
             let first = dice.below(60);
@@ -448,6 +448,27 @@ fn any_query(dice: &mut Dice) -> Query {
                 .collect(),
             after: point(dice),
             of_each: 1 + dice.below(3) as usize,
+            most,
+        },
+        3 | 4 => Query::Search {
+            words: (0..dice.below(3))
+                .map(|_| Sought {
+                    word: dice.one_of(&["number", "NUM", "1", "12", "none"]).to_string(),
+                    is_beginning: dice.below(2) == 0,
+                })
+                .collect(),
+            places: ["#green", "#red", "#none"][..dice.below(4) as usize]
+                .iter()
+                .map(|name| Conversation::Channel(fold(name)))
+                .collect(),
+            parties: ["carol", "bob"][..dice.below(3) as usize]
+                .iter()
+                .map(|nick| Party::Nick(fold(nick)))
+                .collect(),
+            from: (dice.below(3) == 0).then(|| fold(dice.one_of(&["ann", "bob"]))),
+            after: point(dice),
+            before: point(dice),
+            newest_first: dice.below(2) == 0,
             most,
         },
         _ => Query::Between {

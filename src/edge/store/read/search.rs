@@ -1,6 +1,6 @@
 //! Finds what was said by its words.
 
-use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
+use rusqlite::{Connection, params};
 
 use super::{bounds, place_called, places_of};
 use crate::engine::{Kind, Query, Record, Sought};
@@ -9,6 +9,10 @@ use crate::wire::fold::Folded;
 /// How many messages are looked at for one answer at most, so that no search takes for ever: of those with the words,
 /// wherever they were said, the ones that came last.
 const LOOKED_AT_MAX: usize = 100_000;
+
+/// What has the words is looked up along with what lies between, where that is so much at most: to pass over a message
+/// takes a tenth of the time that it takes to look one up by itself.
+const SKIPPED_MAX: i64 = 16;
 
 /// Answers also with whether there was more to look at.
 pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<(Vec<Record>, bool)> {
@@ -36,7 +40,8 @@ fn find_among(
     };
     let mut search = Search {
         connection,
-        values: vec![&after.0, &after.1, &before.0, &before.1],
+        after: &after,
+        before: &before,
         newest_first: *newest_first,
         from: from.as_ref(),
         most: *most,
@@ -57,7 +62,8 @@ fn find_among(
 struct Search<'s> {
     connection: &'s Connection,
     /// Between which places in the order of things something has to have been said.
-    values: Vec<&'s dyn ToSql>,
+    after: &'s (i64, String),
+    before: &'s (i64, String),
     newest_first: bool,
     from: Option<&'s Folded>,
     most: usize,
@@ -82,47 +88,88 @@ impl Search<'_> {
              ORDER BY time {order}, server {order}",
             Kind::Text.number()
         );
-        self.take(&sql, &[place])
+        self.take(&sql, place)
     }
 
     /// What has these words, by when it was said, of what came here last.
     fn look_for(&mut self, places: &[i64], matching: &str) -> rusqlite::Result<()> {
-        let beyond = format!(
-            "SELECT rowid FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT 1 OFFSET {}",
-            self.looked_at_max
-        );
-        let beyond: Option<i64> =
-            self.connection.query_row(&beyond, [matching], |row| row.get(0)).optional()?;
-        self.is_cut = beyond.is_some();
-        // Numbers of this server's own making, so they can stand in the text.
-        let places: Vec<String> = places.iter().map(i64::to_string).collect();
-        let (order, kind) = (self.order(), Kind::Text.number());
-        // Who said it only its line tells: few of those that could be theirs are not.
-        let (limit, is_from) = match self.from {
-            None => (i64::try_from(self.most).unwrap_or(i64::MAX), "?7 IS NULL"),
-            Some(_) => (-1, "instr(lower(line), ?7) > 0"),
-        };
-        let author = self.from.map(|nick| format!(":{nick}!"));
-        // First it is known which are wanted: sorting whole lines takes longer where all of them are in question. Most of
-        // the time goes into finding when and where each match was said.
-        let sql = format!(
-            "SELECT arrival, line FROM (
-                 SELECT arrival AS wanted FROM (SELECT rowid AS found FROM words WHERE words MATCH ?5 AND rowid > ?6)
-                 CROSS JOIN message ON arrival = found
-                 WHERE {IS_IN_TIME} AND place IN ({}) AND kind = {kind} AND {is_from}
-                 ORDER BY time {order}, server {order} LIMIT {limit}
-             ) CROSS JOIN message ON arrival = wanted ORDER BY time {order}, server {order}",
-            places.join(","),
-        );
-        self.take(&sql, &[&matching, &beyond.unwrap_or(0), &author])
+        // What was there in the first look is to be there in the second.
+        let _together = self.connection.unchecked_transaction()?;
+        let mut candidates = self.candidates(places, matching)?;
+        match self.newest_first {
+            true => candidates.sort_unstable_by(|a, b| b.cmp(a)),
+            false => candidates.sort_unstable(),
+        }
+        let mut line = self.connection.prepare_cached("SELECT line FROM message WHERE arrival = ?1")?;
+        let mut last = None;
+        for (time, arrival) in candidates {
+            // Which of those that were said in one moment come first only the servers that wrote them tell.
+            if self.found.len() >= self.most && last != Some(time) {
+                break;
+            }
+            let record = Record::read(arrival as u64, line.query_row([arrival], |row| row.get(0))?);
+            let is_from = |record: &Record| self.from.is_none_or(|from| record.is_from(from));
+            if let Some(record) = record.filter(is_from) {
+                last = Some(time);
+                self.found.push(record);
+            }
+        }
+        self.put_in_order();
+        Ok(())
     }
 
-    fn take(&mut self, sql: &str, more: &[&dyn ToSql]) -> rusqlite::Result<()> {
-        let values: Vec<&dyn ToSql> = self.values.iter().chain(more).copied().collect();
-        let mut statement = self.connection.prepare(sql)?;
-        let rows = statement.query_map(params_from_iter(values), |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-        })?;
+    /// Of those that have the words, when those were said that may be wanted, and where they stand. They are picked here:
+    /// to hold each of them against the list of places and to sort them takes SQLite twice as long.
+    fn candidates(&mut self, places: &[i64], matching: &str) -> rusqlite::Result<Vec<(i64, i64)>> {
+        let matches = self.matches(matching)?;
+        // Who said it only its line tells: few of those that could be theirs are not.
+        let author = self.from.map(|nick| format!(":{nick}!"));
+        let sql = "SELECT arrival, time, server, place, kind, ?3 IS NULL OR instr(lower(line), ?3) > 0
+             FROM message WHERE arrival BETWEEN ?1 AND ?2 ORDER BY arrival";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut candidates = Vec::new();
+        for run in matches.chunk_by(|one, next| next - one <= SKIPPED_MAX) {
+            let mut rest = run;
+            let mut rows = statement.query((run.first(), run.last(), &author))?;
+            while let Some(row) = rows.next()? {
+                let arrival: i64 = row.get(0)?;
+                rest = &rest[rest.partition_point(|next| *next < arrival)..];
+                if rest.first() != Some(&arrival) {
+                    continue;
+                }
+                let (time, server) = (row.get(1)?, row.get_ref(2)?.as_str()?);
+                let said: (i64, &str) = (time, server);
+                let is_in_time =
+                    said > (self.after.0, &self.after.1) && said < (self.before.0, &self.before.1);
+                let place: Option<i64> = row.get(3)?;
+                let is_there = place.is_some_and(|place| places.binary_search(&place).is_ok());
+                if is_in_time && is_there && row.get::<_, i64>(4)? == Kind::Text.number() && row.get(5)? {
+                    candidates.push((time, arrival));
+                }
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Where those stand that have the words, of what came here last, the first of them first. FTS5 is asked once: for the
+    /// beginning of a word it gathers all that there is before it names any.
+    fn matches(&mut self, matching: &str) -> rusqlite::Result<Vec<i64>> {
+        let sql = "SELECT rowid FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT ?2";
+        let limit = i64::try_from(self.looked_at_max).unwrap_or(i64::MAX).saturating_add(1);
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_map((matching, limit), |row| row.get(0))?;
+        let mut found: Vec<i64> = found.collect::<rusqlite::Result<_>>()?;
+        self.is_cut = found.len() > self.looked_at_max;
+        found.truncate(self.looked_at_max);
+        found.reverse();
+        Ok(found)
+    }
+
+    fn take(&mut self, sql: &str, place: &i64) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let values = params![self.after.0, self.after.1, self.before.0, self.before.1, place];
+        let rows =
+            statement.query_map(values, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
         let before = self.found.len();
         for row in rows {
             let (arrival, line) = row?;
@@ -138,13 +185,18 @@ impl Search<'_> {
                 break;
             }
         }
+        self.put_in_order();
+        Ok(())
+    }
+
+    /// Keeps what is wanted, oldest first.
+    fn put_in_order(&mut self) {
         self.found.sort_by_key(Record::said);
         let beyond = self.found.len().saturating_sub(self.most);
         match self.newest_first {
             true => drop(self.found.drain(..beyond)),
             false => self.found.truncate(self.most),
         }
-        Ok(())
     }
 }
 
