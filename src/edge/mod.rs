@@ -30,6 +30,7 @@ mod link;
 mod listen;
 mod mdns;
 mod outbox;
+mod owed;
 mod pace;
 mod pairing;
 mod password;

@@ -118,7 +118,10 @@ impl Engine {
                 continue;
             };
             let difference = &differences[Way::of(session) as usize];
-            difference.gone.iter().for_each(|cap| session.caps.set(*cap, false));
+            let mut caps = session.caps;
+            difference.gone.iter().for_each(|cap| caps.set(*cap, false));
+            self.sessions.set_caps(conn, caps);
+            let Some(session) = self.sessions.get(conn) else { continue };
             if !session.wants(Cap::CapNotify) {
                 continue;
             }

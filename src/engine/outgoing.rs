@@ -129,7 +129,7 @@ impl Outgoing {
     }
 
     fn into_effects(self, sessions: &Sessions, last: &mut Option<(ConnId, Caps)>, effects: &mut Vec<Effect>) {
-        let caps_of = |conn| sessions.get(conn).map_or(Caps::default(), |session| session.caps.of_tags());
+        let caps_of = |conn| sessions.tags_of(conn);
         if let [to] = self.to[..] {
             let caps = match *last {
                 Some((conn, caps)) if conn == to => caps,

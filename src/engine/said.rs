@@ -65,9 +65,12 @@ impl Engine {
         let (mut hears, target) = match &message.target {
             Target::Channel { name, least } => {
                 let Some(known) = self.network.channel(&fold(name.as_str())) else { return };
-                let mut hears = self.members_here_where(known, |user, person, status| {
+                let lets = |user| {
+                    self.sessions.person(user).is_none_or(|it| it.shield.lets_channel(&source, message))
+                };
+                let mut hears = self.members_here_where(known, |user, ears, status| {
                     let is_meant = least.is_none_or(|letter| mode::is_at_least(status, letter));
-                    let is_wanted = || person.shield.lets_channel(&source, message);
+                    let is_wanted = || !ears.are_shielded || lets(user);
                     is_meant && user != message.sender && is_wanted()
                 });
                 if message.verb == Verb::Tagmsg {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cap::Caps;
 use super::event::ConnId;
 use super::person::{Absence, Person};
 use super::session::{Session, Stage};
@@ -14,16 +15,46 @@ pub struct Sessions {
     people: BTreeMap<UserId, Person>,
     /// How many connections speak for somebody.
     attached: usize,
+    /// What each line of a channel asks for, of everyone who hears it: side by side, since what is known of people
+    /// otherwise lies scattered, and to fetch it from there takes several times as long.
+    ears: BTreeMap<UserId, Ears>,
+    tags: BTreeMap<ConnId, Caps>,
+}
+
+/// Where somebody hears.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Ears {
+    /// Nearly everybody has just one.
+    first: Option<ConnId>,
+    more: Vec<ConnId>,
+    /// Not everything that is said on a channel is to get through to them.
+    pub are_shielded: bool,
+}
+
+impl Ears {
+    fn of(person: &Person) -> Ears {
+        let (first, more) = match person.conns() {
+            [] => (None, Vec::new()),
+            [first, more @ ..] => (Some(*first), more.to_vec()),
+        };
+        Ears { first, more, are_shielded: person.shield.is_up() }
+    }
+
+    pub fn conns(&self) -> impl Iterator<Item = ConnId> {
+        self.first.into_iter().chain(self.more.iter().copied())
+    }
 }
 
 impl Sessions {
     pub fn open(&mut self, session: Session) {
+        self.tags.insert(session.conn, session.caps.of_tags());
         self.by_conn.insert(session.conn, Box::new(session));
     }
 
     /// The connection is no more.
     pub fn close(&mut self, conn: ConnId) -> Option<Session> {
         self.detach(conn);
+        self.tags.remove(&conn);
         self.by_conn.remove(&conn).map(|session| *session)
     }
 
@@ -36,6 +67,7 @@ impl Sessions {
         let person = self.people.entry(user).or_insert_with(|| Person::new(now_ms));
         person.conns.push(conn);
         person.absence = None;
+        self.prick_up(user);
     }
 
     /// From here on the connection speaks for somebody whose home is another server.
@@ -51,6 +83,7 @@ impl Sessions {
     pub fn seat(&mut self, user: UserId, absence: Absence, now_ms: u64) {
         let absence = Some(absence);
         self.people.insert(user, Person { absence, ..Person::new(now_ms) });
+        self.prick_up(user);
     }
 
     /// The connection speaks for nobody any more; it only waits to be closed.
@@ -67,15 +100,46 @@ impl Sessions {
             self.attached -= 1;
         }
         let user = session.and_then(Session::user);
-        if let Some(person) = user.and_then(|user| self.people.get_mut(&user)) {
+        if let Some((user, person)) = user.and_then(|user| Some((user, self.people.get_mut(&user)?))) {
             person.conns.retain(|other| *other != conn);
             self.attached -= 1;
+            self.prick_up(user);
         }
     }
 
     /// Somebody has gone who has no connection any more.
     pub fn forget(&mut self, user: UserId) {
         self.people.remove(&user);
+        self.ears.remove(&user);
+    }
+
+    /// Somebody hears on other connections than before, or not the same.
+    pub fn prick_up(&mut self, user: UserId) {
+        if let Some(person) = self.people.get(&user) {
+            self.ears.insert(user, Ears::of(person));
+        }
+    }
+
+    /// A connection has agreed on other capabilities.
+    pub fn set_caps(&mut self, conn: ConnId, caps: Caps) {
+        if let Some(session) = self.by_conn.get_mut(&conn) {
+            session.caps = caps;
+            self.tags.insert(conn, caps.of_tags());
+        }
+    }
+
+    /// Where somebody hears; `None` where the user is not here.
+    pub fn ears_of(&self, user: UserId) -> Option<&Ears> {
+        let ears = self.ears.get(&user);
+        debug_assert_eq!(ears, self.people.get(&user).map(Ears::of).as_ref(), "{user} hears as they are");
+        ears
+    }
+
+    /// The capabilities of a connection by which lines are tagged.
+    pub fn tags_of(&self, conn: ConnId) -> Caps {
+        let tags = self.tags.get(&conn).copied();
+        debug_assert_eq!(tags, self.by_conn.get(&conn).map(|session| session.caps.of_tags()), "{conn:?}");
+        tags.unwrap_or_default()
     }
 
     pub fn get(&self, conn: ConnId) -> Option<&Session> {

@@ -54,6 +54,11 @@ impl Silence {
 }
 
 impl Shield {
+    /// Whether anything that is said on channels may be kept away.
+    pub fn is_up(&self) -> bool {
+        self.is_deaf || !self.silences.is_empty()
+    }
+
     fn silences(&self, source: &str, flag: char) -> bool {
         let mut fit =
             self.silences.iter().filter(|one| one.what.has(flag) && one.mask.matches(source)).peekable();
@@ -191,6 +196,7 @@ impl Engine {
         let is_deaf = self.network.user(user).is_some_and(|user| user.has_mode('D'));
         if let Some(person) = self.sessions.person_mut(user) {
             person.shield.is_deaf = is_deaf;
+            self.sessions.prick_up(user);
         }
     }
 }

@@ -10,8 +10,8 @@ use super::happenings::given;
 use super::mode;
 use super::network::{Channel, Edit, Field, Leaving, ModeDelta, Neighbour, News, Quit, Split, User};
 use super::outgoing::{Outgoing, Spoken};
-use super::person::Person;
 use super::session::Session;
+use super::sessions::Ears;
 use super::whowas::Was;
 use crate::defect::{Defect, is_planted};
 use crate::wire::base36;
@@ -264,13 +264,17 @@ impl Engine {
     pub(super) fn members_here_where(
         &self,
         channel: &Channel,
-        which: impl Fn(UserId, &Person, Letters) -> bool,
+        which: impl Fn(UserId, &Ears, Letters) -> bool,
     ) -> Vec<ConnId> {
-        let here = channel.members_of(self.identity.sid).filter_map(|(user, member)| {
-            let person = self.sessions.person(user)?;
-            which(user, person, member.status).then_some(person.conns())
-        });
-        here.flatten().copied().collect()
+        let mut conns = Vec::with_capacity(channel.members_count());
+        for (user, member) in channel.members_of(self.identity.sid) {
+            if let Some(ears) = self.sessions.ears_of(user)
+                && which(user, ears, member.status)
+            {
+                conns.extend(ears.conns());
+            }
+        }
+        conns
     }
 
     /// Everyone connected here who has asked for something to be told of people, and knows this one from a channel or

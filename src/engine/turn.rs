@@ -1,6 +1,6 @@
 //! What a handler may see and do while one line is handled.
 
-use super::cap::Cap;
+use super::cap::{Cap, Caps};
 use super::effect::{Effect, Secret, Topic};
 use super::event::{AskId, ConnId};
 use super::follow::Deed;
@@ -81,6 +81,10 @@ impl Turn<'_> {
 
     pub fn session_mut(&mut self) -> &mut Session {
         self.engine.sessions.get_mut(self.conn).expect("a session exists from Opened to Closed")
+    }
+
+    pub fn set_caps(&mut self, caps: Caps) {
+        self.engine.sessions.set_caps(self.conn, caps);
     }
 
     /// The speaker, on whichever of their connections they are.

@@ -175,8 +175,8 @@ fn request(turn: &mut Turn, names: &str) {
     // What does not fit on the answer could not be agreed on.
     let is_fit = is_fit && start.len() + " ACK :".len() + names.len() <= BODY_BYTES_MAX;
     if is_fit {
+        turn.set_caps(caps);
         let session = turn.session_mut();
-        session.caps = caps;
         if !session.wants_metadata() {
             session.subscriptions.clear();
         }

@@ -49,6 +49,8 @@ fn silence(turn: &mut Turn, params: &[&str]) -> Outcome {
             turn.refuse(refusal);
         }
     }
+    let me = turn.me();
+    turn.engine.sessions.prick_up(me);
     Ok(())
 }
 

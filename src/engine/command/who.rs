@@ -4,6 +4,7 @@ use super::{Command, Who};
 use crate::engine::network::{Channel, User};
 use crate::engine::sight;
 use crate::engine::turn::{Outcome, Turn};
+use crate::wire::letters::Letters;
 use crate::wire::mask::glob_matches;
 use crate::wire::names::{ChannelName, Echo, Word};
 use crate::wire::numeric::{self, Numeric};
@@ -56,22 +57,23 @@ fn who(turn: &mut Turn, params: &[&str]) -> Outcome {
 fn of_channel(turn: &Turn, name: &str, asked: &Asked) -> Vec<Numeric> {
     let channel = turn.network().channel_called(name).filter(|channel| sight::sees_channel(turn, channel));
     let Some(channel) = channel else { return Vec::new() };
-    let people = channel.members().filter_map(|(id, _)| turn.network().user(id));
-    let people = people.filter(|user| sight::sees_member(turn, channel, user));
+    let people = channel.members().filter_map(|(id, member)| Some((turn.network().user(id)?, member.status)));
+    let people = people.filter(|(user, _)| sight::sees_member(turn, channel, user));
     // Members find whom they see there.
     let is_member = channel.has(turn.me());
-    let people = people.filter(|user| is_member || sight::finds_user(turn, user));
-    people.filter(|user| asked.means(turn, user)).map(|user| asked.line(turn, user, Some(channel))).collect()
+    let people = people.filter(|(user, _)| is_member || sight::finds_user(turn, user));
+    let people = people.filter(|(user, _)| asked.means(turn, user));
+    people.map(|(user, status)| asked.line(turn, user, Some((channel, status)))).collect()
 }
 
 fn of_mask(turn: &Turn, mask: &str, asked: &Asked) -> Vec<Numeric> {
+    let line = |user: &User| {
+        let channel = shared_channel(turn, user);
+        asked.line(turn, user, channel.map(|channel| (channel, channel.status(user.id))))
+    };
     // Whoever knows the nick finds the person.
     if let Some(user) = turn.network().user_called(mask) {
-        return if asked.means(turn, user) {
-            vec![asked.line(turn, user, shared_channel(turn, user))]
-        } else {
-            Vec::new()
-        };
+        return if asked.means(turn, user) { vec![line(user)] } else { Vec::new() };
     }
     let mask = if mask == "0" || mask.is_empty() { "*" } else { mask };
     let fits = |user: &&User| {
@@ -82,7 +84,7 @@ fn of_mask(turn: &Turn, mask: &str, asked: &Asked) -> Vec<Numeric> {
     };
     let people =
         turn.network().users().filter(|user| sight::finds_user(turn, user) && asked.means(turn, user));
-    people.filter(fits).map(|user| asked.line(turn, user, shared_channel(turn, user))).collect()
+    people.filter(fits).map(line).collect()
 }
 
 /// A channel to show somebody on, where nobody asked for one: it must be no news to the asker.
@@ -98,12 +100,15 @@ impl Asked<'_> {
         !self.operators_only || sight::sees_operator(turn, user)
     }
 
-    fn line(&self, turn: &Turn, user: &User, channel: Option<&Channel>) -> Numeric {
+    /// Somebody, on a channel where there is one to show, and what they are on it.
+    fn line(&self, turn: &Turn, user: &User, channel: Option<(&Channel, Letters)>) -> Numeric {
         let fact = &user.fact;
         let server = turn.network().server_name(user.server());
         let hops = turn.engine.routes.hops(user.server());
-        let name = channel.map_or("*", |channel| channel.name.as_str());
-        let flags = flags(turn, user, channel);
+        let status = channel.map_or(Letters::NONE, |(_, status)| status);
+        let channel = channel.map(|(channel, _)| &channel.name);
+        let name = channel.map_or("*", ChannelName::as_str);
+        let flags = flags(turn, user, status);
         let Some(fields) = self.fields else {
             let texts = [name, &fact.username, &fact.host, server, &flags];
             let [name, username, host, server, flags] = texts.map(Echo::from);
@@ -111,7 +116,7 @@ impl Asked<'_> {
         };
         let word = |field: char| match field {
             't' => Word::echo(self.token),
-            'c' => channel.map_or(Word::echo("*"), |channel| Word::from(&channel.name)),
+            'c' => channel.map_or(Word::echo("*"), Word::from),
             'u' => Word::echo(&fact.username),
             'i' => Word::echo(sight::shown_address(turn, user)),
             'h' => Word::echo(&fact.host),
@@ -139,13 +144,12 @@ impl Asked<'_> {
 }
 
 /// H here or G gone, * operator, what they are on the channel, and B bot, in the order that clients read them in.
-fn flags(turn: &Turn, user: &User, channel: Option<&Channel>) -> String {
+fn flags(turn: &Turn, user: &User, status: Letters) -> String {
     let mut flags = String::with_capacity(8);
     flags.push(if user.fact.away.is_some() { 'G' } else { 'H' });
     if sight::sees_operator(turn, user) {
         flags.push('*');
     }
-    let status = channel.map(|channel| channel.status(user.id)).unwrap_or_default();
     flags.push_str(&turn.signs(status));
     if user.has_mode('B') {
         flags.push('B');

@@ -213,7 +213,8 @@ impl Engine {
             }
             Parcel::Caps(caps, version) => {
                 if let Some(session) = self.sessions.get_mut(conn) {
-                    (session.caps, session.cap_version) = (caps, version);
+                    session.cap_version = version;
+                    self.sessions.set_caps(conn, caps);
                 }
             }
             Parcel::Wanted(keys) => {

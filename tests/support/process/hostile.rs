@@ -65,12 +65,7 @@ impl Attack {
     /// The same, by a thread that works only where nobody else would: what it costs to attack is not taken from whom it
     /// is aimed at, as if it were another machine's.
     pub fn begin_from_elsewhere(address: SocketAddr, count: usize) -> Attack {
-        Attack::by(address, count, || {
-            let thread = fs::read_link("/proc/thread-self").expect("Linux tells a thread its number");
-            let thread = thread.file_name().expect("it is at the end of the path");
-            let done = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread).status();
-            assert!(done.is_ok_and(|status| status.success()), "chrt, of util-linux, makes way for others");
-        })
+        Attack::by(address, count, make_way)
     }
 
     fn by(address: SocketAddr, count: usize, prepare: fn()) -> Attack {
@@ -90,6 +85,14 @@ impl Attack {
         });
         Attack { stop, thread: Some(thread) }
     }
+}
+
+/// From here on this thread works only where nobody else would.
+pub fn make_way() {
+    let thread = fs::read_link("/proc/thread-self").expect("Linux tells a thread its number");
+    let thread = thread.file_name().expect("it is at the end of the path");
+    let done = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread).status();
+    assert!(done.is_ok_and(|status| status.success()), "chrt, of util-linux, makes way for others");
 }
 
 impl Drop for Attack {

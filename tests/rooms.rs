@@ -1,0 +1,227 @@
+//! A channel of thousands: what each thing that people do there costs, and how long everybody else waits for it.
+//!
+//! A measurement, and no test: `cargo test --release --test rooms -- --ignored --nocapture`. It takes two minutes, a
+//! machine with nothing else to do, and 12,000 descriptors. Each line of it says, for one act on a channel with so many
+//! members here, the longest round trip of a PING of somebody who is not there, and the processor time that it took.
+//! Those who hear it are read by a thread that works only where nobody else would.
+
+#[path = "support/process/mod.rs"]
+mod process;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use process::client::Client;
+use process::hostile::make_way;
+use process::relay::Relay;
+use process::{PATIENCE, Server, figures};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+const SIZES: [usize; 3] = [1_250, 2_500, 5_000];
+/// Of so many members here, one is on the other server beside them, where a link is cut.
+const HERE_TO_THERE: f64 = 2.5;
+const CHANNEL: &str = "#big";
+/// Nobody hears anything for so long: it is over.
+const CALM: Duration = Duration::from_millis(400);
+
+/// Connections that are read and not listened to.
+struct Crowd {
+    address: SocketAddr,
+    sockets: Arc<Mutex<Vec<TcpStream>>>,
+    set: Arc<std::os::fd::OwnedFd>,
+    heard_bytes: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Crowd {
+    fn new(address: SocketAddr) -> Crowd {
+        let set = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
+        let sockets = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let (heard_bytes, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let (own_set, own_sockets, own_heard, own_stop) =
+            (set.clone(), sockets.clone(), heard_bytes.clone(), stop.clone());
+        let thread = thread::spawn(move || {
+            make_way();
+            let (mut events, mut bytes) = (Vec::with_capacity(256), vec![0; 64 << 10]);
+            let wait = Timespec::try_from(Duration::from_millis(100)).unwrap();
+            while !own_stop.load(Ordering::Relaxed) {
+                events.clear();
+                if epoll::wait(&*own_set, spare_capacity(&mut events), Some(&wait)).is_err() {
+                    continue;
+                }
+                let sockets = own_sockets.lock().unwrap();
+                for event in &events {
+                    match (&sockets[event.data.u64() as usize]).read(&mut bytes) {
+                        Ok(0) => panic!("the server hung up"),
+                        Ok(count) => drop(own_heard.fetch_add(count as u64, Ordering::Relaxed)),
+                        Err(why) if why.kind() == ErrorKind::WouldBlock => {}
+                        Err(why) => panic!("{why}"),
+                    }
+                }
+            }
+        });
+        Crowd { address, sockets, set, heard_bytes, stop, thread: Some(thread) }
+    }
+
+    /// Brings it to so many. Half of them take batches and the time.
+    fn grow(&self, name: char, size: usize) {
+        let start = self.sockets.lock().unwrap().len();
+        for number in start..size {
+            let mut socket = TcpStream::connect(self.address).unwrap();
+            let caps = ["no-implicit-names", "batch server-time no-implicit-names"][number % 2];
+            let nick = format!("{name}{number}");
+            let text = format!("CAP REQ :{caps}\r\nCAP END\r\nNICK {nick}\r\nUSER {nick} 0 * :someone\r\n");
+            socket.write_all(format!("{text}JOIN {CHANNEL}\r\n").as_bytes()).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let data = epoll::EventData::new_u64(number as u64);
+            self.sockets.lock().unwrap().push(socket);
+            let sockets = self.sockets.lock().unwrap();
+            epoll::add(&*self.set, &sockets[number], data, epoll::EventFlags::IN).unwrap();
+            assert!(sockets[number].as_raw_fd() > 0);
+        }
+        self.rest(Duration::ZERO);
+    }
+
+    /// Waits until nobody has heard anything for a while.
+    fn rest(&self, at_least: Duration) {
+        let (started, mut since, mut heard) = (Instant::now(), Instant::now(), 0);
+        while since.elapsed() < CALM || started.elapsed() < at_least {
+            thread::sleep(Duration::from_millis(5));
+            let now = self.heard_bytes.load(Ordering::Relaxed);
+            if now != heard {
+                (since, heard) = (Instant::now(), now);
+            }
+        }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().expect("it is taken once").join();
+    }
+}
+
+/// Somebody who asks for an answer all the time, and remembers how long each took.
+struct Polite {
+    times: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Polite {
+    fn begin(mut client: Client) -> Polite {
+        let times = Arc::<Mutex<Vec<Duration>>>::default();
+        let own = times.clone();
+        thread::spawn(move || {
+            for number in 0.. {
+                let asked = Instant::now();
+                client.say(&format!("PING {number}"));
+                client.hear_until(&format!(":{number}"));
+                own.lock().unwrap().push(asked.elapsed());
+                // The test is over once it alone knows.
+                if Arc::strong_count(&own) == 1 {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Polite { times }
+    }
+
+    fn longest(&self) -> Duration {
+        // One that waits still is one of them.
+        thread::sleep(Duration::from_millis(20));
+        std::mem::take(&mut *self.times.lock().unwrap()).into_iter().max().unwrap_or(PATIENCE)
+    }
+}
+
+struct Measured<'a> {
+    server: &'a Server,
+    crowd: &'a Crowd,
+    polite: &'a Polite,
+    size: usize,
+}
+
+impl Measured<'_> {
+    fn act(&self, name: &str, act: impl FnOnce()) {
+        self.act_for(name, Duration::ZERO, act);
+    }
+
+    /// Does it, and waits for its end; it takes so long at least until it begins to show.
+    fn act_for(&self, name: &str, at_least: Duration, act: impl FnOnce()) {
+        self.crowd.rest(Duration::ZERO);
+        self.polite.longest();
+        let (started, busy) = (Instant::now(), figures::busy(self.server.pid()));
+        act();
+        self.crowd.rest(at_least);
+        let took = figures::busy(self.server.pid()).saturating_sub(busy);
+        let (time, longest) = (started.elapsed(), self.polite.longest());
+        println!(
+            "{name:<16} members={:<5} longest={longest:>9.1?} cpu={took:>9.1?} in {time:.1?}",
+            self.size
+        );
+    }
+
+    /// What somebody asks for, up to the end of the answer.
+    fn ask(&self, name: &str, client: &mut Client, line: &str, end: &str) {
+        self.act(name, || {
+            client.say(line);
+            client.hear_until(end);
+        });
+    }
+}
+
+fn acts_here(measured: &Measured) {
+    let mut dora = measured.server.client("dora");
+    measured.act("nothing", || ());
+    measured.ask("JOIN", &mut dora, &format!("JOIN {CHANNEL}"), " 366 ");
+    measured.ask("NAMES", &mut dora, &format!("NAMES {CHANNEL}"), " 366 ");
+    measured.ask("WHO", &mut dora, &format!("WHO {CHANNEL}"), " 315 ");
+    measured.ask("WHOX", &mut dora, &format!("WHO {CHANNEL} %tcuihsnfdlaor,7"), " 315 ");
+    measured.ask("WHO of all", &mut dora, "WHO *", " 315 ");
+    measured.act("PRIVMSG", || dora.say(&format!("PRIVMSG {CHANNEL} :hello")));
+    measured.act("NICK", || dora.say("NICK flora"));
+    measured.act("PART", || dora.say(&format!("PART {CHANNEL}")));
+    dora.join(CHANNEL);
+    measured.act("QUIT", || dora.say("QUIT"));
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release --test rooms -- --ignored --nocapture"]
+fn what_is_done_in_a_channel_of_thousands() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+    let settings = "network.hold = \"1s\"\nlimits.send_queue = 4194304";
+    let mut hall = Server::started("hall", settings);
+    let mut barn = Server::new("barn");
+    barn.set(settings);
+    barn.start_by(["chrt", "--idle", "0"].map(String::from).to_vec());
+    barn.start();
+    let cable = Relay::to(barn.places().link[0]);
+    hall.call("barn.lan", cable.address());
+    let mark = hall.mark();
+    hall.reload();
+    hall.logs(mark, "barn.lan is part of the network");
+    let (here, there) = (Crowd::new(hall.places().irc[0]), Crowd::new(barn.places().irc[0]));
+    let polite = Polite::begin(hall.client("polite"));
+    for size in SIZES {
+        here.grow('h', size);
+        let measured = Measured { server: &hall, crowd: &here, polite: &polite, size };
+        acts_here(&measured);
+        there.grow('t', (size as f64 / HERE_TO_THERE) as usize);
+        here.rest(CALM);
+        measured.act_for("netsplit", Duration::from_secs(3), || cable.cut());
+        measured.act_for("return", Duration::from_secs(5), || {
+            cable.mend();
+            hall.reload();
+        });
+        there.rest(Duration::ZERO);
+    }
+}
