@@ -1,6 +1,6 @@
 //! A channel of thousands: what each thing that people do there costs, and how long everybody else waits for it.
 //!
-//! A measurement, and no test: `cargo test --release --test rooms -- --ignored --nocapture`. It takes two minutes, a
+//! A measurement, and no test: `cargo test --release --test rooms -- --ignored --nocapture`. It takes three minutes, a
 //! machine with nothing else to do, and 12,000 descriptors. Each line of it says, for one act on a channel with so many
 //! members here, the longest round trip of a PING of somebody who is not there, and the processor time that it took.
 //! Those who hear it are read by a thread that works only where nobody else would.
@@ -10,7 +10,7 @@ mod process;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use process::client::Client;
 use process::hostile::make_way;
 use process::relay::Relay;
-use process::{PATIENCE, Server, figures};
+use process::{Server, figures};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -28,6 +28,8 @@ const SIZES: [usize; 3] = [1_250, 2_500, 5_000];
 /// Of so many members here, one is on the other server beside them, where a link is cut.
 const HERE_TO_THERE: f64 = 2.5;
 const CHANNEL: &str = "#big";
+/// So many come at once.
+const AT_ONCE: usize = 100;
 /// Nobody hears anything for so long: it is over.
 const CALM: Duration = Duration::from_millis(400);
 
@@ -35,7 +37,7 @@ const CALM: Duration = Duration::from_millis(400);
 struct Crowd {
     address: SocketAddr,
     sockets: Arc<Mutex<Vec<TcpStream>>>,
-    set: Arc<std::os::fd::OwnedFd>,
+    set: Arc<OwnedFd>,
     heard_bytes: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -71,10 +73,14 @@ impl Crowd {
         Crowd { address, sockets, set, heard_bytes, stop, thread: Some(thread) }
     }
 
-    /// Brings it to so many. Half of them take batches and the time.
+    /// Brings it to so many, some at a time: all of them at once are another story.
     fn grow(&self, name: char, size: usize) {
         let start = self.sockets.lock().unwrap().len();
         for number in start..size {
+            if number % AT_ONCE == 0 {
+                self.rest(Duration::ZERO);
+            }
+            // Half of them take batches and the time.
             let mut socket = TcpStream::connect(self.address).unwrap();
             let caps = ["no-implicit-names", "batch server-time no-implicit-names"][number % 2];
             let nick = format!("{name}{number}");
@@ -85,7 +91,6 @@ impl Crowd {
             self.sockets.lock().unwrap().push(socket);
             let sockets = self.sockets.lock().unwrap();
             epoll::add(&*self.set, &sockets[number], data, epoll::EventFlags::IN).unwrap();
-            assert!(sockets[number].as_raw_fd() > 0);
         }
         self.rest(Duration::ZERO);
     }
@@ -135,10 +140,14 @@ impl Polite {
         Polite { times }
     }
 
+    /// Since the last time.
     fn longest(&self) -> Duration {
         // One that waits still is one of them.
-        thread::sleep(Duration::from_millis(20));
-        std::mem::take(&mut *self.times.lock().unwrap()).into_iter().max().unwrap_or(PATIENCE)
+        let so_far = self.times.lock().unwrap().len();
+        while self.times.lock().unwrap().len() < so_far + 2 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        std::mem::take(&mut *self.times.lock().unwrap()).into_iter().max().expect("two at least")
     }
 }
 
@@ -161,8 +170,9 @@ impl Measured<'_> {
         let (started, busy) = (Instant::now(), figures::busy(self.server.pid()));
         act();
         self.crowd.rest(at_least);
+        let longest = self.polite.longest();
         let took = figures::busy(self.server.pid()).saturating_sub(busy);
-        let (time, longest) = (started.elapsed(), self.polite.longest());
+        let time = started.elapsed();
         println!(
             "{name:<16} members={:<5} longest={longest:>9.1?} cpu={took:>9.1?} in {time:.1?}",
             self.size
