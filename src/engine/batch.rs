@@ -42,6 +42,11 @@ pub struct OpenBatch {
 }
 
 impl Batches {
+    /// When its end is missed.
+    pub fn late_ms(&self) -> Option<u64> {
+        self.open.as_ref().map(|open| open.heard_ms + BATCH_WITHIN_MS)
+    }
+
     fn give_up(&mut self, reference: String) {
         self.given_up.push_back(reference);
         if self.given_up.len() > GIVEN_UP_MAX {
@@ -152,6 +157,8 @@ impl Turn<'_> {
         let batches = &mut self.session_mut().batches;
         batches.given_up.retain(|known| known != reference);
         batches.open = Some(open);
+        let conn = self.conn;
+        self.engine.sessions.looks.soon(conn);
         Ok(())
     }
 
@@ -191,13 +198,13 @@ impl Turn<'_> {
 
 impl Engine {
     /// Gives up messages whose end does not come.
-    pub(super) fn check_batches(&mut self) {
+    pub(super) fn check_batches(&mut self, due: &[ConnId]) {
         let now_ms = self.now.steady_ms;
-        let late = self.sessions.iter().filter_map(|session| {
-            let open = session.batches.open.as_ref()?;
-            let is_late =
-                now_ms >= open.heard_ms + BATCH_WITHIN_MS && matches!(session.stage, Stage::Registered(_));
-            is_late.then(|| (session.conn, open.reference.clone()))
+        let late = due.iter().filter_map(|conn| self.sessions.get(*conn)).filter_map(|session| {
+            let is_late = session.batches.late_ms().is_some_and(|late_ms| now_ms >= late_ms)
+                && matches!(session.stage, Stage::Registered(_));
+            let open = session.batches.open.as_ref().filter(|_| is_late)?;
+            Some((session.conn, open.reference.clone()))
         });
         for (conn, reference) in late.collect::<Vec<(ConnId, String)>>() {
             let why = Standard::fail("BATCH", "TIMEOUT", "The end of the message did not come in time");

@@ -301,6 +301,8 @@ impl Turn<'_> {
         if holds {
             let now_ms = self.now.steady_ms;
             self.session_mut().held.open(ask, now_ms);
+            let conn = self.conn;
+            self.engine.sessions.looks.soon(conn);
         }
     }
 }

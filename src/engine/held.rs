@@ -50,6 +50,11 @@ impl Held {
         !self.open.is_empty()
     }
 
+    /// When it goes on without an answer.
+    pub fn late_ms(&self) -> Option<u64> {
+        self.must_wait().then_some(self.since_ms + HELD_FOR_MS)
+    }
+
     fn is_full(&self) -> bool {
         self.lines.len() >= HELD_LINES_MAX || self.bytes >= HELD_BYTES_MAX
     }
@@ -99,10 +104,11 @@ impl Engine {
     }
 
     /// Goes on where an answer does not come.
-    pub(super) fn release_late_lines(&mut self) {
+    pub(super) fn release_late_lines(&mut self, due: &[ConnId]) {
         let now_ms = self.now.steady_ms;
-        let is_late = |held: &Held| held.must_wait() && now_ms >= held.since_ms + HELD_FOR_MS;
-        let late = self.sessions.iter().filter(|session| is_late(&session.held)).map(|session| session.conn);
+        let is_late = |held: &Held| held.late_ms().is_some_and(|late_ms| now_ms >= late_ms);
+        let due = due.iter().filter_map(|conn| self.sessions.get(*conn));
+        let late = due.filter(|session| is_late(&session.held)).map(|session| session.conn);
         for conn in late.collect::<Vec<ConnId>>() {
             if let Some(session) = self.sessions.get_mut(conn) {
                 session.held.open.clear();

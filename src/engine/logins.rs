@@ -186,6 +186,8 @@ impl Turn<'_> {
     pub fn hold_what_follows(&mut self, ask: AskId) {
         let now_ms = self.now.steady_ms;
         self.session_mut().held.open(ask, now_ms);
+        let conn = self.conn;
+        self.engine.sessions.looks.soon(conn);
     }
 
     /// Logs the speaker in, if nobody has suspended the account, or why not.

@@ -43,6 +43,7 @@ mod load;
 mod logins;
 #[cfg(test)]
 mod logins_tests;
+mod looks;
 mod marker;
 mod mend;
 mod merge;

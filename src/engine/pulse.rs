@@ -1,5 +1,7 @@
 //! What a tick brings: pings, timeouts, expiries.
 
+use std::time::Duration;
+
 use super::Engine;
 use super::effect::{Effect, Topic};
 use super::event::ConnId;
@@ -40,10 +42,12 @@ impl Engine {
         self.write_held_deltas();
         self.tell_late();
         self.expire_reach();
-        self.check_sessions();
+        let due = self.sessions.looks.take_due(self.now.steady_ms);
+        self.check_sessions(&due);
         self.expire_absences();
-        self.check_batches();
-        self.release_late_lines();
+        self.check_batches(&due);
+        self.release_late_lines(&due);
+        self.look_again(&due);
         self.check_links();
         self.end_quarantines();
         self.expire_pulls();
@@ -59,7 +63,7 @@ impl Engine {
         self.tally.users_local_max = self.tally.users_local_max.max(self.sessions.registered());
     }
 
-    fn check_sessions(&mut self) {
+    fn check_sessions(&mut self, due: &[ConnId]) {
         let now_ms = self.now.steady_ms;
         let limits = &self.config.limits;
         let (register_ms, ping_ms, pong_ms) = (
@@ -69,7 +73,7 @@ impl Engine {
         );
         let mut late: Vec<(ConnId, String)> = Vec::new();
         let mut silent: Vec<ConnId> = Vec::new();
-        for session in self.sessions.iter() {
+        for session in due.iter().filter_map(|conn| self.sessions.get(*conn)) {
             match (&session.stage, session.pinged_ms) {
                 (Stage::Registering(_), _) if now_ms >= session.opened_ms + register_ms => {
                     late.push((session.conn, "Registration timed out".to_string()));
@@ -93,6 +97,32 @@ impl Engine {
                 session.pinged_ms = Some(now_ms);
             }
             self.effects.push(Effect::Send { to: conn, line: line.clone() });
+        }
+    }
+
+    /// Has all of them looked at in the next tick.
+    pub(super) fn look_at_all(&mut self) {
+        let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
+        conns.into_iter().for_each(|conn| self.sessions.looks.soon(conn));
+    }
+
+    /// Has each looked at again when the first of what it has begun will have taken too long.
+    fn look_again(&mut self, due: &[ConnId]) {
+        let now_ms = self.now.steady_ms;
+        let limits = &self.config.limits;
+        let within = |since_ms: u64, within: Duration| since_ms + within.as_millis() as u64;
+        for conn in due {
+            let Some(session) = self.sessions.get(*conn) else { continue };
+            let stage_ms = match (&session.stage, session.pinged_ms) {
+                (Stage::Registering(_), _) => Some(within(session.opened_ms, limits.register_within)),
+                (Stage::Registered(_), Some(pinged_ms)) => Some(within(pinged_ms, limits.pong_within)),
+                (Stage::Registered(_), None) => Some(within(session.heard_ms, limits.ping_after)),
+                _ => None,
+            };
+            let next_ms = [stage_ms, session.batches.late_ms(), session.held.late_ms()];
+            if let Some(at_ms) = next_ms.into_iter().flatten().min() {
+                self.sessions.looks.at(*conn, at_ms.max(now_ms + 1));
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cap::Caps;
 use super::event::ConnId;
+use super::looks::Looks;
 use super::person::{Absence, Person};
 use super::session::{Session, Stage};
 use crate::wire::names::UserId;
@@ -15,6 +16,7 @@ pub struct Sessions {
     people: BTreeMap<UserId, Person>,
     /// How many connections speak for somebody.
     attached: usize,
+    pub looks: Looks,
     /// What each line of a channel asks for, of everyone who hears it: side by side, since what is known of people
     /// otherwise lies scattered, and to fetch it from there takes several times as long.
     ears: BTreeMap<UserId, Ears>,
@@ -48,6 +50,7 @@ impl Ears {
 impl Sessions {
     pub fn open(&mut self, session: Session) {
         self.tags.insert(session.conn, session.caps.of_tags());
+        self.looks.soon(session.conn);
         self.by_conn.insert(session.conn, Box::new(session));
     }
 
@@ -55,6 +58,7 @@ impl Sessions {
     pub fn close(&mut self, conn: ConnId) -> Option<Session> {
         self.detach(conn);
         self.tags.remove(&conn);
+        self.looks.forget(conn);
         self.by_conn.remove(&conn).map(|session| *session)
     }
 
@@ -67,6 +71,7 @@ impl Sessions {
         let person = self.people.entry(user).or_insert_with(|| Person::new(now_ms));
         person.conns.push(conn);
         person.absence = None;
+        self.looks.soon(conn);
         self.prick_up(user);
     }
 

@@ -72,6 +72,8 @@ impl Engine {
             self.release_held();
         }
         self.touch_nicks();
+        // What they may take is otherwise now, perhaps sooner.
+        self.look_at_all();
         self.know_fixed_places();
         self.network.keep_at_most(self.config.limits.events_kept, self.config.limits.messages_kept);
         self.reintroduce();
