@@ -29,6 +29,25 @@ pub struct Load {
 }
 
 impl Engine {
+    /// What is seen here is decided by this: how far facts have been heard, and who can be reached.
+    pub(super) fn sight_hash(&self) -> u64 {
+        let mut digest = Digest::default();
+        for stream in Stream::OF_FACTS {
+            digest_vector(&mut digest, self.network.seen(stream), stream);
+        }
+        self.digest_standings(&mut digest);
+        digest.0
+    }
+
+    fn digest_standings(&self, standings: &mut Digest) {
+        // Who was never in reach counts as suspended.
+        let told = |reach: Reach| reach.standing() != Standing::Suspended;
+        for (server, reach) in self.network.reaches().filter(|(_, reach)| told(*reach)) {
+            digest_server(standings, server);
+            standings.add_bytes(&[u8::from(reach.standing() == Standing::Present)]);
+        }
+    }
+
     /// Cheap enough to be asked for after every step of a test.
     pub fn audit(&self) -> Audit {
         let (mut heard_digest, mut facts_digest) = (Digest::default(), Digest::default());
@@ -44,12 +63,7 @@ impl Engine {
                 early_digest.add_bytes(&named.mark.to_be_bytes());
             }
         }
-        // Who was never in reach counts as suspended.
-        let told = |reach: Reach| reach.standing() != Standing::Suspended;
-        for (server, reach) in self.network.reaches().filter(|(_, reach)| told(*reach)) {
-            digest_server(&mut standings, server);
-            standings.add_bytes(&[u8::from(reach.standing() == Standing::Present)]);
-        }
+        self.digest_standings(&mut standings);
         Audit {
             heard_hash: heard_digest.0,
             facts_hash: facts_digest.0,

@@ -2,6 +2,7 @@
 //! always ended by an answer or by its lack.
 
 use super::event::{AskId, ConnId};
+use super::guest::Answer;
 use super::network::Edit;
 use super::outgoing::{Outgoing, Spoken};
 use super::peer::{Act, Request};
@@ -145,7 +146,7 @@ impl Engine {
             Then::Pong { reply, token } => {
                 self.resume(reply, |turn| command::pong_answered(turn, asked.of, &token, true));
             }
-            Then::Guest { conn } => self.guest_answered(conn, true),
+            Then::Guest { conn } => self.guest_answered(conn, Answer::Yes),
             // It was to tell something, and has not.
             then => self.not_answered(asked.of, then),
         }
@@ -168,6 +169,9 @@ impl Engine {
                 turn.answered_by(asked.of, vec![refusal]);
                 Ok(())
             }),
+            Then::Guest { conn } if refusal.code == numeric::try_again(Word::echo("GUEST")).code => {
+                self.guest_answered(conn, Answer::NotYet);
+            }
             then => self.not_answered(asked.of, then),
         }
     }
@@ -198,7 +202,7 @@ impl Engine {
         let name = Word::echo(self.network.server_name(of));
         match then {
             Then::Nothing => {}
-            Then::Guest { conn } => self.guest_answered(conn, false),
+            Then::Guest { conn } => self.guest_answered(conn, Answer::No),
             Then::Whois { reply, asked, user } => {
                 self.resume(reply, |turn| command::whois_answered(turn, &asked, user, None));
             }

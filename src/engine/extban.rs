@@ -257,6 +257,7 @@ mod tests {
                 name: None,
                 cloak: None,
                 gateway: None,
+                stands_for: None,
                 realname: "Bob of the well".into(),
                 account: None,
                 away: None,

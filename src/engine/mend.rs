@@ -133,6 +133,37 @@ impl Engine {
         }
     }
 
+    /// Somebody is shown as somebody else from now on, who is the same person: their statuses are told where they differ.
+    pub(super) fn tell_succeeded(&mut self, from: UserId, to: UserId, on: Vec<(Folded, Letters)>) {
+        for (name, before) in on {
+            if let Some(told) = self.mending.get_mut(&name) {
+                let before = told.statuses.remove(&from).unwrap_or(before);
+                told.statuses.insert(to, before);
+                continue;
+            }
+            let status = self.network.channel(&name).and_then(|channel| Some(channel.member(to)?.status));
+            let mut difference = Difference::default();
+            difference.status(to, before, status.unwrap_or(before));
+            if !difference.deltas.is_empty() {
+                let by = self.identity.name.to_string();
+                self.tell(vec![News::Modes { channel: name, by, deltas: difference.deltas, more: false }]);
+            }
+        }
+    }
+
+    /// Tells what a repair has changed by now of the channels that somebody is on.
+    pub(super) fn end_mending_around(&mut self, user: UserId) {
+        self.tell_held_modes();
+        let channels = self.network.user(user).map(|known| known.channels.clone()).unwrap_or_default();
+        channels.iter().for_each(|name| self.end_mending(name));
+    }
+
+    /// Whether nobody on somebody's channels has yet to hear of anything that was set there.
+    pub(super) fn is_all_told_around(&self, user: UserId) -> bool {
+        let Some(known) = self.network.user(user) else { return false };
+        self.held_modes.is_empty() && !known.channels.iter().any(|name| self.mending.contains_key(name))
+    }
+
     /// Whether this is a further part of one act of MODE. Anything else that comes between its parts, from
     /// elsewhere, finds the parts before it told.
     fn continues_an_act(&self, edit: &Edit) -> bool {

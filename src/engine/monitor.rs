@@ -91,6 +91,17 @@ impl Monitors {
         self.watched.get(name).into_iter().flat_map(|watched| watched.by.keys().copied())
     }
 
+    /// Somebody is another user from now on, and the same person.
+    pub fn succeed(&mut self, from: UserId, to: UserId) {
+        for watched in self.watched.values_mut() {
+            watched
+                .by
+                .values_mut()
+                .filter(|holder| **holder == Some(from))
+                .for_each(|holder| *holder = Some(to));
+        }
+    }
+
     /// This nick may have changed hands.
     pub fn unsettle(&mut self, nick: &Nick) {
         if self.watched.is_empty() {
@@ -121,6 +132,11 @@ impl Engine {
             let holder = self.network.user_called(name.as_str());
             let mut seen = Vec::new();
             for (conn, before) in &watched.by {
+                // Whoever is between two servers is told by the next.
+                let watcher = self.sessions.get(*conn).and_then(|session| session.user());
+                if watcher.is_none_or(|watcher| self.network.user(watcher).is_none()) {
+                    continue;
+                }
                 let now = holder.filter(|user| self.is_here_for(*conn, user));
                 if *before == now.map(|user| user.id) {
                     continue;

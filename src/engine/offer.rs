@@ -111,6 +111,7 @@ impl Engine {
     pub(super) fn tell_offers(&mut self, before: &Config) {
         let differences = Way::ALL.map(|way| difference(&offers(before, way), &offers(&self.config, way)));
         let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
+        let mut told_elsewhere = Vec::new();
         for conn in conns {
             let session = self.sessions.get_mut(conn);
             // What a guest may have is what its home offers.
@@ -120,6 +121,9 @@ impl Engine {
             let difference = &differences[Way::of(session) as usize];
             let mut caps = session.caps;
             difference.gone.iter().for_each(|cap| caps.set(*cap, false));
+            if !difference.gone.is_empty() {
+                told_elsewhere.push(conn);
+            }
             self.sessions.set_caps(conn, caps);
             let Some(session) = self.sessions.get(conn) else { continue };
             if !session.wants(Cap::CapNotify) {
@@ -146,6 +150,7 @@ impl Engine {
                 self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, line) });
             }
         }
+        told_elsewhere.into_iter().for_each(|conn| self.tell_host_of_caps(conn));
     }
 }
 

@@ -10,9 +10,12 @@ impl Engine {
     pub(super) fn settle_reach(&mut self) {
         let now_ms = self.now.steady_ms;
         let mut changes: Vec<(ServerId, Reach)> = Vec::new();
-        for server in self.routes.reachable() {
+        for server in self.routes.reachable().collect::<Vec<_>>() {
             let before = self.network.reach(server);
             if !matches!(before, Some(Reach::Reachable | Reach::Held { .. })) {
+                if self.holds_back(server) {
+                    continue;
+                }
                 self.healed.insert(server, self.now.wall);
             }
             if before != Some(Reach::Reachable) {
@@ -54,14 +57,18 @@ impl Engine {
             match reach {
                 Reach::Held { .. } => self.note_likenesses(*server),
                 Reach::Reachable => self.drop_likenesses(*server),
-                Reach::Suspended { .. } | Reach::Forgotten => {}
+                Reach::Suspended { .. } | Reach::Forgotten => self.forget_held_back(*server),
             }
         }
         // With people who come into sight their channels may, which are older than those of the same name here.
         if changes.iter().any(|(_, reach)| matches!(reach, Reach::Reachable)) {
             self.prepare_for_sight();
         }
+        let back = changes.iter().filter(|(_, reach)| matches!(reach, Reach::Reachable));
+        let back: Vec<ServerId> = back.map(|(server, _)| *server).collect();
+        self.note_beliefs_of_doubles_on(&back);
         let news = self.network.set_reach(changes);
+        self.begin_moves();
         let happenings = self.forced_happenings_of(&news);
         self.tell(news);
         self.write_happenings(happenings);

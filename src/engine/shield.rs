@@ -313,6 +313,7 @@ mod tests {
             name: None,
             cloak: None,
             gateway: None,
+            stands_for: None,
             class: None,
             title: None,
             secure: false,

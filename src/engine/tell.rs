@@ -74,6 +74,7 @@ impl Engine {
                     let hears = self.neighbours(&who, |_| true);
                     self.say(hears, self.spoken_by(user, format!(":{from} NICK {new}")));
                 }
+                News::Succeeded { from, to, on } => self.tell_succeeded(from, to, on),
                 News::HostChanged { who, from } => self.tell_host_changed(&who, &from),
                 News::RealnameChanged { who } => {
                     let user = who.user;
@@ -224,6 +225,7 @@ impl Engine {
         match news {
             // Each of them is noted as it is told.
             News::Quit(_) => {}
+            News::Succeeded { from, to, .. } => self.monitors.succeed(*from, *to),
             News::Arrived { nick, .. } => self.monitors.unsettle(nick),
             News::Renamed { old, new, .. } => {
                 self.monitors.unsettle(old);

@@ -61,7 +61,9 @@ impl Engine {
         let written = self.chain(change, from);
         self.prepare_for(change, from);
         let newcomer = self.newcomer(change);
+        self.note_beliefs_before(&change.edit);
         let news = self.network.apply(change);
+        self.begin_moves();
         self.chronicle(change);
         if change.dot.stream != Stream::Durable {
             self.forward(change, from, written);

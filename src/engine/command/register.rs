@@ -401,6 +401,7 @@ fn register(turn: &mut Turn, nick: Nick, claimed: Stamp, username: String, realn
         title: None,
         secure: session.secure.is_some(),
         certificate: session.certificate.map(Box::new),
+        stands_for: None,
         gateway: match gated {
             Gated::By(name) => Some(name),
             Gated::No | Gated::Checking => None,

@@ -287,7 +287,8 @@ fn held(engine: &Engine) -> Vec<Numeric> {
         ("bans", network.bans().iter().count()),
         ("session facts", network.facts_that_count(Stream::Session).count()),
         ("durable facts", network.facts_that_count(Stream::Durable).count()),
-        ("connections", engine.sessions.iter().count()),
+        ("connections", engine.sessions.iter().count() - engine.guests_elsewhere()),
+        ("guests on other servers", engine.guests_elsewhere()),
         ("links", engine.links.by_conn.len()),
         ("questions under way", engine.asks.iter().count()),
     ];

@@ -1,21 +1,25 @@
 //! Home's part: a session for each guest, as if their client were connected here.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::refuge::Reclaim;
 use super::{Parcel, Pipe, PipeId, VIRTUAL};
 use crate::engine::Engine;
 use crate::engine::cap::Caps;
 use crate::engine::effect::{Effect, Topic};
 use crate::engine::event::ConnId;
-use crate::engine::network::{AccountId, Metadata};
+use crate::engine::merge::{Origin, Stream, Vector};
+use crate::engine::network::{AccountId, Change, Edit, MemberFact, Metadata, User};
 use crate::engine::offer;
 use crate::engine::session::{Registration, Session, Stage};
 use crate::engine::turn::{Outcome, Turn};
+use crate::wire::fold::Folded;
 use crate::wire::line::LineFault;
-use crate::wire::names::{Nick, UserId};
+use crate::wire::names::{Nick, UserId, Word};
 use crate::wire::numeric;
 use crate::wire::pin::Pin;
+use crate::wire::time::Timestamp;
 
 /// How much of a list of nicks goes from one server to another with a client.
 const WATCHED_BYTES_MAX: usize = 3_000;
@@ -38,15 +42,46 @@ pub struct Guest {
     pub certificate: Option<Pin>,
     pub caps: Caps,
     pub cap_version: u64,
-    /// Who it has been while this server was lost to its host, if anybody: then it has been welcomed before.
-    pub former: Option<UserId>,
+    /// Where it has been somebody while this server was lost to its host: then it has been welcomed before.
+    pub back: Option<Box<Return>>,
     /// Whether nobody sits before it.
     pub is_unattended: bool,
+}
+
+/// What has been of somebody while their home was lost, and what their client knows by now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Return {
+    /// Who they were.
+    pub former: UserId,
+    /// How far home must have heard their host by now.
+    pub tip: u64,
+    /// What their host sees: home has to see the same. Not where the client is shown everything anew.
+    pub sight: Option<u64>,
+    /// The messages that the client has been shown, or could have been; and since when it is shown none.
+    pub heard: Vector,
+    pub since: Timestamp,
+    pub changed: Changed,
+    pub joined: Vec<Folded>,
+    pub parted: Vec<Folded>,
+}
+
+/// What somebody has changed of themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    pub nick: bool,
+    pub away: bool,
+    pub modes: bool,
+    pub realname: bool,
 }
 
 impl Engine {
     /// Takes a client of another server for one of somebody here, if the same would be done for a client of this one.
     pub(in crate::engine) fn take_in_guest(&mut self, id: PipeId, guest: Guest) -> Outcome {
+        if let Some(back) = &guest.back
+            && !self.is_ready_for(id, &guest, back)
+        {
+            return Err(numeric::try_again(Word::echo("GUEST")).into());
+        }
         let now_ms = self.now.steady_ms;
         self.guests.virtual_made += 1;
         let conn = ConnId(VIRTUAL + self.guests.virtual_made);
@@ -67,7 +102,7 @@ impl Engine {
         });
         self.sessions.open(session);
         let turn = Turn::new(self, conn);
-        let user = match guest.former {
+        let user = match guest.back {
             None => turn.own_person(&guest.nick).filter(|user| *user == guest.user),
             // Whoever it has been may still have the nick.
             Some(_) => Some(guest.user).filter(|user| turn.is_own_person(*user)),
@@ -88,42 +123,161 @@ impl Engine {
         if !self.turn_away_address(conn) && !self.turn_away_user(conn, &guest.username, &guest.realname) {
             // Nothing else that this step says is for them.
             self.flush_outgoing();
-            match guest.former {
+            match &guest.back {
                 None => Turn::new(self, conn).attach(user),
-                Some(former) => self.attach_again(conn, &guest.nick, former, user),
+                Some(back) => self.attach_again(conn, &guest.nick, back, user),
             }
             self.finish_turn(conn, None);
         }
         Ok(())
     }
 
-    /// As `attach`, where the client has been welcomed before, and was somebody else by this nick a moment ago. Its host has
-    /// had it leave its channels, since only the host knows what it has been told of them.
-    fn attach_again(&mut self, conn: ConnId, nick: &Nick, former: UserId, user: UserId) {
+    /// Whether somebody can come back by now: nothing that they do notices it.
+    fn is_ready_for(&mut self, id: PipeId, guest: &Guest, back: &Return) -> bool {
+        match self.take_doings(id.host, (guest.user, guest.account), back) {
+            None | Some(true) => return false,
+            Some(false) => {}
+        }
+        let messages = self.network.seen(Stream::Message);
+        let has_heard = back.heard.beyond(messages).is_empty();
+        let sees_the_same = |sight| sight == self.sight_hash() && self.is_all_told_around(guest.user);
+        has_heard && back.sight.is_none_or(sees_the_same)
+    }
+
+    /// Has somebody have done here what their host says they have done there; whether there was anything, and nothing where
+    /// that has yet to be heard of.
+    pub(in crate::engine) fn take_doings(
+        &mut self,
+        host: Origin,
+        (user, account): (UserId, AccountId),
+        doings: &Return,
+    ) -> Option<bool> {
+        if self.network.seen(Stream::Session).tip(host) < doings.tip {
+            return None;
+        }
+        let is_same = |user: &&User| user.fact.account == Some(account);
+        let former = self.network.user_even_unseen(doings.former).filter(is_same);
+        let is_theirs = former.is_some_and(|known| known.server() == host.server);
+        let is_here = self.network.user(user).filter(is_same).is_some();
+        let is_new = is_theirs
+            && is_here
+            && self.sessions.person(user).is_some()
+            && self.guests.refuge.merged.insert(doings.former);
+        Some(is_new && self.take_over(user, doings))
+    }
+
+    /// What somebody has done elsewhere while this server was lost they have done here; whether there was anything.
+    fn take_over(&mut self, user: UserId, back: &Return) -> bool {
+        let tip = self.network.seen(Stream::Session).tip(self.origin());
+        let Some(former) = self.network.user_even_unseen(back.former).map(|known| known.fact.clone()) else {
+            return false;
+        };
+        let is_free = self.network.holder(&former.nick.folded()).is_none_or(|holder| holder == user);
+        let claimed = self.clock.tick(self.now.wall);
+        self.rewrite_user(user, |fact| {
+            if back.changed.nick && is_free {
+                (fact.nick, fact.claimed) = (former.nick.clone(), claimed);
+            }
+            if back.changed.away {
+                fact.away = former.away.clone();
+            }
+            if back.changed.modes {
+                fact.modes = fact.modes.taking_over(former.modes);
+            }
+            if back.changed.realname {
+                fact.realname = former.realname.clone();
+            }
+        });
+        for channel in &back.parted {
+            if self.network.channel(channel).is_some_and(|known| known.has(user)) {
+                self.write(Edit::Part { user, channel: channel.clone(), reason: None }, false);
+            }
+        }
+        for channel in &back.joined {
+            self.join_as(channel, back.former, user);
+        }
+        self.network.seen(Stream::Session).tip(self.origin()) != tip
+    }
+
+    /// Somebody is where they are as somebody else, and what they are there.
+    fn join_as(&mut self, channel: &Folded, former: UserId, user: UserId) {
+        let joined = self.clock.tick(self.now.wall);
+        let Some(known) = self.network.channel_or_shadow(channel) else { return };
+        let Some(member) = known.member_even_unseen(former).filter(|_| !known.has(user)) else { return };
+        let fact = MemberFact {
+            name: known.made_as.clone(),
+            birth: known.birth,
+            joined,
+            status: member.status,
+            is_silent: member.fact.is_silent,
+        };
+        self.write(Edit::Join { user, channel: channel.clone(), fact }, false);
+        for conn in self.sessions.conns_of(user).to_vec() {
+            Turn::new(self, conn).introduce_anew_to(channel);
+        }
+    }
+
+    /// As `attach`, where the client has been welcomed before. It knows what its host has told it, as long as that sees the
+    /// same as this server; or else it has been told to leave all its channels.
+    fn attach_again(&mut self, conn: ConnId, nick: &Nick, back: &Return, user: UserId) {
         if let Some(session) = self.sessions.get_mut(conn) {
             session.account = None;
         }
+        // Where the client is as far as it knows, before anything is written.
+        let is_quiet = back.sight.is_some();
+        let known: BTreeSet<Folded> = match is_quiet {
+            true => self.network.memberships(back.former).cloned().collect(),
+            false => BTreeSet::new(),
+        };
+        let Some(prefix) = self.network.user(user).map(User::prefix) else { return };
+        let gone =
+            known.iter().filter_map(|id| self.network.channel_or_shadow(id)).filter(|there| !there.has(user));
+        let mut lines: Vec<String> = gone.map(|there| format!(":{prefix} PART {}", there.name)).collect();
+        let Some(now) = self.network.user(user) else { return };
+        if now.nick != *nick && !is_quiet {
+            lines.push(format!(":{nick}!{}@{} NICK {}", now.fact.username, now.fact.host, now.nick));
+        }
+        let new: Vec<Folded> = now.channels.difference(&known).cloned().collect();
         self.sessions.register(conn, user, self.now.steady_ms);
+        for line in lines {
+            self.say(vec![conn], self.spoken(line));
+        }
+        for channel in &new {
+            self.say_joined(channel, user, vec![conn], None);
+            Turn::new(self, conn).introduce_anew_to(channel);
+        }
+        self.tell_missed(conn, &back.heard, back.since);
         self.settle_security(user);
         if self.network.user(user).is_some_and(|known| known.fact.is_shown_unattended()) {
             self.rewrite_user(user, |fact| fact.away = None);
         }
         self.settle_attendance(user);
-        if let Some(before) = self.network.user(former) {
-            let claimed = before.fact.claimed.just_before(self.identity.sid);
-            let nick = before.fact.nick.clone();
-            self.guests.refuge.reclaims.insert(user, Reclaim { nick, claimed, from: former });
+    }
+
+    /// Tells one client what was said since it has been told anything, of all that has been heard here.
+    pub(super) fn tell_missed(&mut self, conn: ConnId, heard: &Vector, since: Timestamp) {
+        self.flush_outgoing();
+        let talk = self.network.talk();
+        let mut missed: Vec<Arc<Change>> = Vec::new();
+        for (origin, tip) in talk.seen().beyond(heard).iter() {
+            missed.extend(talk.range(origin, heard.tip(origin) + 1, tip).cloned());
         }
-        let Some(known) = self.network.user(user) else { return };
-        let (called, channels) = (known.nick.clone(), known.channels.clone());
-        if called != *nick {
-            let body = format!(":{nick}!{}@{} NICK {called}", known.fact.username, known.fact.host);
-            self.say(vec![conn], self.spoken(body));
+        missed.retain(|change| {
+            let is_known = matches!(&change.edit, Edit::Message(message)
+                if self.network.user(message.sender).is_some() && !message.is_blank);
+            let is_news = change.stamp.ms >= since.0 && !self.is_from_before(change);
+            is_known && is_news && !talk.redacted().has(change.dot)
+        });
+        missed.sort_by_key(|change| change.stamp);
+        for change in missed {
+            self.tell_message(&change);
         }
-        for channel in &channels {
-            self.say_joined(channel, user, vec![conn], None);
-            Turn::new(self, conn).introduce_anew_to(channel);
+        // Others have heard it.
+        for outgoing in &mut self.outgoing {
+            outgoing.to.retain(|to| *to == conn);
         }
+        self.outgoing.retain(|outgoing| !outgoing.to.is_empty());
+        self.flush_outgoing();
     }
 
     pub(super) fn hear_from_host(&mut self, id: PipeId, parcel: Parcel) {
@@ -164,6 +318,7 @@ impl Engine {
             | Parcel::Hurry(_)
             | Parcel::Caps(..)
             | Parcel::Leaving
+            | Parcel::Moved(..)
             | Parcel::Unknown => {}
         }
     }
@@ -203,6 +358,15 @@ impl Engine {
             Parcel::Wanted(session.subscriptions.iter().take(WANTED_MAX).cloned().collect()),
             Parcel::Watched(watched),
         ]
+    }
+
+    /// Tells the host of a guest, if it is one, which capabilities it has by now.
+    pub(in crate::engine) fn tell_host_of_caps(&mut self, conn: ConnId) {
+        let id = self.guests.of_conn(conn).filter(|_| conn.is_virtual());
+        let caps = self.sessions.get(conn).map(|session| (session.caps, session.cap_version));
+        if let Some((id, (caps, version))) = id.zip(caps) {
+            self.say_in_pipe(id, Parcel::Caps(caps, version));
+        }
     }
 
     /// This server ends: guests are to be somebody where they are connected. `false` where the client is none.

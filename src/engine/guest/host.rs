@@ -3,16 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::home::WANTED_MAX;
+use super::moving::Answer;
 use super::pipe::PART_BYTES;
-use super::{Guest, Parcel, Pipe, PipeId};
+use super::{Guest, Parcel, PipeId};
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Topic};
-use crate::engine::elsewhere::ANSWER_WITHIN_MS;
 use crate::engine::event::{AskId, ConnId};
-use crate::engine::merge::{Origin, Stream};
-use crate::engine::network::Metadata;
-use crate::engine::peer::Request;
-use crate::engine::pending::Then;
 use crate::engine::session::{Session, Stage};
 use crate::engine::turn::Turn;
 use crate::wire::letters::Letters;
@@ -35,9 +31,7 @@ impl Turn<'_> {
     /// Asks the home of somebody to take the speaker's connection for one of theirs. What the client says next waits.
     pub fn ask_to_be_guest(&mut self, user: UserId, nick: &Nick, username: &str, realname: &str) {
         let Some(account) = self.account().map(|account| account.id) else { return };
-        let epoch = self.network().seen(Stream::Session).epoch(user.server()).unwrap_or_default();
-        let (conn, home) = (self.conn, Origin { server: user.server(), epoch });
-        let session = self.session();
+        let (conn, session) = (self.conn, self.session());
         let guest = Guest {
             user,
             account,
@@ -50,18 +44,14 @@ impl Turn<'_> {
             certificate: session.certificate,
             caps: session.caps,
             cap_version: session.cap_version,
-            former: session.user(),
+            back: None,
             is_unattended: session.is_unattended,
         };
-        let then = Then::Guest { conn };
-        let request = Request::Guest(Box::new(guest));
-        let ask = self.engine.ask_server(user.server(), ANSWER_WITHIN_MS, request, then);
+        let ask = self.engine.ask_for_guest(conn, guest);
         self.hold_what_follows(ask);
         if let Some(registration) = self.registration() {
             registration.home = Some(ask);
         }
-        let id = PipeId { host: self.engine.origin(), number: ask.0 };
-        self.engine.guests.open(id, Pipe::new(home, user, conn));
     }
 }
 
@@ -71,13 +61,14 @@ impl Engine {
         let Some(pipe) = self.guests.pipes.get(&id) else { return };
         let (Some(conn), user) = (pipe.conn, pipe.user) else { return };
         let Some(session) = self.sessions.get_mut(conn) else { return };
-        let (former, said) = match &mut session.stage {
-            Stage::Registering(registration) => (None, std::mem::take(&mut registration.metadata)),
-            Stage::Registered(former) => (Some(*former), Metadata::new()),
-            Stage::Guest | Stage::Closing => return,
+        let said = match &mut session.stage {
+            Stage::Registering(registration) => Some(std::mem::take(&mut registration.metadata)),
+            Stage::Guest => None,
+            Stage::Registered(_) | Stage::Closing => return,
         };
-        if let Some(former) = former {
-            self.leave_quietly(conn, former);
+        let is_new = said.is_some();
+        if !is_new && !self.arrive(conn) && !self.end_wandering(conn) {
+            return;
         }
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let wanted: BTreeSet<MetadataKey> = session.subscriptions.iter().take(WANTED_MAX).cloned().collect();
@@ -93,13 +84,13 @@ impl Engine {
             pipe.watched = watched.iter().map(|(nick, _)| (nick.clone(), None)).collect();
         }
         self.monitors.clear(conn);
-        if former.is_none() {
+        if is_new {
             self.effects.push(Effect::Registered { conn });
         }
         let server = self.network.server_name(user.server()).to_string();
         let text = format!("conn={} is a guest uid={user} home={server} pipe={}", conn.0, id.number);
         self.note(log::Level::Info, Topic::Client, text);
-        let said = said.into_iter().map(|(key, value)| Parcel::Said(key, value));
+        let said = said.into_iter().flatten().map(|(key, value)| Parcel::Said(key, value));
         for parcel in said.collect::<Vec<_>>() {
             self.say_in_pipe(id, parcel);
         }
@@ -109,28 +100,19 @@ impl Engine {
         if !watched.is_empty() {
             self.say_in_pipe(id, Parcel::Watched(watched));
         }
-        if let Some(former) = former.filter(|former| self.sessions.conns_of(*former).is_empty()) {
-            self.depart(former, &format!("Back on {server}"));
+        match is_new {
+            true => self.hear_on(conn, AskId(id.number)),
+            false => self.release_moved(conn),
         }
-        self.hear_on(conn, AskId(id.number));
-    }
-
-    /// Has a client forget the channels of whom it was: home shows it those of whom it is now.
-    fn leave_quietly(&mut self, conn: ConnId, former: UserId) {
-        let Some(known) = self.network.user(former) else { return };
-        let prefix = known.prefix();
-        let channels = known.channels.iter().filter_map(|id| self.network.channel(id));
-        let lines: Vec<String> = channels.map(|channel| format!(":{prefix} PART {}", channel.name)).collect();
-        for line in lines {
-            self.say(vec![conn], self.spoken(line));
-        }
-        self.flush_outgoing();
     }
 
     /// Home has taken a client in, or has said no, or nothing: then somebody else has the nick that was asked for.
-    pub(in crate::engine) fn guest_answered(&mut self, conn: ConnId, is_let_in: bool) {
+    pub(in crate::engine) fn guest_answered(&mut self, conn: ConnId, answer: Answer) {
+        if self.move_answered(conn, answer) || self.wanderer_answered(conn, answer) {
+            return;
+        }
         let Some(id) = self.guests.of_conn(conn) else { return self.guest_refused(conn, None) };
-        if is_let_in {
+        if answer == Answer::Yes {
             self.guest_let_in(id);
         }
         // Home may have been heard before.
@@ -188,6 +170,8 @@ impl Engine {
 
     /// The connection of somebody who may be a guest ends, or has ended.
     pub(in crate::engine) fn guest_leaves(&mut self, conn: ConnId, why: &str) {
+        self.leave_moving(conn);
+        self.guests.refuge.wanderers.remove(&conn);
         if !conn.is_virtual()
             && let Some(id) = self.guests.leave(conn)
         {
@@ -228,6 +212,11 @@ impl Engine {
                 }
             }
             Parcel::Leaving => self.note_likeness(id),
+            Parcel::Moved(heard, since) => {
+                if let Some(pipe) = self.guests.forget(id) {
+                    self.wander(conn, pipe.user, heard, since);
+                }
+            }
             // What only a host says.
             _ => {}
         }

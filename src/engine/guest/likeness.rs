@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::engine::Engine;
 use crate::engine::command::show_modes;
 use crate::engine::event::ConnId;
+use crate::engine::merge::Stamp;
 use crate::engine::network::{Channel, Metadata, UserFact};
 use crate::engine::turn::Turn;
 use crate::wire::fold::Folded;
@@ -21,6 +22,8 @@ pub struct Likeness {
     pub nick: Nick,
     pub channels: Vec<Room>,
     pub since: Timestamp,
+    /// What their server is called.
+    home: String,
 }
 
 /// A channel as somebody on it saw it.
@@ -28,6 +31,11 @@ pub struct Likeness {
 pub struct Room {
     pub id: Folded,
     pub name: ChannelName,
+    /// The name that it was made with, and when.
+    pub made_as: ChannelName,
+    pub birth: Stamp,
+    /// What they were there.
+    pub status: Letters,
     topic: Option<String>,
     modes: BTreeMap<char, Option<String>>,
     metadata: Metadata,
@@ -52,6 +60,7 @@ impl Engine {
             nick: known.nick.clone(),
             channels: channels.map(|channel| self.room_as_seen(channel, user)).collect(),
             since: self.now.wall,
+            home: self.network.server_name(user.server()).to_string(),
         })
     }
 
@@ -70,6 +79,9 @@ impl Engine {
         Room {
             id: channel.id(),
             name: channel.name.clone(),
+            made_as: channel.made_as.clone(),
+            birth: channel.birth,
+            status: channel.status(viewer),
             topic: channel.topic.as_ref().map(|topic| topic.text.clone()),
             modes: channel.modes.clone(),
             metadata: channel.metadata.clone(),
@@ -77,11 +89,34 @@ impl Engine {
         }
     }
 
+    /// The same of somebody else on those of the channels that they are on as well; of the others as it was.
+    pub(super) fn likeness_where_shared(&self, before: Likeness, user: UserId) -> Likeness {
+        let Some(known) = self.network.user(user) else { return before };
+        let room_now = |room: Room| {
+            let channel = known.channels.get(&room.id).and_then(|id| self.network.channel(id));
+            channel.map(|channel| self.room_as_seen(channel, user)).unwrap_or(room)
+        };
+        Likeness {
+            fact: known.fact.clone(),
+            nick: known.nick.clone(),
+            channels: before.channels.into_iter().map(room_now).collect(),
+            since: before.since,
+            home: before.home,
+        }
+    }
+
     /// Tells a client what is otherwise than it was, for somebody who was another user of the same name then.
-    pub(super) fn tell_unlike(&mut self, conn: ConnId, before: &Likeness, former: UserId, user: UserId) {
+    /// Not `whole`: only of channels that they are on now as they were then.
+    pub(super) fn tell_unlike(
+        &mut self,
+        conn: ConnId,
+        before: &Likeness,
+        (formers, user): (&[UserId], UserId),
+        whole: bool,
+    ) {
         let Some(known) = self.network.user(user) else { return };
         let (nick, prefix, known_modes) = (known.nick.clone(), known.prefix(), known.fact.modes);
-        let as_now = |member: UserId| if member == former { user } else { member };
+        let as_now = |member: UserId| if formers.contains(&member) { user } else { member };
         let now: BTreeMap<Folded, Room> = known
             .channels
             .iter()
@@ -92,8 +127,8 @@ impl Engine {
         let (mut quits, mut lines) = (Vec::new(), Vec::new());
         let mut gone = BTreeSet::new();
         let mut renamed = BTreeSet::new();
-        let why = format!("{} {}", self.identity.name, self.network.server_name(former.server()));
-        for room in &before.channels {
+        let why = format!("{} {}", self.identity.name, before.home);
+        for room in before.channels.iter().filter(|room| whole || now.contains_key(&room.id)) {
             for (member, seen) in &room.members {
                 let member = as_now(*member);
                 let is_here = now.get(&room.id).is_some_and(|now| now.members.contains_key(&member));
@@ -134,18 +169,29 @@ impl Engine {
         }
         for (id, room) in &now {
             let Some(was) = before.channels.iter().find(|was| was.id == *id) else {
+                if !whole {
+                    continue;
+                }
                 self.say_joined(id, user, vec![conn], None);
                 Turn::new(self, conn).introduce_anew_to(id);
                 continue;
             };
-            self.tell_unlike_room(conn, was, room, (former, user));
+            self.tell_unlike_room(conn, was, room, (formers, user));
         }
     }
 
-    fn tell_unlike_room(&mut self, conn: ConnId, was: &Room, room: &Room, (former, user): (UserId, UserId)) {
+    fn tell_unlike_room(
+        &mut self,
+        conn: ConnId,
+        was: &Room,
+        room: &Room,
+        (formers, user): (&[UserId], UserId),
+    ) {
         let server = self.identity.name.to_string();
         for (member, seen) in &room.members {
-            let before = was.members.get(if *member == user { &former } else { member });
+            let before = was.members.get(member);
+            let as_former = || formers.iter().find_map(|former| was.members.get(former));
+            let before = before.or_else(|| as_former().filter(|_| *member == user));
             match before {
                 None => self.say_joined(&room.id, *member, vec![conn], None),
                 Some(before) if *member != user => {

@@ -11,12 +11,15 @@
 mod home;
 mod host;
 mod likeness;
+mod moving;
 mod pipe;
 mod refuge;
+mod wander;
 
 use std::collections::BTreeMap;
 
-pub use home::Guest;
+pub use home::{Changed, Guest, Return};
+pub use moving::Answer;
 use pipe::ONE_ANSWER;
 pub use pipe::{Parcel, Pipe, PipeId, read_caps, write_caps};
 
@@ -98,11 +101,16 @@ impl Engine {
         here.filter_map(|(_, id)| self.guests.pipes.get(id)).map(|pipe| pipe.user)
     }
 
+    /// How many clients of other servers are somebody here.
+    pub(super) fn guests_elsewhere(&self) -> usize {
+        self.guests.by_conn.range(ConnId(VIRTUAL)..).count()
+    }
+
     /// Says a word through a pipe, now and until it is heard.
     fn say_in_pipe(&mut self, id: PipeId, parcel: Parcel) {
         let (now_ms, most) = (self.now.steady_ms, self.config.limits.send_queue);
         let Some(pipe) = self.guests.pipes.get_mut(&id) else { return };
-        if pipe.has_room(most, now_ms) || matches!(parcel, Parcel::Closed(_)) {
+        if pipe.has_room(most, now_ms) || matches!(parcel, Parcel::Closed(_) | Parcel::Moved(..)) {
             pipe.hop = self.routes.next_hop(pipe.other.server);
             let numbers = pipe.push(parcel, now_ms);
             self.say_parcels(id, numbers);
@@ -145,7 +153,7 @@ impl Engine {
         self.heard_in_pipe(id, from, heard);
         let Some(pipe) = self.guests.pipes.get_mut(&id) else { return };
         let parcel = pipe.hear(number, parcel);
-        let is_last = matches!(parcel, Some(Parcel::Closed(_)));
+        let is_last = matches!(parcel, Some(Parcel::Closed(_) | Parcel::Moved(..)));
         if is_last || pipe.is_long_untold() {
             let heard = pipe.tell();
             self.send_heard(id, from, heard);
@@ -209,6 +217,7 @@ impl Engine {
         broken.into_iter().for_each(|id| self.break_pipe(id));
         self.forget_likenesses();
         self.return_refugees();
+        self.go_on_wandering();
         self.reclaim_nicks();
         full.into_iter().for_each(|conn| self.lose_client(conn, "SendQ exceeded"));
     }

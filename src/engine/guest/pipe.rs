@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::engine::cap::{Cap, Caps};
 use crate::engine::event::ConnId;
-use crate::engine::merge::Origin;
+use crate::engine::merge::{Origin, Vector};
 use crate::wire::names::{MetadataKey, Nick, ServerId, UserId};
 use crate::wire::time::Timestamp;
 
@@ -58,6 +58,8 @@ pub enum Parcel {
     Caps(Caps, u64),
     /// Home ends, and the client is to be somebody where it is connected.
     Leaving,
+    /// The person is somebody else's guest from now on, or nobody's: how far messages had been told, and until when.
+    Moved(Vector, Timestamp),
     /// The connection has ended, or is to end.
     Closed(String),
     /// What only a later version can read.
@@ -300,6 +302,7 @@ impl Parcel {
                 text.len()
             }
             Parcel::Said(key, value) => key.as_str().len() + value.len(),
+            Parcel::Moved(heard, _) => 32 * heard.len(),
             Parcel::Wanted(keys) => keys.iter().map(|key| key.as_str().len() + 1).sum(),
             Parcel::Watched(nicks) => nicks.iter().map(|(nick, _)| nick.as_str().len() + 2).sum(),
             Parcel::TooLong

@@ -4,26 +4,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::PipeId;
-use super::likeness::Likeness;
+use super::home::Changed;
+use super::likeness::{Likeness, Room};
+use super::moving::{Belief, Moving};
 use super::pipe::{Parcel, Pipe};
+use super::wander::Wanderer;
 use crate::engine::Engine;
 use crate::engine::effect::Topic;
 use crate::engine::event::{AskId, ConnId};
-use crate::engine::merge::Stamp;
-use crate::engine::network::{Edit, User, UserFact};
+use crate::engine::merge::{Stamp, Stream};
+use crate::engine::network::{AccountId, Edit, MemberFact, Network, User, UserFact};
 use crate::engine::person::Absence;
 use crate::engine::session::Stage;
 use crate::engine::turn::Turn;
+use crate::wire::fold::Folded;
+use crate::wire::letters::Letters;
 use crate::wire::line::LineFault;
 use crate::wire::names::{Nick, ServerId, UserId};
 
 /// How long after a home has not taken them back it is asked again.
-const ASK_AGAIN_MS: u64 = 60_000;
+pub(super) const ASK_AGAIN_MS: u64 = 60_000;
 
 /// How long after they were not to be seen at home it is looked again.
 const LOOK_AGAIN_MS: u64 = 1_000;
 
-/// How long a home must have been back before anybody returns to it: until all is told, and lest they move with each flap.
+/// How long a home that has begun anew must have been back before it is looked who they are there: until all is told.
 const RETURN_AFTER_MS: u64 = 5_000;
 
 /// Who is where because a server was lost.
@@ -32,18 +37,57 @@ pub struct Refuge {
     /// Those who have guests here and whose home was lost a moment ago, as they were then.
     likenesses: BTreeMap<UserId, Likeness>,
     /// Users of this server who are somebody else's guests as soon as that one's home is back.
-    refugees: BTreeMap<UserId, Refugee>,
+    pub(super) refugees: BTreeMap<UserId, Refugee>,
+    /// What those have been told who may be about to be shown as somebody else.
+    pub(super) beliefs: BTreeMap<UserId, Belief>,
+    /// Guests whose person has moved.
+    pub(super) wanderers: BTreeMap<ConnId, Wanderer>,
+    /// At home: those of other servers whose doings there count here as well by now.
+    pub(super) merged: BTreeSet<UserId>,
     /// Users of this server who are to have a nick back, once it is free.
     pub(super) reclaims: BTreeMap<UserId, Reclaim>,
 }
 
 /// Somebody of this server who was a guest, and will be.
 #[derive(Debug)]
-struct Refugee {
+pub(super) struct Refugee {
     /// Who they are at home.
-    of: UserId,
+    pub of: UserId,
+    /// What they were when they came, and where.
+    came_as: UserFact,
+    came_to: BTreeSet<Folded>,
     /// Not before then is home asked.
-    ask_ms: u64,
+    pub ask_ms: u64,
+    /// When home was first told what they have done, and when last.
+    pub told_ms: Option<(u64, u64)>,
+    pub moving: Option<Moving>,
+}
+
+impl Refugee {
+    /// Who they are at home, if that is known and counts.
+    pub fn of_now(&self, network: &Network, user: UserId) -> Option<UserId> {
+        let known = network.user(user)?;
+        let of = known.fact.stands_for?;
+        let home = network.user_even_unseen(of)?;
+        (known.fact.account.is_some() && home.fact.account == known.fact.account).then_some(of)
+    }
+
+    /// The channels that they have joined since, and those they have left.
+    pub fn moves<'n>(&self, now: impl Iterator<Item = &'n Folded>) -> (Vec<Folded>, Vec<Folded>) {
+        let now: BTreeSet<Folded> = now.cloned().collect();
+        (now.difference(&self.came_to).cloned().collect(), self.came_to.difference(&now).cloned().collect())
+    }
+
+    /// What they have changed of themselves.
+    pub fn changed(&self, now: &UserFact) -> Changed {
+        let was = &self.came_as;
+        Changed {
+            nick: now.nick != was.nick,
+            away: now.away != was.away,
+            modes: now.modes != was.modes,
+            realname: now.realname != was.realname,
+        }
+    }
 }
 
 /// A nick that somebody here has lost to who they were on another server.
@@ -81,6 +125,9 @@ impl Engine {
 
     /// Those are taken in at once whose home has said that it leaves, and has gone.
     pub(in crate::engine) fn settle_refuge(&mut self) {
+        if !self.guests.refuge.refugees.is_empty() {
+            self.go_on_moving();
+        }
         if self.guests.refuge.likenesses.is_empty() {
             return;
         }
@@ -142,7 +189,16 @@ impl Engine {
         let text = format!("conn={} is a guest no more uid={user} formerly={former}", conn.0);
         self.note(log::Level::Info, Topic::Client, text);
         self.flush_outgoing();
-        self.tell_unlike(conn, &likeness, former, user);
+        if self.network.is_doubled(user) {
+            // Somebody else of theirs is here already.
+            for (nick, holder) in watched {
+                self.monitors.add(conn, nick, holder);
+            }
+            let heard = self.network.seen(Stream::Message).clone();
+            self.begin_move(user, Belief { likeness, called: former, heard });
+            return self.hear_unsent(conn, lines);
+        }
+        self.tell_unlike(conn, &likeness, (&[former], user), true);
         for (nick, holder) in watched {
             self.monitors.add(conn, nick.clone(), holder);
             self.monitors.unsettle(&nick);
@@ -192,7 +248,14 @@ impl Engine {
         let has_account = likeness.fact.account.is_some_and(|id| {
             self.network.accounts().get(id).is_some_and(|account| account.suspension.is_none())
         });
-        let is_elsewhere = holder.is_some_and(|holder| self.network.user(holder).is_some());
+        let root = likeness.fact.stands_for.unwrap_or(former);
+        let is_other = |holder: UserId| {
+            let known = self.network.user(holder);
+            known.is_some_and(|known| {
+                known.fact.stands_for != Some(root) || known.fact.account != likeness.fact.account
+            })
+        };
+        let is_elsewhere = holder.is_some_and(is_other);
         (has_account && !is_elsewhere).then(|| self.make_refugee(likeness, former))
     }
 
@@ -203,32 +266,65 @@ impl Engine {
         self.users_made += 1;
         let user = UserId::numbered(self.identity.sid, self.users_made);
         let claimed = likeness.fact.claimed.just_before(self.identity.sid);
-        let mut fact = UserFact { claimed, ..likeness.fact.clone() };
+        let stands_for = Some(likeness.fact.stands_for.unwrap_or(former));
+        let mut fact = UserFact { claimed, stands_for, ..likeness.fact.clone() };
         fact.resign();
+        let came_as = fact.clone();
         // Nobody hears their own coming.
         let absence = Absence { since: self.now, why: String::new(), is_shown_away: false };
         self.sessions.seat(user, absence, self.now.steady_ms);
+        // Where they are comes first: then they are seen there all at once, or not at all.
+        likeness.channels.iter().for_each(|room| self.take_back_in(user, room, fact.account));
         self.write(Edit::User { user, fact }, false);
         self.settle_shield(user);
         self.settle_profile(user, &[]);
-        likeness.channels.iter().for_each(|room| drop(self.take_in(user, &room.name)));
-        self.guests.refuge.refugees.insert(user, Refugee { of: former, ask_ms: 0 });
+        let came_to = self.network.memberships(user).cloned().collect();
+        let refugee = Refugee { of: former, came_as, came_to, ask_ms: 0, told_ms: None, moving: None };
+        self.guests.refuge.refugees.insert(user, refugee);
         user
+    }
+
+    /// Has somebody be on a channel where they were. Where nobody is left who kept it alive they are what they were.
+    fn take_back_in(&mut self, user: UserId, room: &Room, account: Option<AccountId>) {
+        let joined = self.clock.tick(self.now.wall);
+        let registration = self.network.registrations().get(&room.id);
+        let access = account.zip(registration).map(|(account, registration)| registration.status_of(account));
+        let access = access.unwrap_or(Letters::NONE);
+        let known = self.network.channel_or_kept(&room.id);
+        let fact = match known {
+            Some(known) => MemberFact {
+                name: known.made_as.clone(),
+                birth: known.birth,
+                joined,
+                status: access,
+                is_silent: known.has_mode('D'),
+            },
+            None => MemberFact {
+                name: room.made_as.clone(),
+                birth: room.birth,
+                joined,
+                status: room.status,
+                is_silent: false,
+            },
+        };
+        self.write(Edit::Join { user, channel: room.id.clone(), fact }, false);
     }
 
     /// Those whose home is back are its guests again, if it takes them.
     pub(super) fn return_refugees(&mut self) {
         let now_ms = self.now.steady_ms;
-        let sessions = &self.sessions;
+        let (sessions, network) = (&self.sessions, &self.network);
         self.guests.refuge.refugees.retain(|user, _| sessions.person(*user).is_some());
+        self.guests.refuge.merged.retain(|user| network.user_even_unseen(*user).is_some());
         let due = self.guests.refuge.refugees.iter().filter(|(_, refugee)| now_ms >= refugee.ask_ms);
+        let due = due.filter(|(user, _)| self.network.user(**user).is_some());
         let due = due.map(|(user, refugee)| (*user, self.same_at_home(*user, refugee.of)));
         for (user, of) in due.collect::<Vec<_>>() {
             if let Some(refugee) = self.guests.refuge.refugees.get_mut(&user) {
                 refugee.ask_ms = now_ms + if of.is_some() { ASK_AGAIN_MS } else { LOOK_AGAIN_MS };
             }
-            if let Some(of) = of {
-                self.return_refugee(user, of);
+            if of.is_some() {
+                self.rewrite_user(user, |fact| fact.stands_for = of);
             }
         }
     }
@@ -248,24 +344,6 @@ impl Engine {
         let other =
             || self.network.users_of(of.server()).find(|there| is_same(there) && has_lost_nick(there));
         known.or_else(other).map(|there| there.id)
-    }
-
-    fn return_refugee(&mut self, user: UserId, of: UserId) {
-        let conns: Vec<ConnId> = self.sessions.conns_of(user).to_vec();
-        let Some(known) = self.network.user(user) else { return };
-        let (fact, nick) = (known.fact.clone(), known.nick.clone());
-        if conns.is_empty() {
-            let server = self.network.server_name(of.server()).to_string();
-            return self.depart(user, &format!("Back on {server}"));
-        }
-        for conn in conns {
-            // Guests of a refugee's come again by themselves.
-            if self.host_of(conn).is_some() {
-                self.lose_client(conn, "Your person has moved; please come back");
-            } else if self.guests.of_conn(conn).is_none() {
-                Turn::new(self, conn).ask_to_be_guest(of, &nick, &fact.username, &fact.realname);
-            }
-        }
     }
 
     /// Those have their nicks back who have none of their own since somebody had it who was the same person on another

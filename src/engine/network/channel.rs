@@ -223,6 +223,11 @@ impl Channel {
         self.members.get(&user).filter(|member| member.visible)
     }
 
+    /// Also of somebody who cannot be seen.
+    pub fn member_even_unseen(&self, user: UserId) -> Option<&Member> {
+        self.members.get(&user)
+    }
+
     pub fn has(&self, user: UserId) -> bool {
         self.member(user).is_some()
     }

@@ -89,6 +89,8 @@ pub struct Network {
     census: Census,
     /// Who wants which nick; the oldest claim has it.
     claims: BTreeMap<Folded, BTreeSet<UserId>>,
+    /// Who stands for whom.
+    stand_ins: BTreeMap<UserId, BTreeSet<UserId>>,
     /// Where each user has a member fact, whether or not it counts.
     memberships: BTreeMap<UserId, BTreeSet<Folded>>,
     channels: BTreeMap<Folded, Channel>,
@@ -137,6 +139,7 @@ impl Network {
             users: BTreeMap::new(),
             census: Census::default(),
             claims: BTreeMap::new(),
+            stand_ins: BTreeMap::new(),
             memberships: BTreeMap::new(),
             channels: BTreeMap::new(),
             names: Names::default(),

@@ -21,6 +21,13 @@ pub enum News {
         user: UserId,
         nick: Nick,
     },
+    /// Somebody is shown from now on as whom they are on another server, and nobody is to notice: on these channels they
+    /// were shown as this.
+    Succeeded {
+        from: UserId,
+        to: UserId,
+        on: Vec<(Folded, Letters)>,
+    },
     /// Somebody is called something else.
     Renamed {
         who: Neighbour,

@@ -62,11 +62,19 @@ impl Reach {
     }
 }
 
+impl Standing {
+    pub fn holds_nick(self) -> bool {
+        matches!(self, Standing::Present | Standing::Suspended)
+    }
+}
+
 /// How much a user counts, which is how much their server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// Shown to everyone.
     Present,
+    /// Not shown, since they are shown as somebody else already; keeps channels alive.
+    Doubled,
     /// Not shown, but holds a nick and keeps channels alive.
     Suspended,
     /// Neither.

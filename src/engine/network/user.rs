@@ -43,6 +43,9 @@ pub struct UserFact {
     pub certificate: Option<Box<Pin>>,
     /// What has brought them here, where they are not connected themselves.
     pub gateway: Option<String>,
+    /// Whom they are on another server, for as long as that cannot be reached. It is believed where both have the same
+    /// account: then only one of them is shown.
+    pub stands_for: Option<UserId>,
     pub signed_on: Timestamp,
 }
 
@@ -90,6 +93,15 @@ impl UserFact {
         self.modes = MODES_OF_OPERATORS.iter().fold(self.modes, |modes, letter| modes.without(*letter));
         self.class = None;
         self.title = None;
+    }
+}
+
+impl Letters {
+    /// These as somebody else has changed them who is the same person, but for what only operators are.
+    pub fn taking_over(self, others: Letters) -> Letters {
+        let own = |letter: &char| MODES_OF_OPERATORS.contains(letter);
+        let kept = self.iter().filter(own).chain(others.iter().filter(|letter| !own(letter)));
+        kept.fold(Letters::NONE, Letters::with)
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Act, PeerMessage, When};
 use crate::engine::event::{AskId, ConnId};
-use crate::engine::guest::{Guest, PipeId};
+use crate::engine::guest::{Guest, PipeId, Return};
 use crate::engine::merge::Origin;
+use crate::engine::network::AccountId;
 use crate::engine::pending::{Asker, Then};
 use crate::engine::query::ANSWER_LINES_MAX;
 use crate::engine::turn::{Outcome, Refusal};
@@ -21,7 +22,7 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 4,
         when: When::Accepted,
         run: ask,
-        shape: "<to sid> <from sid.epoch> <id> PING | IDLE <uid> | QUERY <name> :<subject> | KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | INVITE <uid> <channel> <birth> <by> | NICK <uid> <claimed> <nick> <by> | JOIN <uid> <channel> <by> | PART <uid> <channel> <joined> <by> [:<reason>] | CALL <server> <uid> <by> | CUT <sid> <by> :<reason> | TELL <uid> :<text> | WRITE <uid> <by uid> | HOST <uid> <by> :<host> | USERNAME <uid> <by> :<username> | REALNAME <uid> <by> :<real name> | GUEST <uid> <account> <nick> <username> @<address> <name> <tls> <certificate> <capabilities> <cap version> <former uid> :<real name>",
+        shape: "<to sid> <from sid.epoch> <id> PING | IDLE <uid> | QUERY <name> :<subject> | KICK <channel> <uid> <joined> <by> :<reason> | KILL <uid> <by> :<reason> | INVITE <uid> <channel> <birth> <by> | NICK <uid> <claimed> <nick> <by> | JOIN <uid> <channel> <by> | PART <uid> <channel> <joined> <by> [:<reason>] | CALL <server> <uid> <by> | CUT <sid> <by> :<reason> | TELL <uid> :<text> | WRITE <uid> <by uid> | HOST <uid> <by> :<host> | USERNAME <uid> <by> :<username> | REALNAME <uid> <by> :<real name> | GUEST <uid> <account> <nick> <username> @<address> <name> <tls> <certificate> <capabilities> <cap version> <where it was> <AWAY or *> :<real name> | DID <uid> <account> <where they were>",
     },
     PeerMessage {
         name: "ANSWER",
@@ -45,6 +46,8 @@ pub enum Request {
     Act(Act),
     /// Take a client for one of somebody's.
     Guest(Box<Guest>),
+    /// Has somebody have done what they have done elsewhere.
+    Done { user: UserId, account: AccountId, doings: Box<Return> },
     /// Tell how long a user has been idle.
     Idle { user: UserId },
     /// Give a sign of life.
@@ -58,6 +61,9 @@ impl Request {
         match self {
             Request::Act(act) => act.write(draft),
             Request::Guest(guest) => guest.write(draft),
+            Request::Done { user, account, doings } => {
+                draft.param("DID").param(user).param(account).param(doings.write())
+            }
             Request::Idle { user } => draft.param("IDLE").param(user),
             Request::Ping => draft.param("PING"),
             Request::Query { name, subject } => draft.param("QUERY").param(name).trailing(subject),
@@ -68,6 +74,11 @@ impl Request {
         Some(match *params {
             ["PING", ..] => Request::Ping,
             ["GUEST", ref guest @ ..] => Request::Guest(Box::new(Guest::read(guest)?)),
+            ["DID", user, account, doings, ..] => Request::Done {
+                user: UserId::parse(user)?,
+                account: AccountId::parse(account)?,
+                doings: Box::new(Return::read(doings)?),
+            },
             ["IDLE", user, ..] => Request::Idle { user: UserId::parse(user)? },
             ["QUERY", name, subject, ..] => {
                 Request::Query { name: name.to_string(), subject: subject.to_string() }
@@ -149,6 +160,11 @@ impl Engine {
             Request::Guest(guest) => {
                 let pipe = PipeId { host: asker, number: ask.0 };
                 self.fulfil_once(asker, ask, |engine| engine.take_in_guest(pipe, *guest));
+            }
+            Request::Done { user, account, doings } => {
+                if self.take_doings(asker, (user, account), &doings).is_some() {
+                    self.answer(asker, ask, |draft| draft.param("DONE"));
+                }
             }
             Request::Ping => self.answer(asker, ask, |draft| draft.param("DONE")),
             Request::Idle { user } => match self.sessions.person(user) {

@@ -5,13 +5,15 @@
 use super::{PeerMessage, When, or_star, unless_star};
 use crate::engine::Engine;
 use crate::engine::event::ConnId;
-use crate::engine::guest::{Guest, Parcel, PipeId, read_caps, write_caps};
-use crate::engine::merge::Origin;
+use crate::engine::guest::{Changed, Guest, Parcel, PipeId, Return, read_caps, write_caps};
+use crate::engine::merge::{Origin, Vector};
 use crate::engine::network::AccountId;
 use crate::wire::base36;
+use crate::wire::fold::fold;
 use crate::wire::message::{Draft, Message, escape_tag_value, unescape_tag_value};
 use crate::wire::names::{MetadataKey, Nick, UserId};
 use crate::wire::pin::Pin;
+use crate::wire::time::Timestamp;
 
 pub const MESSAGES: &[PeerMessage] = &[
     PeerMessage {
@@ -26,14 +28,14 @@ pub const MESSAGES: &[PeerMessage] = &[
         params_min: 4,
         when: When::Accepted,
         run: home,
-        shape: "<to sid.epoch> <from sid.epoch> <pipe> SAY <number> <heard> LINE :<line> | PART :<beginning> | CHARGE <lines> | HURRY <yes or no> | CAPS <version> :<capabilities> | WANTS :<keys> | WATCHES :<+ or -><nick>… | LEAVING | CLOSED :<why>; or <to> <from> <pipe> HEARD <number> | GONE",
+        shape: "<to sid.epoch> <from sid.epoch> <pipe> SAY <number> <heard> LINE :<line> | PART :<beginning> | CHARGE <lines> | HURRY <yes or no> | CAPS <version> :<capabilities> | WANTS :<keys> | WATCHES :<+ or -><nick>… | LEAVING | MOVED <since, ms> :<sid.epoch>:<number>… | CLOSED :<why>; or <to> <from> <pipe> HEARD <number> | GONE",
     },
 ];
 
 /// The first word of each parcel that this version knows.
 const KINDS: &[&str] = &[
     "LINE", "PART", "LONG", "BYTES", "SLOW", "SAID", "WANTS", "WATCHES", "CHARGE", "HURRY", "CAPS",
-    "LEAVING", "CLOSED",
+    "LEAVING", "MOVED", "CLOSED",
 ];
 
 /// Whether a line between servers may hold what a client has said as a secret.
@@ -59,7 +61,7 @@ impl Guest {
             .param(self.certificate.map_or("*".to_string(), |pin| pin.to_string()))
             .param(or_star(&write_caps(self.caps)))
             .param(self.cap_version)
-            .param(self.former.map_or("*".to_string(), |former| former.to_string()))
+            .param(self.back.as_ref().map_or("*".to_string(), |back| back.write()))
             .param(if self.is_unattended { "AWAY" } else { "*" })
             .trailing(&self.realname)
     }
@@ -76,7 +78,7 @@ impl Guest {
             certificate,
             caps,
             cap_version,
-            former,
+            back,
             attendance,
             realname,
             ..,
@@ -103,12 +105,73 @@ impl Guest {
             },
             caps: read_caps(unless_star(caps)),
             cap_version: cap_version.parse().ok()?,
-            former: match former {
+            back: match back {
                 "*" => None,
-                former => Some(UserId::parse(former)?),
+                back => Some(Box::new(Return::read(back)?)),
             },
             is_unattended: attendance == "AWAY",
         })
+    }
+}
+
+/// How much of where somebody has come to, and gone from, is told: what more there is stays as it was.
+const MOVES_BYTES_MAX: usize = 1_200;
+
+impl Return {
+    /// In one word. No name of a channel has a comma in it.
+    pub fn write(&self) -> String {
+        let changed = [
+            ('n', self.changed.nick),
+            ('a', self.changed.away),
+            ('m', self.changed.modes),
+            ('r', self.changed.realname),
+        ];
+        let mut text = format!("{},{},", self.former, base36::encode(self.tip));
+        text.push_str(&self.sight.map_or("*".to_string(), base36::encode));
+        text.push_str(&format!(",{},*", base36::encode(self.since.0)));
+        text.extend(changed.into_iter().filter(|(_, is)| *is).map(|(letter, _)| letter));
+        for (origin, tip) in self.heard.iter() {
+            text.push_str(&format!(",={origin}:{}", base36::encode(tip)));
+        }
+        let mut room = MOVES_BYTES_MAX;
+        let joined = self.joined.iter().map(|channel| ('+', channel));
+        for (sign, channel) in joined.chain(self.parted.iter().map(|channel| ('-', channel))) {
+            let word = format!(",{sign}{channel}");
+            room = room.saturating_sub(word.len());
+            if room > 0 {
+                text.push_str(&word);
+            }
+        }
+        text
+    }
+
+    pub fn read(text: &str) -> Option<Return> {
+        let mut words = text.split(',');
+        let (former, tip) = (UserId::parse(words.next()?)?, base36::parse(words.next()?)?);
+        let sight = match words.next()? {
+            "*" => None,
+            sight => Some(base36::parse(sight)?),
+        };
+        let since = Timestamp(base36::parse(words.next()?)?);
+        let letters = words.next()?;
+        let (mut heard, mut joined, mut parted) = (Vector::default(), Vec::new(), Vec::new());
+        for word in words {
+            if let Some(heard_of) = word.strip_prefix('=') {
+                let (origin, tip) = heard_of.split_once(':')?;
+                heard.raise(Origin::parse(origin)?, base36::parse(tip)?);
+            } else if let Some(channel) = word.strip_prefix('+') {
+                joined.push(fold(channel));
+            } else if let Some(channel) = word.strip_prefix('-') {
+                parted.push(fold(channel));
+            }
+        }
+        let changed = Changed {
+            nick: letters.contains('n'),
+            away: letters.contains('a'),
+            modes: letters.contains('m'),
+            realname: letters.contains('r'),
+        };
+        Some(Return { former, tip, sight, heard, since, changed, joined, parted })
     }
 }
 
@@ -140,6 +203,10 @@ fn write_parcel(draft: Draft, parcel: &Parcel) -> Draft {
         Parcel::Hurry(is_hurried) => draft.param("HURRY").param(if *is_hurried { "yes" } else { "no" }),
         Parcel::Caps(caps, version) => draft.param("CAPS").param(version).trailing(write_caps(*caps)),
         Parcel::Leaving => draft.param("LEAVING"),
+        Parcel::Moved(heard, since) => {
+            let heard = heard.iter().map(|(origin, tip)| format!("{origin}:{}", base36::encode(tip)));
+            draft.param("MOVED").param(base36::encode(since.0)).trailing(in_words(heard))
+        }
         Parcel::Closed(why) => draft.param("CLOSED").trailing(why),
         // Never said by this version.
         Parcel::Unknown => draft.param("*"),
@@ -162,6 +229,11 @@ fn read_parcel(params: &[&str]) -> Option<Parcel> {
         ["HURRY", "no", ..] => Parcel::Hurry(false),
         ["CAPS", version, caps, ..] => Parcel::Caps(read_caps(caps), version.parse().ok()?),
         ["LEAVING", ..] => Parcel::Leaving,
+        ["MOVED", since, heard, ..] => {
+            let tips = heard.split(' ').filter_map(|heard| heard.split_once(':'));
+            let tips = tips.filter_map(|(origin, tip)| Some((Origin::parse(origin)?, base36::parse(tip)?)));
+            Parcel::Moved(tips.collect(), Timestamp(base36::parse(since)?))
+        }
         ["CLOSED", why, ..] => Parcel::Closed(why.to_string()),
         [kind, ..] if !KINDS.contains(&kind) => Parcel::Unknown,
         _ => return None,
@@ -275,6 +347,11 @@ mod tests {
             Parcel::Caps(caps, 302),
             Parcel::Caps(Caps::default(), 0),
             Parcel::Leaving,
+            Parcel::Moved(Vector::default(), Timestamp(7)),
+            Parcel::Moved(
+                [(Origin { server: ServerId::LOWEST, epoch: 3 }, 70)].into_iter().collect(),
+                Timestamp(7),
+            ),
             Parcel::Closed("Quit: ".into()),
         ] {
             let line = write_parcel(Draft::new("GUEST"), &parcel).line();
@@ -301,7 +378,18 @@ mod tests {
             certificate: far.then_some(Pin([7; 32])),
             caps: if far { caps } else { Caps::default() },
             cap_version: 302,
-            former: far.then(|| UserId::numbered(server, 6)),
+            back: far.then(|| {
+                Box::new(Return {
+                    former: UserId::numbered(server, 6),
+                    tip: 9,
+                    sight: Some(u64::MAX),
+                    heard: [(Origin { server, epoch: 3 }, 70)].into_iter().collect(),
+                    since: Timestamp(7_000),
+                    changed: Changed { away: true, modes: true, ..Changed::default() },
+                    joined: vec![fold("#green")],
+                    parted: vec![fold("#+blue"), fold("#red")],
+                })
+            }),
             is_unattended: far,
         };
         for guest in [guest("10.0.0.1:5000", false), guest("[::1]:5000", true)] {

@@ -339,7 +339,9 @@ fn done(engine: &mut Engine, conn: ConnId, message: &Message) {
                 if stream == Stream::Session || !engine.network.registrations().is_empty() {
                     engine.prepare_for_merge(conn);
                 }
+                engine.note_beliefs(|_| true);
                 let news = engine.network.merge(stream, answer);
+                engine.begin_moves();
                 let happenings = engine.forced_happenings_of(&news);
                 engine.tell(news);
                 engine.write_happenings(happenings);

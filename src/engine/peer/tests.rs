@@ -108,6 +108,7 @@ fn edits() -> Vec<Edit> {
                 secure: true,
                 certificate: Some(Box::new(Pin([0xa5; 32]))),
                 gateway: Some("web".into()),
+                stands_for: Some(user),
                 signed_on: Timestamp(8),
             },
         },

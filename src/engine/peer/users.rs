@@ -38,6 +38,9 @@ pub fn write_user(user: UserId, fact: &UserFact) -> Draft {
             draft = draft.tag(tag, text);
         }
     }
+    if let Some(user) = fact.stands_for {
+        draft = draft.tag("for", &user.to_string());
+    }
     draft
         .param(user)
         .param(&fact.nick)
@@ -77,6 +80,7 @@ fn read_user(message: &Message) -> Option<Edit> {
         secure: message.tags.get("secure").is_some(),
         certificate: message.tags.get("certificate").and_then(|pin| Pin::parse(&pin)).map(Box::new),
         gateway: word_in("gateway"),
+        stands_for: message.tags.get("for").and_then(|user| UserId::parse(&user)),
         signed_on: Timestamp(signed_on.parse().ok()?),
     };
     Some(Edit::User { user: UserId::parse(user)?, fact })

@@ -7,6 +7,7 @@ mod accounts;
 mod channels;
 mod names;
 mod registrations;
+mod succession;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +115,7 @@ impl Network {
         news.extend(bans);
         news.extend(complaints);
         news.extend(markers);
+        news = self.successions(news, &before);
         for (server, name_before) in names_before {
             if self.shows_server(server) {
                 if self.shown.insert(server) {

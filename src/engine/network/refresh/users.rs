@@ -69,12 +69,84 @@ impl Network {
 
     /// What is said of a user who is still there.
     fn living(&self, id: UserId) -> Option<(UserFact, Standing, Metadata)> {
+        let epoch = self.servers.get(&id.server())?.epoch;
+        let fact = self.said_of(id)?.clone();
+        let metadata = Subject::User(id).read(&self.facts, |fact| fact.dot.origin.epoch == epoch);
+        let standing = match self.standing(id.server()) {
+            Standing::Present | Standing::Suspended if self.shown_for(id) != Some(id) => Standing::Doubled,
+            standing => standing,
+        };
+        Some((fact, standing, metadata))
+    }
+
+    /// The same, as their server has said it last.
+    fn said_of(&self, id: UserId) -> Option<&UserFact> {
         let server = self.servers.get(&id.server())?;
         let facts = self.facts.siblings(&Key::User(id)).iter();
         let fact = facts.rev().find(|fact| fact.dot.origin.epoch == server.epoch)?;
-        let Value::User(user) = &fact.value else { return None };
-        let metadata = Subject::User(id).read(&self.facts, |fact| fact.dot.origin.epoch == server.epoch);
-        Some((user.clone(), self.standing(id.server()), metadata))
+        if let Value::User(user) = &fact.value { Some(user) } else { None }
+    }
+
+    fn said_within_reach(&self, id: UserId) -> Option<&UserFact> {
+        self.said_of(id).filter(|_| self.standing(id.server()) == Standing::Present)
+    }
+
+    /// As whom somebody is shown who may stand for another, or be stood for: as the one who was there first.
+    pub fn shown_for(&self, id: UserId) -> Option<UserId> {
+        let fact = self.said_of(id)?;
+        let Some(root) = fact.stands_for.filter(|_| fact.account.is_some()) else { return Some(id) };
+        let is_same = |other: &UserFact| other.account == fact.account;
+        if self.said_within_reach(root).is_some_and(is_same) {
+            return Some(root);
+        }
+        let others = self.stand_ins.get(&root).into_iter().flatten();
+        let others = others.filter_map(|other| Some((self.said_within_reach(*other)?, *other)));
+        let others = others.filter(|(other, _)| is_same(other)).map(|(other, id)| (other.claimed, id));
+        others.min().map(|(_, id)| id).or(Some(id))
+    }
+
+    /// Whether somebody would be seen, were they not shown as somebody else.
+    pub fn is_doubled(&self, id: UserId) -> bool {
+        self.users.get(&id).is_some_and(|user| user.standing == Standing::Doubled)
+    }
+
+    /// Everyone who stands for the same as this one, with whom that is.
+    pub fn doubles_of(&self, id: UserId) -> BTreeSet<UserId> {
+        let root = self.users.get(&id).and_then(|user| user.fact.stands_for).unwrap_or(id);
+        let mut all = self.stand_ins.get(&root).cloned().unwrap_or_default();
+        all.insert(root);
+        all
+    }
+
+    /// Those are computed anew who may be shown, or not, because of others.
+    fn touch_doubles(&mut self, users: &mut BTreeSet<UserId>) {
+        let mut more = BTreeSet::new();
+        for &id in users.iter() {
+            let before = self.users.get(&id).and_then(|user| user.fact.stands_for);
+            let facts = self.facts.siblings(&Key::User(id)).iter();
+            let latest = facts.max_by_key(|fact| fact.dot.origin.epoch);
+            let now = latest.and_then(|fact| match &fact.value {
+                Value::User(user) => user.stands_for,
+                _ => None,
+            });
+            if before != now
+                && let Some(root) = before
+                && let Some(others) = self.stand_ins.get_mut(&root)
+            {
+                others.remove(&id);
+                more.extend(others.iter().copied());
+                if others.is_empty() {
+                    self.stand_ins.remove(&root);
+                }
+            }
+            if let Some(root) = now {
+                self.stand_ins.entry(root).or_default().insert(id);
+            }
+            for root in [Some(id), now].into_iter().flatten() {
+                more.extend(self.stand_ins.get(&root).into_iter().flatten().copied());
+            }
+        }
+        users.extend(more);
     }
 
     /// What an account is called, where being logged in to it counts.
@@ -86,12 +158,13 @@ impl Network {
     pub(super) fn refresh_users(&mut self, touched: &mut Touched) -> Before {
         let mut before = Before::new();
         let mut nicks = std::mem::take(&mut touched.nicks);
+        self.touch_doubles(&mut touched.users);
         for &id in &touched.users {
             let old = self.users.remove(&id);
             old.iter().for_each(|user| self.census.remove(user));
             let new = self.living(id);
             if let Some(user) = &old
-                && user.standing != Standing::Forgotten
+                && user.standing.holds_nick()
             {
                 let nick = user.fact.nick.folded();
                 if let Some(claims) = self.claims.get_mut(&nick) {
@@ -106,12 +179,13 @@ impl Network {
             let mut standing_now = None;
             if let Some((fact, standing, metadata)) = new {
                 standing_now = Some(standing);
-                if standing != Standing::Forgotten {
+                if standing.holds_nick() {
                     self.claims.entry(fact.nick.folded()).or_default().insert(id);
                     nicks.insert(fact.nick.folded());
                 }
                 let (nick, channels) = match &old {
-                    Some(user) => (user.nick.clone(), user.channels.clone()),
+                    Some(user) if standing.holds_nick() => (user.nick.clone(), user.channels.clone()),
+                    Some(user) => (fact.nick.clone(), user.channels.clone()),
                     None => (fact.nick.clone(), BTreeSet::new()),
                 };
                 let account = self.account_shown(fact.account);
@@ -161,7 +235,13 @@ impl Network {
                 continue;
             };
             let (reason, split) = match cause {
-                Cause::Change(Change { edit: Edit::Quit { reason, .. }, .. }) => (reason.clone(), None),
+                Cause::Change(Change { edit: Edit::Quit { user, reason }, .. }) if *user == id => {
+                    (reason.clone(), None)
+                }
+                _ if self.is_doubled(id) => {
+                    let home = self.shown_for(id).map_or(id, |shown| shown).server();
+                    (format!("Back on {}", self.server_name(home)), None)
+                }
                 _ => {
                     let name = names.get(&id.server()).and_then(Option::as_deref);
                     let split = self.split_from(id.server(), name);
