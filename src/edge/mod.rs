@@ -30,7 +30,6 @@ mod link;
 mod listen;
 mod mdns;
 mod outbox;
-mod owed;
 mod pace;
 mod pairing;
 mod password;

@@ -17,7 +17,6 @@ use super::inbox::InboxReader;
 use super::keeper::Task;
 use super::link::{self, Call};
 use super::outbox::Due;
-use super::owed::Owed;
 use super::shared::{Connections, Counters, Shared};
 use super::store::{Batch, Desk};
 use super::suspect::Suspect;
@@ -38,12 +37,6 @@ const AUDIENCE_AT_ONCE_MAX: usize = 64;
 const SLICE_SENDS: usize = 8;
 /// ... and how many more for each line that came in since the last one, so that what goes out keeps up with it.
 const SLICE_SENDS_PER_LINE: usize = 8;
-/// Before it goes out to them, it is queued for each; for so many of them before everyone else is served ...
-const SLICE_QUEUED: usize = 32;
-/// ... and what is yet to be queued is no more than this, or to look for what somebody is owed would take too long.
-const OWED_MAX: usize = 8192;
-/// So many rounds pass at most before one of the demanding is served too, however much is owed.
-const PATIENCE_ROUNDS: u32 = 32;
 /// How long the other side may take to close after our last words.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -73,10 +66,6 @@ pub struct Router {
     /// Connections with something to send at once, and those whose turn comes.
     at_once: Vec<Arc<Conn>>,
     in_turn: VecDeque<Arc<Conn>>,
-    /// What goes to many, for those for whom it has yet to be queued.
-    owed: Owed,
-    /// Since one of the demanding could be served.
-    rounds_without_patient: u32,
     /// Effects that must wait until no lock is held.
     chores: Vec<Effect>,
     /// Connections whose own threads are done.
@@ -109,8 +98,6 @@ impl Router {
             prompt: VecDeque::new(),
             at_once: Vec::new(),
             in_turn: VecDeque::new(),
-            owed: Owed::default(),
-            rounds_without_patient: 0,
             chores: Vec::new(),
             closed: Vec::new(),
             ending: VecDeque::new(),
@@ -123,7 +110,8 @@ impl Router {
             self.wait();
             self.round();
             self.end_the_late(Instant::now());
-            if self.shared.finished.load(Ordering::Acquire) && self.is_idle() && self.inbox.is_empty() {
+            let is_idle = self.in_turn.is_empty() && self.prompt.is_empty() && self.inbox.is_empty();
+            if self.shared.finished.load(Ordering::Acquire) && is_idle {
                 return;
             }
         }
@@ -131,14 +119,9 @@ impl Router {
 
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
-        if self.own.is_empty() && self.is_idle() {
+        if self.own.is_empty() && self.prompt.is_empty() && self.in_turn.is_empty() {
             self.inbox.wait(self.next_tick);
         }
-    }
-
-    /// Whether nothing is left over.
-    fn is_idle(&self) -> bool {
-        self.prompt.is_empty() && self.owed.is_empty() && self.in_turn.is_empty()
     }
 
     /// All who keep within their bounds; one event of somebody who does not; one slice of what goes to many. Each of
@@ -146,10 +129,7 @@ impl Router {
     fn round(&mut self) {
         let lines = self.batch();
         self.carry_out();
-        self.queue_slice(SLICE_QUEUED * (1 + lines));
-        let may_go = self.owed.is_empty() || self.rounds_without_patient >= PATIENCE_ROUNDS;
-        self.rounds_without_patient = if may_go { 0 } else { self.rounds_without_patient + 1 };
-        if may_go && let Some(event) = self.inbox.take_patient() {
+        if let Some(event) = self.inbox.take_patient() {
             self.step_patient(event);
             self.carry_out();
         }
@@ -238,28 +218,6 @@ impl Router {
         }
     }
 
-    /// Queues what goes to many for so many more of them.
-    fn queue_slice(&mut self, lines_max: usize) {
-        if !self.owed.is_empty() {
-            let shared = self.shared.clone();
-            self.queue_owed(lines_max, &shared.connections.read());
-        }
-    }
-
-    fn queue_owed(&mut self, lines_max: usize, connections: &Connections) {
-        for _ in 0..lines_max {
-            let Some((to, line)) = self.owed.next() else { return };
-            self.append(to, connections, Due::InTurn, |conn, shared| conn.append(&line, Due::InTurn, shared));
-        }
-    }
-
-    /// Queues for somebody what they are owed, before anything else is.
-    fn settle(&mut self, to: ConnId, connections: &Connections) {
-        for line in self.owed.take_of(to) {
-            self.append(to, connections, Due::InTurn, |conn, shared| conn.append(&line, Due::InTurn, shared));
-        }
-    }
-
     /// What an event means to the edge itself.
     fn note(&mut self, event: &Event, connections: &Connections) {
         if let Event::Opened { conn, .. }
@@ -272,10 +230,7 @@ impl Router {
         }
         match event {
             Event::Tick => self.next_tick = Instant::now() + TICK,
-            Event::Closed { conn, .. } => {
-                self.settle(*conn, connections);
-                self.closed.push(*conn);
-            }
+            Event::Closed { conn, .. } => self.closed.push(*conn),
             Event::Configured { outcome: Ok(config), .. } => {
                 *self.shared.limits.write() = Arc::new(config.limits.clone());
                 *self.shared.gateways.write() = config.gateway.as_slice().into();
@@ -289,25 +244,18 @@ impl Router {
     fn queue(&mut self, effect: Effect, connections: &Connections, due: Due) {
         match effect {
             Effect::Send { to, line } => {
-                self.settle(to, connections);
                 self.append(to, connections, due, |conn, shared| conn.append(&line, due, shared))
             }
-            Effect::SendAll { to, line } if due == Due::InTurn || to.len() > AUDIENCE_AT_ONCE_MAX => {
-                self.owed.push(to, line);
-                self.queue_owed(self.owed.waiting().saturating_sub(OWED_MAX), connections);
-            }
             Effect::SendAll { to, line } => {
+                let due = if to.len() > AUDIENCE_AT_ONCE_MAX { Due::InTurn } else { due };
                 for to in to {
-                    self.settle(to, connections);
                     self.append(to, connections, due, |conn, shared| conn.append(&line, due, shared));
                 }
             }
             Effect::SendApart { to, line } => {
-                self.settle(to, connections);
                 self.append(to, connections, due, |conn, shared| conn.append_apart(&line, due, shared));
             }
             Effect::Compress { conn } => {
-                self.settle(conn, connections);
                 if let Some(conn) = connections.get(conn) {
                     conn.compress();
                 }
@@ -367,12 +315,10 @@ impl Router {
                 }
             }
             Effect::Close { conn, why } => {
-                let shared = self.shared.clone();
-                let connections = shared.connections.read();
-                self.settle(conn, &connections);
-                if let Some(conn) = connections.get(conn) {
+                let conn = self.shared.connections.read().get(conn).cloned();
+                if let Some(conn) = conn {
                     conn.end(&why, &self.shared);
-                    self.ending.push_back((Instant::now() + CLOSE_WITHIN, Arc::downgrade(conn)));
+                    self.ending.push_back((Instant::now() + CLOSE_WITHIN, Arc::downgrade(&conn)));
                 }
             }
             Effect::Dial { ask, name, address, pin } => {

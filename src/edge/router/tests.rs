@@ -1,6 +1,5 @@
 //! The router with nobody but itself: what it lets out, to whom, when and in which order.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 
@@ -16,17 +15,6 @@ use crate::edge::tls::tests::certificate;
 use crate::edge::tls::{LINK_PROTOCOL, mesh_client};
 use crate::edge::{keeper, store, verify};
 use crate::engine::{AskId, Secret};
-
-/// Numbers that come again with the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        (mixed ^ (mixed >> 31)) % below
-    }
-}
 
 fn router() -> (Router, Receiver<Check>, Receiver<Task>) {
     let (shared, events) = tests::shared(Limits { connections_per_address: 0, ..Limits::default() });
@@ -112,7 +100,6 @@ fn what_goes_to_many_lets_others_by_and_keeps_its_order() {
     let to: Vec<ConnId> = crowd.iter().map(|(conn, _)| *conn).collect();
     let (last, mut last_hears) = (to[to.len() - 1], &crowd[to.len() - 1].1);
     carry_out(&mut router, [Effect::SendAll { to: to.clone(), line: "to all".into() }]);
-    router.queue_slice(to.len());
     router.flush_slice(SLICE_SENDS);
     assert_eq!(router.in_turn.len(), to.len() - SLICE_SENDS);
     // A word to one of those who wait goes out now, behind what that one has waited for.
@@ -131,97 +118,6 @@ fn what_goes_to_many_lets_others_by_and_keeps_its_order() {
         hears.read_exact(&mut line).unwrap();
         assert_eq!(&line, b"to all\r\n");
     }
-}
-
-/// Whatever is said, to few or to many, by the hurried or the demanding, and whoever goes meanwhile: each hears all that
-/// was for them until they were told to go, once, in the order in which it was said.
-#[test]
-fn everybody_hears_everything_in_the_order_in_which_it_was_said() {
-    const CROWD: u64 = AUDIENCE_AT_ONCE_MAX as u64 + 36;
-    for seed in 0..20 {
-        let (mut router, _checks, _tasks) = router();
-        let mut dice = Dice(seed);
-        let crowd: Vec<(ConnId, TcpStream)> = (0..CROWD).map(|_| guest(&router)).collect();
-        let mut expected: BTreeMap<ConnId, String> = BTreeMap::new();
-        let (mut gone, mut going): (BTreeSet<ConnId>, BTreeSet<ConnId>) = Default::default();
-        for number in 0..300 {
-            let line: Arc<str> = format!("line {number}").into();
-            let due = if dice.below(2) == 0 { Due::InTurn } else { Due::AtOnce };
-            let start = dice.below(CROWD) as usize;
-            let few =
-                if dice.below(3) == 0 { 1 + dice.below(CROWD) as usize } else { 1 + dice.below(4) as usize };
-            let to: Vec<ConnId> = crowd.iter().cycle().skip(start).take(few).map(|(conn, _)| *conn).collect();
-            let effect = match dice.below(40) {
-                0 => {
-                    going.insert(to[0]);
-                    Effect::Close { conn: to[0], why: "enough".into() }
-                }
-                1..10 => Effect::Send { to: to[0], line: line.clone() },
-                10..12 => Effect::SendApart { to: to[0], line: line.clone() },
-                _ => Effect::SendAll { to: to.clone(), line: line.clone() },
-            };
-            let hears: &[ConnId] = match effect {
-                Effect::Close { .. } => &[],
-                Effect::SendAll { .. } => &to,
-                _ => &to[..1],
-            };
-            for conn in hears.iter().filter(|conn| !gone.contains(conn)) {
-                expected.entry(*conn).or_default().push_str(&format!("{line}\r\n"));
-            }
-            let shared = router.shared.clone();
-            router.queue(effect, &shared.connections.read(), due);
-            match dice.below(4) {
-                0 => router.queue_slice(dice.below(CROWD) as usize),
-                1 => router.flush_slice(dice.below(CROWD) as usize),
-                2 => {
-                    router.carry_out();
-                    gone.append(&mut going);
-                }
-                _ => {}
-            }
-        }
-        router.carry_out();
-        while !router.is_idle() {
-            router.queue_slice(SLICE_QUEUED);
-            router.flush_slice(SLICE_SENDS);
-        }
-        for (conn, mut hears) in crowd {
-            router.shared.forget(conn).expect("it was in the table").end("over", &router.shared);
-            let mut heard = String::new();
-            hears.read_to_string(&mut heard).unwrap();
-            assert_eq!(Some(&heard), expected.get(&conn).or(Some(&String::new())), "seed={seed} {conn:?}");
-        }
-    }
-}
-
-#[test]
-fn what_the_demanding_say_to_many_is_queued_in_slices_and_before_what_follows_it() {
-    let (mut router, _checks, _tasks) = router();
-    let crowd: Vec<(ConnId, TcpStream)> = (0..SLICE_QUEUED + 1).map(|_| guest(&router)).collect();
-    let to: Vec<ConnId> = crowd.iter().map(|(conn, _)| *conn).collect();
-    let shared = router.shared.clone();
-    let all = Effect::SendAll { to: to.clone(), line: "to all".into() };
-    router.queue(all, &shared.connections.read(), Due::InTurn);
-    assert!(router.in_turn.is_empty() && !router.is_idle());
-    // No other event of theirs is taken meanwhile.
-    router.shared.connections.read().iter().for_each(|conn| conn.set_demanding(true));
-    let loud = router.shared.connections.read().get(to[0]).cloned().unwrap();
-    router.shared.tell_of(&loud, Event::Slowed { conn: loud.id });
-    router.round();
-    assert!(!router.owed.is_empty() && !router.inbox.is_empty());
-    // Whoever goes gets it before they are forgotten.
-    let waits = router.owed.next().expect("one of them waits still").0;
-    router.owed.push(vec![waits], "to all".into());
-    router.shared.tell(Event::Closed { conn: waits, why: "gone".into() });
-    router.round();
-    assert!(router.owed.is_empty());
-    let mut hears = &crowd.iter().find(|(conn, _)| *conn == waits).unwrap().1;
-    while !router.is_idle() {
-        router.round();
-    }
-    let mut line = [0; 8];
-    hears.read_exact(&mut line).unwrap();
-    assert_eq!(&line, b"to all\r\n");
 }
 
 #[test]
