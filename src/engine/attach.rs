@@ -94,6 +94,8 @@ impl Turn<'_> {
         let (conn, now_ms) = (self.conn, self.now.steady_ms);
         let absence = self.engine.sessions.person_mut(user).and_then(|person| person.absence.take());
         let said = self.registration().map(|said| std::mem::take(&mut said.metadata)).unwrap_or_default();
+        // What a repair has changed is told to those who knew it otherwise, and shown to a newcomer as it is.
+        self.engine.end_mending_around(user);
         self.engine.sessions.register(conn, user, now_ms);
         self.engine.effects.push(Effect::Registered { conn });
         self.session_mut().account = None;
