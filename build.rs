@@ -28,7 +28,7 @@ fn main() {
     let has_irssi = is_installed("irssi") && is_installed("script") && is_installed("stty");
     let programs = [
         ("irssi", has_irssi),
-        ("weechat", is_installed("weechat-headless")),
+        ("weechat", is_installed("weechat-headless") && weechat_has("fifo")),
         ("ii", is_installed("ii")),
         ("netcat", is_installed("nc")),
         ("openssl", is_installed("openssl")),
@@ -52,6 +52,14 @@ fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo names the directory"));
     std::fs::write(out.join("transcripts.rs"), simulated).expect("cargo's directory can be written to");
     std::fs::write(out.join("processes.rs"), processes).expect("cargo's directory can be written to");
+}
+
+/// Whether WeeChat finds a plugin, which Debian has in a package of its own.
+fn weechat_has(plugin: &str) -> bool {
+    let system = Path::new("/usr/lib");
+    let of_machines = std::fs::read_dir(system).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folders = of_machines.chain([system.to_path_buf(), PathBuf::from("/usr/local/lib")]);
+    folders.into_iter().any(|folder| folder.join("weechat/plugins").join(format!("{plugin}.so")).exists())
 }
 
 /// A module for each folder, and in it a test for each file that calls `play` of the crate it is included into.

@@ -65,13 +65,13 @@ fn irssi_meets_alice_over_tls() {
 }
 
 #[test]
-#[cfg_attr(not(has_weechat), ignore = "needs the program `weechat-headless`")]
+#[cfg_attr(not(has_weechat), ignore = "needs the program `weechat-headless` with its plugin `fifo`")]
 fn weechat_meets_alice() {
     meets_alice("weechat", Over::Plain, Weechat::start);
 }
 
 #[test]
-#[cfg_attr(not(has_weechat), ignore = "needs the program `weechat-headless`")]
+#[cfg_attr(not(has_weechat), ignore = "needs the program `weechat-headless` with its plugin `fifo`")]
 fn weechat_meets_alice_over_tls() {
     meets_alice("weechat", Over::Tls, Weechat::start);
 }
