@@ -83,11 +83,12 @@ impl Network {
             });
         }
         let were = on.iter().map(|channel| (channel.clone(), role(channel).status)).collect();
-        news.push(News::Succeeded { from: old.id, to: new.id, on: were });
         if old.nick != new.nick {
             let (from, old, new) = (old.prefix(), old.nick.clone(), new.nick.clone());
             news.push(News::Renamed { who: who(), from, old, new });
         }
+        // Statuses are told by the nick that they have now.
+        news.push(News::Succeeded { from: old.id, to: new.id, on: were });
         if (&old.fact.username, &old.fact.host) != (&new.fact.username, &new.fact.host) {
             let from = format!("{}!{}@{}", new.nick, old.fact.username, old.fact.host);
             news.push(News::HostChanged { who: who(), from });
