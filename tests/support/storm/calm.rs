@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ledger::difference;
 use super::shadow::{read_modes, read_name};
 use super::wires::Cable;
+use super::world::GUESTS_ANSWER_MS;
 use super::{Client, Storm};
 
 /// How long it may take until every server has been called again, has synchronised and has gone quiet.
@@ -205,6 +206,10 @@ impl Storm {
 
     /// What each client put together from lines is what its server says when asked.
     pub fn everyone_believes_what_is_so(&mut self) -> Result<(), String> {
+        // Who comes home in silence learns from the next answer where that is.
+        let all: Vec<Client> = self.world.clients.keys().copied().collect();
+        all.into_iter().for_each(|client| self.world.speak(client, "USERHOST nobody"));
+        self.world.wait(GUESTS_ANSWER_MS);
         // Who was moved from one home to another may believe a little too much of what was on its way.
         let clients = self.world.clients.iter().filter(|(_, shadow)| !shadow.is_moved);
         let clients: Vec<Client> = clients.map(|(client, _)| *client).collect();

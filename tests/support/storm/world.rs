@@ -36,7 +36,7 @@ const FIRST_EPOCH: u32 = 30_000_000;
 const KEEP_WITHIN_MS: u64 = 3_000;
 
 /// How soon a guest has an answer of its home, where there is a way.
-const GUESTS_ANSWER_MS: u64 = 2_000;
+pub const GUESTS_ANSWER_MS: u64 = 2_000;
 
 pub struct World {
     pub dice: Dice,
