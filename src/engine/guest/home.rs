@@ -238,6 +238,8 @@ impl Engine {
             lines.push(format!(":{nick}!{}@{} NICK {}", now.fact.username, now.fact.host, now.nick));
         }
         let new: Vec<Folded> = now.channels.difference(&known).cloned().collect();
+        // What came from its host as late has been news to the client there.
+        self.tell_late();
         self.sessions.register(conn, user, self.now.steady_ms);
         for line in lines {
             self.say(vec![conn], self.spoken(line));
