@@ -299,10 +299,7 @@ impl Turn<'_> {
         let reply: Deferred = self.defer();
         let ask = self.engine.recall(query, Pending::Recall { reply, holds, then: Then(Box::new(then)) });
         if holds {
-            let now_ms = self.now.steady_ms;
-            self.session_mut().held.open(ask, now_ms);
-            let conn = self.conn;
-            self.engine.sessions.looks.soon(conn);
+            self.hold_what_follows(ask);
         }
     }
 }

@@ -34,7 +34,7 @@ enum Fault {
 
 impl Held {
     /// Something is being looked up.
-    pub fn open(&mut self, ask: AskId, now_ms: u64) {
+    fn open(&mut self, ask: AskId, now_ms: u64) {
         if self.open.is_empty() {
             self.since_ms = now_ms;
         }
@@ -101,6 +101,16 @@ impl Engine {
         }
         held.push(line);
         None
+    }
+
+    /// From here on what a client says waits for an answer.
+    pub(super) fn hold_lines(&mut self, conn: ConnId, ask: AskId) {
+        let now_ms = self.now.steady_ms;
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.held.open(ask, now_ms);
+            // It may not come.
+            self.sessions.looks.soon(conn);
+        }
     }
 
     /// Goes on where an answer does not come.

@@ -184,10 +184,8 @@ impl Turn<'_> {
 
     /// What the client says next is heard when the answer is there, and answered behind it.
     pub fn hold_what_follows(&mut self, ask: AskId) {
-        let now_ms = self.now.steady_ms;
-        self.session_mut().held.open(ask, now_ms);
         let conn = self.conn;
-        self.engine.sessions.looks.soon(conn);
+        self.engine.hold_lines(conn, ask);
     }
 
     /// Logs the speaker in, if nobody has suspended the account, or why not.

@@ -48,6 +48,32 @@ pub struct Guest {
     pub is_unattended: bool,
 }
 
+impl Guest {
+    /// A connection as it comes to be somebody's, by what it is called: nick, user name and real name.
+    pub fn of(
+        session: &Session,
+        user: UserId,
+        account: AccountId,
+        (nick, username, realname): (&Nick, &str, &str),
+    ) -> Guest {
+        Guest {
+            user,
+            account,
+            nick: nick.clone(),
+            username: username.to_string(),
+            realname: realname.to_string(),
+            address: session.address,
+            name: session.name.clone(),
+            secure: session.secure.clone(),
+            certificate: session.certificate,
+            caps: session.caps,
+            cap_version: session.cap_version,
+            back: None,
+            is_unattended: session.is_unattended,
+        }
+    }
+}
+
 /// What has been of somebody while their home was lost, and what their client knows by now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Return {

@@ -32,21 +32,7 @@ impl Turn<'_> {
     pub fn ask_to_be_guest(&mut self, user: UserId, nick: &Nick, username: &str, realname: &str) {
         let Some(account) = self.account().map(|account| account.id) else { return };
         let (conn, session) = (self.conn, self.session());
-        let guest = Guest {
-            user,
-            account,
-            nick: nick.clone(),
-            username: username.to_string(),
-            realname: realname.to_string(),
-            address: session.address,
-            name: session.name.clone(),
-            secure: session.secure.clone(),
-            certificate: session.certificate,
-            caps: session.caps,
-            cap_version: session.cap_version,
-            back: None,
-            is_unattended: session.is_unattended,
-        };
+        let guest = Guest::of(session, user, account, (nick, username, realname));
         let ask = self.engine.ask_for_guest(conn, guest);
         self.hold_what_follows(ask);
         if let Some(registration) = self.registration() {

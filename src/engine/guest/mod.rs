@@ -27,10 +27,15 @@ use refuge::Refuge;
 
 use super::Engine;
 use super::audit::Load;
-use super::event::ConnId;
+use super::event::{AskId, ConnId};
 use super::merge::{Origin, Stream};
 use super::network::Reach;
 use crate::wire::names::{ServerId, UserId};
+
+/// What clients wait for whose person is on another server by now; no question has this number.
+const MOVED: AskId = AskId(0);
+/// After so long they do not move. What they say is held back for longer than that.
+const MOVE_WITHIN_MS: u64 = 12_000;
 
 /// Connections of guests at home are numbered from here on: the edge never comes so far.
 const VIRTUAL: u64 = 1 << 63;

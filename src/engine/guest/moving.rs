@@ -11,7 +11,7 @@ use super::home::{Guest, Return};
 use super::likeness::Likeness;
 use super::refuge::{ASK_AGAIN_MS, Refugee};
 use super::wander::PLEASE_COME_BACK;
-use super::{Pipe, PipeId};
+use super::{MOVE_WITHIN_MS, MOVED, Pipe, PipeId};
 use crate::engine::Engine;
 use crate::engine::elsewhere::ANSWER_WITHIN_MS;
 use crate::engine::event::{AskId, ConnId};
@@ -24,14 +24,8 @@ use crate::wire::fold::Folded;
 use crate::wire::names::{ServerId, UserId};
 use crate::wire::time::Now;
 
-/// What clients of somebody who moves wait for; no question has this number.
-const MOVED: AskId = AskId(0);
-
 /// After so long a client may see that it moves.
 const LOUD_AFTER_MS: u64 = 5_000;
-
-/// After so long it does not move. What it says is held back for longer than that.
-const GIVE_UP_AFTER_MS: u64 = 12_000;
 
 /// For so long a home is not shown that has yet to hear what its people have done elsewhere, and how often it is told.
 const HOLD_BACK_MS: u64 = 3_000;
@@ -140,9 +134,7 @@ impl Engine {
         let (far, near): (Vec<ConnId>, Vec<ConnId>) = conns.into_iter().partition(|conn| conn.is_virtual());
         for conn in &near {
             self.sessions.become_guest(*conn);
-            if let Some(session) = self.sessions.get_mut(*conn) {
-                session.held.open(MOVED, self.now.steady_ms);
-            }
+            self.hold_lines(*conn, MOVED);
         }
         if let Some(person) = self.sessions.person_mut(user) {
             person.absence = None;
@@ -176,7 +168,7 @@ impl Engine {
         for (user, since_ms, is_over) in moving.collect::<Vec<_>>() {
             if is_over {
                 self.end_move(user);
-            } else if self.network.user(user).is_some() || self.now.steady_ms >= since_ms + GIVE_UP_AFTER_MS {
+            } else if self.network.user(user).is_some() || self.now.steady_ms >= since_ms + MOVE_WITHIN_MS {
                 self.come_back(user);
             } else {
                 self.ask_home(user);
@@ -200,21 +192,9 @@ impl Engine {
         for conn in idle.collect::<Vec<_>>() {
             let Some(session) = self.sessions.get(conn) else { continue };
             let Some(account) = fact.account else { continue };
-            let guest = Guest {
-                user: of,
-                account,
-                nick: nick.clone(),
-                username: fact.username.clone(),
-                realname: fact.realname.clone(),
-                address: session.address,
-                name: session.name.clone(),
-                secure: session.secure.clone(),
-                certificate: session.certificate,
-                caps: session.caps,
-                cap_version: session.cap_version,
-                back: Some(Box::new(back.clone())),
-                is_unattended: session.is_unattended,
-            };
+            let names = (&nick, fact.username.as_str(), fact.realname.as_str());
+            let guest =
+                Guest { back: Some(Box::new(back.clone())), ..Guest::of(session, of, account, names) };
             self.ask_for_guest(conn, guest);
             if let Some(asked) = self.moving_mut(user).and_then(|moving| moving.conns.get_mut(&conn)) {
                 *asked = Asked { is_open: true, is_loud };

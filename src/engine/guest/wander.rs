@@ -1,22 +1,16 @@
 //! Guests whose person has moved to another server: they are asked for there, and see themselves leave their channels and
 //! join them.
 
-use super::Parcel;
 use super::home::{Guest, Return};
 use super::moving::Answer;
+use super::{MOVE_WITHIN_MS, MOVED, Parcel};
 use crate::engine::Engine;
-use crate::engine::event::{AskId, ConnId};
+use crate::engine::event::ConnId;
 use crate::engine::merge::Vector;
 use crate::engine::network::UserFact;
 use crate::engine::session::Stage;
 use crate::wire::names::{ChannelName, UserId};
 use crate::wire::time::Timestamp;
-
-/// What such a client waits for; no question has this number.
-const MOVED: AskId = AskId(0);
-
-/// After so long it is sent away. What it says is held back for longer than that.
-const GIVE_UP_AFTER_MS: u64 = 12_000;
 
 /// What such a client is told that comes to be nobody's.
 pub(super) const PLEASE_COME_BACK: &str = "Your person has moved; please come back";
@@ -59,9 +53,7 @@ impl Engine {
         let channels = channels.map(|channel| channel.name.clone()).collect();
         let since_ms = self.now.steady_ms;
         let wanderer = Wanderer { former, fact, channels, heard, since, since_ms, is_open: false };
-        if let Some(session) = self.sessions.get_mut(conn) {
-            session.held.open(MOVED, since_ms);
-        }
+        self.hold_lines(conn, MOVED);
         self.guests.refuge.wanderers.insert(conn, wanderer);
     }
 
@@ -71,15 +63,15 @@ impl Engine {
         let idle = self.guests.refuge.wanderers.iter().filter(|(_, wanderer)| !wanderer.is_open);
         for conn in idle.map(|(conn, _)| *conn).collect::<Vec<_>>() {
             let Some(wanderer) = self.guests.refuge.wanderers.get_mut(&conn) else { continue };
-            if now_ms >= wanderer.since_ms + GIVE_UP_AFTER_MS {
+            if now_ms >= wanderer.since_ms + MOVE_WITHIN_MS {
                 self.guests.refuge.wanderers.remove(&conn);
                 self.lose_client(conn, PLEASE_COME_BACK);
                 continue;
             }
             let root = wanderer.fact.stands_for.unwrap_or(wanderer.former);
-            let others = self.network.doubles_of(root).into_iter().filter_map(|user| self.network.user(user));
-            let is_same = |account| account == wanderer.fact.account;
-            let of = { others }.find(|user| is_same(user.fact.account)).map(|user| user.id);
+            let doubles = self.network.doubles_of(root);
+            let mut seen = doubles.into_iter().filter_map(|user| self.network.user(user));
+            let of = seen.find(|user| user.fact.account == wanderer.fact.account).map(|user| user.id);
             let (Some(of), Some(account)) = (of, wanderer.fact.account) else { continue };
             let Some(session) = self.sessions.get(conn) else { continue };
             let back = Return {
@@ -93,21 +85,8 @@ impl Engine {
                 parted: Vec::new(),
             };
             let fact = &wanderer.fact;
-            let guest = Guest {
-                user: of,
-                account,
-                nick: fact.nick.clone(),
-                username: fact.username.clone(),
-                realname: fact.realname.clone(),
-                address: session.address,
-                name: session.name.clone(),
-                secure: session.secure.clone(),
-                certificate: session.certificate,
-                caps: session.caps,
-                cap_version: session.cap_version,
-                back: Some(Box::new(back)),
-                is_unattended: session.is_unattended,
-            };
+            let names = (&fact.nick, fact.username.as_str(), fact.realname.as_str());
+            let guest = Guest { back: Some(Box::new(back)), ..Guest::of(session, of, account, names) };
             wanderer.is_open = true;
             self.ask_for_guest(conn, guest);
         }
