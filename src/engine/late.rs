@@ -21,6 +21,13 @@ const LATE_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Late(Vec<Arc<Change>>);
 
+impl Session {
+    /// Whether its client can put what comes late where it belongs.
+    pub(super) fn takes_late(&self) -> bool {
+        [Cap::Batch, Cap::ServerTime, Cap::DraftChathistory].into_iter().all(|cap| self.wants(cap))
+    }
+}
+
 impl Engine {
     /// Notes what has come too late to be heard as if it had just been said.
     pub(super) fn note_late(&mut self, change: &Arc<Change>) {
@@ -39,17 +46,15 @@ impl Engine {
         }
         changes.retain(|change| !self.network.talk().redacted().has(change.dot));
         changes.sort_by_key(|change| change.stamp);
-        let can = |session: &&Session| {
-            let needed = [Cap::Batch, Cap::ServerTime, Cap::DraftChathistory];
-            session.user().is_some() && needed.into_iter().all(|cap| session.wants(cap))
-        };
-        let conns: Vec<ConnId> = self.sessions.iter().filter(can).map(|session| session.conn).collect();
+        let sessions =
+            self.sessions.iter().filter(|session| session.user().is_some() && session.takes_late());
+        let conns: Vec<ConnId> = sessions.map(|session| session.conn).collect();
         for conn in conns {
             self.tell_late_to(conn, &changes);
         }
     }
 
-    fn tell_late_to(&mut self, conn: ConnId, changes: &[Arc<Change>]) {
+    pub(super) fn tell_late_to(&mut self, conn: ConnId, changes: &[Arc<Change>]) {
         let mut places: Vec<(String, Vec<&Change>)> = Vec::new();
         for change in changes {
             let Some(place) = self.late_place(conn, change) else { continue };

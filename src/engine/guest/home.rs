@@ -282,21 +282,33 @@ impl Engine {
         self.settle_attendance(user);
     }
 
-    /// Tells one client what was said since it has been told anything, of all that has been heard here.
+    /// Tells one client what was said since it has been told anything, of all that has been heard here; and as late what
+    /// was said before that where it could not hear it.
     pub(super) fn tell_missed(&mut self, conn: ConnId, heard: &Vector, since: Timestamp) {
         self.flush_outgoing();
         let talk = self.network.talk();
-        let mut missed: Vec<Arc<Change>> = Vec::new();
+        let (mut missed, mut late): (Vec<Arc<Change>>, Vec<Arc<Change>>) = (Vec::new(), Vec::new());
         for (origin, tip) in talk.seen().beyond(heard).iter() {
-            missed.extend(talk.range(origin, heard.tip(origin) + 1, tip).cloned());
+            for change in talk.range(origin, heard.tip(origin) + 1, tip) {
+                let is_known = matches!(&change.edit, Edit::Message(message)
+                    if self.network.user(message.sender).is_some() && !message.is_blank);
+                if !is_known || talk.redacted().has(change.dot) {
+                    continue;
+                }
+                let is_news = change.stamp.ms >= since.0 && !self.is_from_before(change);
+                match is_news {
+                    true => missed.push(change.clone()),
+                    // Of others there is no telling how far the client has heard them.
+                    false if heard.tip(origin) > 0 => late.push(change.clone()),
+                    false => {}
+                }
+            }
         }
-        missed.retain(|change| {
-            let is_known = matches!(&change.edit, Edit::Message(message)
-                if self.network.user(message.sender).is_some() && !message.is_blank);
-            let is_news = change.stamp.ms >= since.0 && !self.is_from_before(change);
-            is_known && is_news && !talk.redacted().has(change.dot)
-        });
         missed.sort_by_key(|change| change.stamp);
+        late.sort_by_key(|change| change.stamp);
+        if self.sessions.get(conn).is_some_and(Session::takes_late) {
+            self.tell_late_to(conn, &late);
+        }
         for change in missed {
             self.tell_message(&change);
         }

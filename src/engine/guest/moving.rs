@@ -79,10 +79,7 @@ impl Engine {
                 && self.network.doubles_of(*user).into_iter().any(|other| other != *user && concerns(other))
         });
         for user in refugees.collect::<Vec<_>>() {
-            self.end_mending_around(user);
-            let Some(likeness) = self.likeness(user) else { continue };
-            let heard = self.network.seen(Stream::Message).clone();
-            self.guests.refuge.beliefs.insert(user, Belief { likeness, called: user, heard });
+            self.note_belief_of(user);
         }
     }
 
@@ -97,7 +94,7 @@ impl Engine {
                 if root.is_some()
                     && self.network.user(user).is_some_and(|known| known.fact.stands_for != root)
                 {
-                    self.note_beliefs_of(user);
+                    self.note_belief_of(user);
                 }
             }
             Edit::Server(_) => self.note_beliefs(|_| true),
@@ -105,10 +102,12 @@ impl Engine {
         }
     }
 
-    fn note_beliefs_of(&mut self, user: UserId) {
+    fn note_belief_of(&mut self, user: UserId) {
         if !self.guests.refuge.refugees.contains_key(&user) {
             return;
         }
+        // What has been heard has been told as well.
+        self.tell_late();
         self.end_mending_around(user);
         if let Some(likeness) = self.likeness(user) {
             let heard = self.network.seen(Stream::Message).clone();
