@@ -1,5 +1,8 @@
 //! Every token of 005 is proved by act: whatever a server says that it can do, it is seen to do, and no more.
 
+#[path = "support/dice.rs"]
+#[allow(dead_code)]
+mod dice;
 #[path = "support/disk.rs"]
 // Each test takes what it needs of it.
 #[allow(dead_code)]

@@ -1,5 +1,8 @@
 //! Plays every file of `tests/transcripts` on a simulated network.
 
+#[path = "support/dice.rs"]
+#[allow(dead_code)]
+mod dice;
 #[path = "support/disk.rs"]
 // Each test takes what it needs of it.
 #[allow(dead_code)]

@@ -78,22 +78,32 @@ impl Turn<'_> {
         if !history.enabled || most == 0 {
             return;
         }
-        let known = channels.iter().rev().filter_map(|channel| self.network().channel(channel));
-        let mut places: Vec<Reading> =
-            known.filter_map(|channel| Reading::of_channel(self, channel)).collect();
         let span = Span { from: since, to: None };
+        if since.is_none() {
+            self.show_all(self.places_of(channels), span, most);
+            return;
+        }
+        // With whom they spoke is asked first, since answers come in any order, and channels are shown before people.
+        let channels = channels.to_vec();
+        self.with_targets(Vec::new(), span, move |turn, names| {
+            let people = names.iter().rev().filter(|(name, _)| !ChannelName::looks_like(name));
+            let people: Vec<Reading> = people.filter_map(|(name, _)| Reading::of_place(turn, name)).collect();
+            let mut places = turn.places_of(&channels);
+            places.extend(people);
+            turn.show_all(places, span, most);
+        });
+    }
+
+    fn places_of(&self, channels: &[Folded]) -> Vec<Reading> {
+        let known = channels.iter().filter_map(|channel| self.network().channel(channel));
+        known.filter_map(|channel| Reading::of_channel(self, channel)).collect()
+    }
+
+    /// Shows the latest of what was said in each place, one after another.
+    fn show_all(&mut self, mut places: Vec<Reading>, span: Span, most: usize) {
+        places.reverse();
         if let Some(first) = places.pop() {
             self.show(first, span, None, most, places);
-        }
-        if since.is_some() {
-            self.with_targets(Vec::new(), span, move |turn, names| {
-                let people = names.iter().filter(|(name, _)| !ChannelName::looks_like(name));
-                let mut places: Vec<Reading> =
-                    people.filter_map(|(name, _)| Reading::of_place(turn, name)).collect();
-                if let Some(first) = places.pop() {
-                    turn.show(first, span, None, most, places);
-                }
-            });
         }
     }
 
@@ -212,20 +222,15 @@ impl Turn<'_> {
                     names.push(name);
                 }
             }
-            let mut places: Vec<Reading> =
-                names.into_iter().rev().filter_map(|name| Reading::of_place(self, name)).collect();
-            if let Some(first) = places.pop() {
-                self.show(first, span, None, most, places);
-            }
+            let places = names.into_iter().filter_map(|name| Reading::of_place(self, name)).collect();
+            self.show_all(places, span, most);
             return;
         }
         let channels: Vec<Folded> = self.user().channels.iter().cloned().collect();
         self.with_targets(channels, span, move |turn, names| {
-            let mut places: Vec<Reading> =
-                names.iter().filter_map(|(name, _)| Reading::of_place(turn, name)).collect();
-            if let Some(first) = places.pop() {
-                turn.show(first, span, None, most, places);
-            }
+            let names = names.iter().rev();
+            let places = names.filter_map(|(name, _)| Reading::of_place(turn, name)).collect();
+            turn.show_all(places, span, most);
         });
     }
 

@@ -15,6 +15,7 @@ use folkmoot::wire::line::{Framer, Limits, Lines};
 use folkmoot::wire::names::{ServerId, ServerName};
 use folkmoot::wire::time::{Now, Timestamp};
 
+use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::support::stage::{Door, Heard, Outcome, Stage};
 
@@ -42,6 +43,8 @@ pub struct Simulated {
     /// From either end of a link to the other.
     links: BTreeMap<End, End>,
     on_the_way: VecDeque<(String, Event)>,
+    /// Where what is on the way comes in another order than it was sent in, as far as it may.
+    pub disorder: Option<Dice>,
     /// Servers that are to stop by an operator's word: why, and whether they start again.
     on_the_way_out: Vec<(String, String, bool)>,
     elapsed_ms: u64,
@@ -67,6 +70,30 @@ impl Simulated {
 
     pub fn engine(&self, server: &str) -> Result<&Engine, String> {
         self.running(server)
+    }
+}
+
+/// What comes to a server in the order in which it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Conn(ConnId),
+    /// What it asked to be kept, and told of.
+    Disk,
+    Talk,
+    /// Threads and disks answer whenever they are done.
+    Alone,
+}
+
+impl Lane {
+    fn of(event: &Event) -> Lane {
+        match event {
+            Event::Opened { conn, .. } | Event::Lines { conn, .. } | Event::Closed { conn, .. } => {
+                Lane::Conn(*conn)
+            }
+            Event::Kept { .. } => Lane::Disk,
+            Event::Recorded { .. } => Lane::Talk,
+            _ => Lane::Alone,
+        }
     }
 }
 
@@ -324,7 +351,7 @@ impl Simulated {
     /// Delivers what is on its way, and what comes of it, until nothing moves.
     fn settle(&mut self) {
         for _ in 0..EVENTS_MAX {
-            if let Some((server, event)) = self.on_the_way.pop_front() {
+            if let Some((server, event)) = self.next_on_the_way() {
                 self.step(&server, event);
                 continue;
             }
@@ -335,6 +362,32 @@ impl Simulated {
             }
         }
         panic!("the network does not come to rest");
+    }
+
+    /// What comes next: the eldest, or any that nothing stands before in its own lane.
+    fn next_on_the_way(&mut self) -> Option<(String, Event)> {
+        let Some(dice) = &mut self.disorder else { return self.on_the_way.pop_front() };
+        if self.on_the_way.is_empty() {
+            return None;
+        }
+        // Meanwhile time passes, and servers do what they do when it does.
+        self.elapsed_ms += dice.below(4);
+        if dice.one_in(8)
+            && let Some(server) = dice.pick(&self.servers.keys().collect::<Vec<_>>())
+        {
+            return Some((server.to_string(), Event::Tick));
+        }
+        let mut lanes = Vec::new();
+        let mut first = Vec::new();
+        for (place, (server, event)) in self.on_the_way.iter().enumerate() {
+            let lane = (server, Lane::of(event));
+            if matches!(lane.1, Lane::Alone) || !lanes.contains(&lane) {
+                lanes.push(lane);
+                first.push(place);
+            }
+        }
+        let place = *dice.pick(&first)?;
+        self.on_the_way.remove(place)
     }
 
     /// The same, and then what the servers had left to their next tick.
@@ -354,20 +407,26 @@ impl Simulated {
         if let Event::Kept { number } = &event {
             known.disk.sync(*number);
         }
-        let mut chores = Vec::new();
+        let (mut chores, mut parcels) = (Vec::new(), Vec::new());
         for effect in engine.step(now, event) {
             match effect {
-                Effect::SendApart { to, line } => self.deliver(server, to, &line),
+                Effect::SendApart { to, line } => self.deliver(server, to, &line, &mut parcels),
                 Effect::Send { line, .. } | Effect::SendAll { line, .. } if credential::is_in(&line) => {
                     panic!("{server} sends a secret among other lines: {line}");
                 }
-                Effect::Send { to, line } => self.deliver(server, to, &line),
-                Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.deliver(server, to, &line)),
+                Effect::Send { to, line } => self.deliver(server, to, &line, &mut parcels),
+                Effect::SendAll { to, line } => {
+                    to.into_iter().for_each(|to| self.deliver(server, to, &line, &mut parcels));
+                }
                 Effect::Note { text, .. } if credential::is_in(&text) => {
                     panic!("{server} writes a secret to its log: {text}");
                 }
                 effect => chores.push(effect),
             }
+        }
+        // What comes of one step goes over each link at once, and is taken in at once.
+        for ((peer, conn), text) in parcels {
+            self.on_the_way.push_back((peer, Event::Lines { conn, lines: Lines::from(text.as_str()) }));
         }
         chores.into_iter().for_each(|effect| self.see_to(server, effect));
     }
@@ -456,10 +515,14 @@ impl Simulated {
         conns.into_iter().map(nothing).collect()
     }
 
-    fn deliver(&mut self, server: &str, to: ConnId, line: &str) {
+    /// To a person at once, to a neighbour with what else goes there.
+    fn deliver(&mut self, server: &str, to: ConnId, line: &str, parcels: &mut Vec<(End, String)>) {
         let end = (server.to_string(), to);
-        if let Some((peer, conn)) = self.links.get(&end).cloned() {
-            self.on_the_way.push_back((peer, Event::Lines { conn, lines: Lines::from(line) }));
+        if let Some(other) = self.links.get(&end) {
+            match parcels.iter_mut().find(|(end, _)| end == other) {
+                Some((_, text)) => *text += &format!("{line}\n"),
+                None => parcels.push((other.clone(), format!("{line}\n"))),
+            }
         } else if let Some(person) = self.person_at(&end) {
             self.heard.push((person, Heard::Line(line.to_string())));
         }
