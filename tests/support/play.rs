@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::support::pattern::Values;
 use crate::support::script::{self, Act, CLOSED, Expected, Script, Step, WELCOME};
-use crate::support::stage::{Heard, Stage};
+use crate::support::stage::{Heard, Outcome, Stage};
 
 /// Set to anything, what is heard is written into the files, for review, instead of held against them.
 const BLESS: &str = "BLESS";
+
+/// After so long it is heard whether something has come that was missing.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Plays one file, named by its path below `tests/transcripts`. Panics with what differs.
 pub fn play(name: &str, stage: &mut dyn Stage) {
@@ -132,44 +136,52 @@ impl<'p> Player<'p> {
         written.extend(remarks.into_values().flatten());
     }
 
-    /// One act, and what everyone heard of it.
+    /// One act, and what everyone heard of it. Where a stage takes its time, what is missing is waited for.
     fn take(&mut self, step: &Step) -> Vec<(String, String)> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.act(step)));
+        let (file, line) = (self.file, step.place + 1);
+        let fail = |why: String| -> ! { panic!("{file}:{line}: {why}") };
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.act(step).and_then(|()| self.stage.hear())));
         let outcome = outcome.unwrap_or_else(|panic| {
-            eprintln!("{}:{}: a panic came of this line", self.file, step.place + 1);
+            eprintln!("{file}:{line}: a panic came of this line");
             resume_unwind(panic)
         });
-        outcome.unwrap_or_else(|why| panic!("{}:{}: {why}", self.file, step.place + 1))
+        let mut heard = outcome.unwrap_or_else(|why| fail(why));
+        let until = Instant::now() + self.stage.patience();
+        loop {
+            let words = in_words(heard.clone(), step);
+            let is_less = words.as_ref().map_or(true, |words| words.len() < step.expected.len());
+            if !is_less || Instant::now() >= until {
+                return words.unwrap_or_else(|why| fail(why));
+            }
+            let more = self.stage.wait(LOOK_AGAIN).and_then(|()| self.stage.hear());
+            heard.extend(more.unwrap_or_else(|why| fail(why)));
+        }
     }
 
-    fn act(&mut self, step: &Step) -> Result<Vec<(String, String)>, String> {
-        if let Act::Start(servers) = &step.act {
-            for server in servers {
-                if !self.servers.contains(server) {
-                    self.configure(server, toml::Table::new())?;
-                }
-                self.stage.start(server)?;
-            }
-            return Ok(in_words(self.stage.hear()?, step));
-        }
-        if let Act::Configure { server, settings } = &step.act {
-            self.configure(server, settings.clone())?;
-            return Ok(in_words(self.stage.hear()?, step));
-        }
+    fn act(&mut self, step: &Step) -> Outcome {
         let stage = &mut *self.stage;
         match &step.act {
-            Act::Start(_) | Act::Configure { .. } => unreachable!("done above"),
-            Act::Stop(server) => stage.stop(server)?,
-            Act::Kill(server) => stage.kill(server)?,
-            Act::Link(a, b) => stage.link(a, b)?,
-            Act::Cut(a, b) => stage.cut(a, b)?,
-            Act::Split(a, b) => stage.split(a, b)?,
-            Act::Connect { person, server, door } => stage.connect(person, server, *door)?,
-            Act::HangUp { person } => stage.hang_up(person)?,
-            Act::Wait(time) => stage.wait(*time)?,
+            Act::Start(servers) => {
+                for server in servers {
+                    if !self.servers.contains(server) {
+                        self.configure(server, toml::Table::new())?;
+                    }
+                    self.stage.start(server)?;
+                }
+                Ok(())
+            }
+            Act::Configure { server, settings } => self.configure(server, settings.clone()),
+            Act::Stop(server) => stage.stop(server),
+            Act::Kill(server) => stage.kill(server),
+            Act::Link(a, b) => stage.link(a, b),
+            Act::Cut(a, b) => stage.cut(a, b),
+            Act::Split(a, b) => stage.split(a, b),
+            Act::Connect { person, server, door } => stage.connect(person, server, *door),
+            Act::HangUp { person } => stage.hang_up(person),
+            Act::Wait(time) => stage.wait(*time),
             Act::Say { person, text } => {
                 let text = self.values.fill_in(text)?;
-                stage.say(person, &script::said(&text))?;
+                stage.say(person, &script::said(&text))
             }
             Act::Arrive { person, server, door, wants } => {
                 stage.connect(person, server, *door)?;
@@ -178,17 +190,16 @@ impl<'p> Player<'p> {
                 }
                 stage.say(person, format!("NICK {person}").as_bytes())?;
                 stage.say(person, format!("USER {person} 0 * :{}", capitalised(person)).as_bytes())?;
-                if !wants.is_empty() {
-                    stage.say(person, b"CAP END")?;
+                match wants.is_empty() {
+                    true => Ok(()),
+                    false => stage.say(person, b"CAP END"),
                 }
-                return welcomed(person, in_words(stage.hear()?, step));
             }
         }
-        Ok(in_words(self.stage.hear()?, step))
     }
 
     /// Servers get their ids by the order in which they are named, so that lists by id read alike on every stage.
-    fn configure(&mut self, server: &str, mut settings: toml::Table) -> Result<(), String> {
+    fn configure(&mut self, server: &str, mut settings: toml::Table) -> Outcome {
         if !self.servers.iter().any(|known| known == server) {
             self.servers.push(server.to_string());
         }
@@ -307,7 +318,7 @@ fn align<'s>(expected: &[&'s Expected], heard: Vec<&str>, values: &Values) -> Ve
 }
 
 /// Each line, and what stands for several: a welcome that the story does not spell out, and the end.
-fn in_words(heard: Vec<(String, Heard)>, step: &Step) -> Vec<(String, String)> {
+fn in_words(heard: Vec<(String, Heard)>, step: &Step) -> Result<Vec<(String, String)>, String> {
     let is_spelled_out = |person: &str| {
         step.expected
             .iter()
@@ -329,7 +340,11 @@ fn in_words(heard: Vec<(String, Heard)>, step: &Step) -> Vec<(String, String)> {
             _ => Some((person, line)),
         }
     };
-    heard.into_iter().filter_map(words).collect()
+    let words = heard.into_iter().filter_map(words).collect();
+    match &step.act {
+        Act::Arrive { person, .. } => welcomed(person, words),
+        _ => Ok(words),
+    }
 }
 
 /// The command of a line, if it is a number.

@@ -46,6 +46,11 @@ pub trait Stage {
     /// servers that can reach each other (those that a server leaves to its next tick included). In order for each
     /// person; what the stage said itself to find this out is not in it.
     fn hear(&mut self) -> Result<Vec<(String, Heard)>, String>;
+
+    /// For how long more is to be heard where something is missing: none where nothing comes by itself.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Why an act could not take place, in a sentence that names the server or person.

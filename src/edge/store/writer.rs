@@ -79,6 +79,7 @@ pub fn desk() -> (Desk, InTray) {
 
 impl Desk {
     pub fn keep(&self, batch: Batch) {
+        log::trace!(target: "folkmoot::server", "changes={} go to disk", batch.number);
         self.send(Work::Keep(batch));
     }
 
@@ -203,6 +204,7 @@ impl Writer<'_> {
             }
             if let Some(batch) = self.batches.drain(..).next_back() {
                 self.shared.tell(Event::Kept { number: batch.number });
+                log::trace!(target: "folkmoot::server", "changes={} are on disk", batch.number);
             }
             if let Some((number, _)) = self.entries.drain(..taken).next_back() {
                 self.count -= count;

@@ -66,6 +66,11 @@ impl Log {
         }
     }
 
+    /// The last line by now with these words.
+    pub fn last(&self, words: &str) -> Option<String> {
+        self.0.0.lock().unwrap().lines.iter().rfind(|line| line.contains(words)).cloned()
+    }
+
     /// How many lines with these words there are by now.
     pub fn count(&self, since: Mark, words: &str) -> usize {
         self.0.0.lock().unwrap().lines[since.0..].iter().filter(|line| line.contains(words)).count()

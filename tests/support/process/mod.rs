@@ -297,6 +297,15 @@ impl Server {
         self.log().mark()
     }
 
+    /// Whether all that it had for its disk is there.
+    pub fn has_written(&self) -> bool {
+        let number = |what: &str| {
+            let line = self.log().last(&format!(" {what}"))?;
+            line.split_once("changes=").map(|(_, rest)| rest.replace(what, ""))
+        };
+        number("go to disk") == number("are on disk")
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("it runs");
     }

@@ -198,6 +198,7 @@ impl Stage for Processes {
     fn hear(&mut self) -> Result<Vec<(String, Heard)>, String> {
         loop {
             let before = self.heard.len();
+            let has_written = self.has_written();
             // First all that was said is taken in, then all that came of it reaches every server, then everyone on it.
             // Where something came, that may have had others do something in turn.
             self.fence_people()?;
@@ -207,7 +208,7 @@ impl Stage for Processes {
             self.fence_network()?;
             self.fence_people()?;
             let is_settled = self.unsettled_until.is_none_or(|until| Instant::now() >= until);
-            match (self.heard.len() == before, is_settled) {
+            match (self.heard.len() == before, is_settled && has_written && self.has_written()) {
                 (true, true) => break,
                 (true, false) => std::thread::sleep(LOOK_AGAIN),
                 (false, _) => {}
@@ -215,6 +216,11 @@ impl Stage for Processes {
         }
         self.unsettled_until = None;
         Ok(std::mem::take(&mut self.heard))
+    }
+
+    /// What is left to a tick, a disk or another thread comes late on a machine that is busy.
+    fn patience(&self) -> Duration {
+        PATIENCE
     }
 }
 
@@ -238,6 +244,10 @@ impl Processes {
     fn marks(&self) -> BTreeMap<String, Mark> {
         let running = self.servers.iter().filter(|(_, server)| server.is_running());
         running.map(|(name, server)| (name.clone(), server.mark())).collect()
+    }
+
+    fn has_written(&self) -> bool {
+        self.servers.values().filter(|server| server.is_running()).all(Server::has_written)
     }
 
     fn unsettle(&mut self) {
