@@ -14,15 +14,20 @@ const LOOKED_AT_MAX: usize = 100_000;
 /// takes a tenth of the time that it takes to look one up by itself.
 const SKIPPED_MAX: i64 = 16;
 
+/// So many of those with the words are looked at before it is asked whether any of the others could be wanted; then twice
+/// as many, and so on.
+const BLOCK: usize = 1_000;
+
 /// Answers also with whether there was more to look at.
 pub fn find(connection: &Connection, query: &Query) -> rusqlite::Result<(Vec<Record>, bool)> {
-    find_among(connection, query, LOOKED_AT_MAX)
+    find_among(connection, query, LOOKED_AT_MAX, BLOCK)
 }
 
 fn find_among(
     connection: &Connection,
     query: &Query,
     looked_at_max: usize,
+    block: usize,
 ) -> rusqlite::Result<(Vec<Record>, bool)> {
     let Query::Search { words, places: conversations, parties, from, after, before, newest_first, most } =
         query
@@ -47,6 +52,7 @@ fn find_among(
         most: *most,
         looked_at: 0,
         looked_at_max,
+        block,
         is_cut: false,
         found: Vec::new(),
     };
@@ -69,6 +75,7 @@ struct Search<'s> {
     most: usize,
     looked_at: usize,
     looked_at_max: usize,
+    block: usize,
     is_cut: bool,
     found: Vec<Record>,
 }
@@ -95,7 +102,18 @@ impl Search<'_> {
     fn look_for(&mut self, places: &[i64], matching: &str) -> rusqlite::Result<()> {
         // What was there in the first look is to be there in the second.
         let _together = self.connection.unchecked_transaction()?;
-        let mut candidates = self.candidates(places, matching)?;
+        let matches = self.matches(matching)?;
+        let mut candidates = Vec::new();
+        // What came last was mostly said last.
+        let (mut rest, mut size) = (matches.as_slice(), self.block);
+        while let [.., _] = rest {
+            let (before, block) = rest.split_at(rest.len().saturating_sub(size));
+            self.look_at(block, places, &mut candidates)?;
+            if self.has_newest(block[0], &mut candidates)? {
+                break;
+            }
+            (rest, size) = (before, size * 2);
+        }
         match self.newest_first {
             true => candidates.sort_unstable_by(|a, b| b.cmp(a)),
             false => candidates.sort_unstable(),
@@ -118,16 +136,32 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Of those that have the words, when those were said that may be wanted, and where they stand. They are picked here:
+    /// Whether nothing that came before this can be among what is wanted.
+    fn has_newest(&self, first: i64, candidates: &mut [(i64, i64)]) -> rusqlite::Result<bool> {
+        // Of candidates by a name some may turn out not to be theirs.
+        if !self.newest_first || self.from.is_some() || candidates.len() < self.most || self.most == 0 {
+            return Ok(false);
+        }
+        let (_, (eldest, _), _) = candidates.select_nth_unstable_by(self.most - 1, |a, b| b.cmp(a));
+        let sql =
+            "SELECT 1 FROM message WHERE time BETWEEN ?1 AND ?2 AND arrival < ?3 ORDER BY time DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(!statement.exists((*eldest, self.before.0, first))?)
+    }
+
+    /// Of some that have the words, when those were said that may be wanted, and where they stand. They are picked here:
     /// to hold each of them against the list of places and to sort them takes SQLite twice as long.
-    fn candidates(&mut self, places: &[i64], matching: &str) -> rusqlite::Result<Vec<(i64, i64)>> {
-        let matches = self.matches(matching)?;
+    fn look_at(
+        &self,
+        matches: &[i64],
+        places: &[i64],
+        candidates: &mut Vec<(i64, i64)>,
+    ) -> rusqlite::Result<()> {
         // Who said it only its line tells: few of those that could be theirs are not.
         let author = self.from.map(|nick| format!(":{nick}!"));
         let sql = "SELECT arrival, time, server, place, kind, ?3 IS NULL OR instr(lower(line), ?3) > 0
              FROM message WHERE arrival BETWEEN ?1 AND ?2 ORDER BY arrival";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut candidates = Vec::new();
         for run in matches.chunk_by(|one, next| next - one <= SKIPPED_MAX) {
             let mut rest = run;
             let mut rows = statement.query((run.first(), run.last(), &author))?;
@@ -148,7 +182,7 @@ impl Search<'_> {
                 }
             }
         }
-        Ok(candidates)
+        Ok(())
     }
 
     /// Where those stand that have the words, of what came here last, the first of them first. FTS5 is asked once: for the
@@ -232,7 +266,13 @@ mod tests {
         let scratch = Scratch::new("search-bounds");
         let (mut store, _) = Store::open(&scratch.0, Timestamp(5_000), 0).unwrap();
         let entries = (1..=60_u64).map(|seq| {
-            let (dot, stamp) = (base36::encode(seq), base36::encode((seq * 10) << 16));
+            // Two came out of their time.
+            let ms = match seq {
+                5 => 10_000,
+                57 => 15,
+                _ => seq * 10,
+            };
+            let (dot, stamp) = (base36::encode(seq), base36::encode(ms << 16));
             let nick = if seq % 3 == 0 { "Bob" } else { "ann" };
             let line =
                 format!("@dot=1AA.1.M{dot}.{stamp} :{nick}!a@host PRIVMSG 1AAAAAAAA #green :hay :bob!{seq}");
@@ -252,19 +292,25 @@ mod tests {
                 newest_first,
                 most,
             };
-            let (found, is_cut) = find_among(&connection, &query, looked_at_max).unwrap();
+            let (found, is_cut) = find_among(&connection, &query, looked_at_max, BLOCK).unwrap();
+            for block in [1, 2, 7] {
+                assert_eq!(
+                    find_among(&connection, &query, looked_at_max, block).unwrap(),
+                    (found.clone(), is_cut)
+                );
+            }
             let number = |record: &Record| record.line().rsplit_once('!').unwrap().1.parse::<u64>().unwrap();
             (found.iter().map(number).collect::<Vec<u64>>(), is_cut)
         };
-        assert_eq!(find("hay", None, true, 3, 100), (vec![58, 59, 60], false));
-        assert_eq!(find("hay", None, false, 3, 100), (vec![1, 2, 3], false));
-        assert_eq!(find("hay", None, true, 3, 60), (vec![58, 59, 60], false));
-        assert_eq!(find("hay", None, true, 3, 59), (vec![58, 59, 60], true));
-        assert_eq!(find("hay", None, false, 3, 10), (vec![51, 52, 53], true));
-        assert_eq!(find("hay", Some("BOB"), true, 9, 10), (vec![51, 54, 57, 60], true));
-        assert_eq!(find("hay", Some("bob"), false, 2, 100), (vec![3, 6], false));
+        assert_eq!(find("hay", None, true, 3, 100), (vec![59, 60, 5], false));
+        assert_eq!(find("hay", None, false, 3, 100), (vec![1, 57, 2], false));
+        assert_eq!(find("hay", None, true, 3, 60), (vec![59, 60, 5], false));
+        assert_eq!(find("hay", None, true, 3, 59), (vec![59, 60, 5], true));
+        assert_eq!(find("hay", None, false, 3, 10), (vec![57, 51, 52], true));
+        assert_eq!(find("hay", Some("BOB"), true, 9, 10), (vec![57, 51, 54, 60], true));
+        assert_eq!(find("hay", Some("bob"), false, 2, 100), (vec![57, 3], false));
         assert_eq!(find("straw", None, true, 3, 10), (vec![], false));
-        assert_eq!(find("", Some("bob"), true, 9, 10), (vec![51, 54, 57, 60], true));
-        assert_eq!(find("", None, true, 3, 10), (vec![58, 59, 60], false));
+        assert_eq!(find("", Some("bob"), true, 9, 10), (vec![51, 54, 60], true));
+        assert_eq!(find("", None, true, 3, 10), (vec![59, 60, 5], false));
     }
 }
