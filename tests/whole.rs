@@ -50,6 +50,10 @@ impl Hall {
                 match effect {
                     Effect::Send { to, line } => heard.push((to, line.to_string())),
                     Effect::SendAll { to, line } => heard.extend(to.iter().map(|to| (*to, line.to_string()))),
+                    Effect::SendBundle { to, bundle } => {
+                        let lines = || bundle.lines().map(str::to_string);
+                        heard.extend(to.iter().flat_map(|to| lines().map(|line| (*to, line))));
+                    }
                     Effect::Verify { ask, .. } => waiting.push(Event::Verified { ask, right: true }),
                     Effect::Measure { ask } => waiting.push(Event::Measured { ask, traffic: Vec::new() }),
                     _ => {}

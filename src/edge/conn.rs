@@ -1,6 +1,7 @@
 //! One connection: its socket, and what threads may do to it.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -8,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::inbox::Lane;
 use super::outbox::{Appended, Due, Flushed, Io, Stage};
 use super::shared::{Counters, Shared};
-use crate::engine::{ConnId, Traffic};
+use crate::engine::{Bundle, ConnId, Traffic};
 
 /// What QUIT shows of someone who did not read.
 pub const SLOW_READER: &str = "SendQ exceeded";
@@ -150,6 +151,13 @@ impl Conn {
     pub fn append(&self, line: &str, due: Due, shared: &Shared) -> bool {
         let mut io = self.io.lock();
         let appended = io.append(line);
+        self.appended(io, appended, due, shared)
+    }
+
+    /// The same for many lines at once.
+    pub fn append_bundle(&self, bundle: &Arc<Bundle>, due: Due, shared: &Shared) -> bool {
+        let mut io = self.io.lock();
+        let appended = io.append_bundle(bundle);
         self.appended(io, appended, due, shared)
     }
 
@@ -358,6 +366,58 @@ mod tests {
         assert_eq!(heard, said);
         assert_eq!(conn.io.lock().buffer_bytes(), 0, "an idle connection holds no buffer");
         assert_eq!(conn.kill("too late to matter"), "done");
+        shared.flusher.stop();
+    }
+
+    #[test]
+    fn what_is_shared_with_others_arrives_whole_and_in_its_place() {
+        for is_compressed in [false, true] {
+            let (shared, conn, mut theirs) = narrow(4 << 20);
+            if is_compressed {
+                conn.compress();
+            }
+            let mut said = Vec::new();
+            for round in 0..20 {
+                said.extend(say(&shared, &conn, round % 3));
+                let lines: Vec<String> =
+                    (0..500).map(|number| format!("{round} {number} {}", "x".repeat(100))).collect();
+                let bundle = Arc::new(Bundle::new(lines.clone()));
+                if conn.append_bundle(&bundle, Due::InTurn, &shared) && round % 5 == 1 {
+                    conn.flush(&shared);
+                }
+                said.extend(lines);
+            }
+            conn.flush(&shared);
+            assert!(is_compressed || is_blocked(&conn), "the buffers hold less than was said");
+            conn.end("done", &shared);
+            let mut heard = Vec::new();
+            theirs.read_to_end(&mut heard).unwrap();
+            if is_compressed {
+                heard = unpacked(&mut Unpacker::new().unwrap(), &heard).unwrap();
+            }
+            let whole: String = said.iter().map(|line| format!("{line}\r\n")).collect();
+            assert!(heard == whole.as_bytes());
+            let traffic = conn.traffic();
+            assert_eq!((traffic.sent_lines, traffic.sent_bytes), (said.len() as u64, whole.len() as u64));
+            assert_eq!(conn.io.lock().buffer_bytes(), 0, "an idle connection holds no buffer");
+            shared.flusher.stop();
+        }
+    }
+
+    #[test]
+    fn who_does_not_read_is_given_up_for_what_is_shared_as_well() {
+        let (shared, conn, _theirs) = narrow(64 << 10);
+        let bundle = Arc::new(Bundle::new((0..500).map(|_| "x".repeat(100))));
+        for _ in 0..20 {
+            if conn.append_bundle(&bundle, Due::AtOnce, &shared) {
+                conn.flush(&shared);
+            }
+        }
+        assert!(conn.is_over());
+        assert_eq!(
+            (conn.kill("too late to matter").as_str(), conn.io.lock().waiting_bytes()),
+            (SLOW_READER, 0)
+        );
         shared.flusher.stop();
     }
 

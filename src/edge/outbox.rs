@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use rustix::net::{SendFlags, send};
 
 use super::compression::Packer;
+use crate::engine::Bundle;
 
 /// The most plaintext that one TLS record carries.
 const RECORD_BYTES_MAX: usize = 16 << 10;
@@ -20,8 +22,11 @@ pub struct Io {
     /// On the heap, so that plain connections do not pay for it.
     tls: Option<Box<rustls::Connection>>,
     /// What was said; what stands before `sent` is gone already, or packed.
-    out: Vec<u8>,
+    out: Piece,
     sent: usize,
+    /// What follows that, where one of them is shared.
+    behind: VecDeque<Piece>,
+    behind_bytes: usize,
     /// On a link whose other end wants it; on the heap as well.
     packer: Option<Box<Packer>>,
     /// What goes out before anything else; a piece of `out` at a time.
@@ -42,6 +47,35 @@ pub struct Io {
     /// The flusher's epoll set knows the socket.
     pub watched: bool,
     pub stage: Stage,
+}
+
+/// A part of what was said.
+enum Piece {
+    Own(Vec<u8>),
+    /// What others hear too.
+    Shared(Arc<Bundle>),
+}
+
+impl Default for Piece {
+    fn default() -> Piece {
+        Piece::Own(Vec::new())
+    }
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Own(bytes) => bytes,
+            Piece::Shared(bundle) => bundle.text().as_bytes(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Piece::Own(bytes) => bytes.len(),
+            Piece::Shared(bundle) => bundle.bytes(),
+        }
+    }
 }
 
 /// Where in all that was ever said something changes.
@@ -124,23 +158,67 @@ impl Io {
             return Appended::Ignored;
         }
         let needed = line.len() + 2;
-        // One long answer is no sign of a slow reader: what counts is that the socket is full as well.
-        let waiting = self.waiting_bytes() + needed;
-        let is_slow = self.pending && waiting > self.waiting_bytes_max;
-        if is_slow || waiting > self.waiting_bytes_max.saturating_mul(ONE_ANSWER) {
+        if !self.has_room_for(needed) {
             return Appended::Overflow;
         }
         self.queued_lines += 1;
         self.queued_bytes += needed as u64;
-        // Moving what waits is paid for by what was sent before it.
-        if self.sent > self.out.len() / 2 {
-            self.out.drain(..self.sent);
-            self.sent = 0;
-        }
-        self.out.reserve(needed);
-        self.out.extend_from_slice(line.as_bytes());
-        self.out.extend_from_slice(b"\r\n");
+        self.push(line.as_bytes(), needed);
+        self.push(b"\r\n", 0);
         Appended::Queued
+    }
+
+    /// Queues many lines that others hear too.
+    pub fn append_bundle(&mut self, bundle: &Arc<Bundle>) -> Appended {
+        if self.stage != Stage::Open {
+            return Appended::Ignored;
+        }
+        let needed = bundle.bytes();
+        if !self.has_room_for(needed) {
+            return Appended::Overflow;
+        }
+        self.queued_lines += bundle.count() as u64;
+        self.queued_bytes += needed as u64;
+        if self.packer.is_some() || !self.marks.is_empty() {
+            // Where something changes is counted from the end of one piece.
+            self.push(bundle.text().as_bytes(), needed);
+        } else {
+            self.behind.push_back(Piece::Shared(bundle.clone()));
+            self.behind_bytes += needed;
+        }
+        Appended::Queued
+    }
+
+    /// Whether it may wait, beside what does.
+    fn has_room_for(&self, needed: usize) -> bool {
+        // One long answer is no sign of a slow reader: what counts is that the socket is full as well.
+        let waiting = self.waiting_bytes() + needed;
+        let is_slow = self.pending && waiting > self.waiting_bytes_max;
+        !is_slow && waiting <= self.waiting_bytes_max.saturating_mul(ONE_ANSWER)
+    }
+
+    /// Puts it behind all else; so much room is needed for it and what follows at once.
+    fn push(&mut self, bytes: &[u8], room: usize) {
+        if self.behind.is_empty()
+            && let Piece::Own(out) = &mut self.out
+        {
+            // Moving what waits is paid for by what was sent before it.
+            if self.sent > out.len() / 2 {
+                out.drain(..self.sent);
+                self.sent = 0;
+            }
+            out.reserve(room);
+            out.extend_from_slice(bytes);
+            return;
+        }
+        self.behind_bytes += bytes.len();
+        if !matches!(self.behind.back(), Some(Piece::Own(_))) {
+            self.behind.push_back(Piece::default());
+        }
+        if let Some(Piece::Own(last)) = self.behind.back_mut() {
+            last.reserve(room);
+            last.extend_from_slice(bytes);
+        }
     }
 
     /// Queues a line that shares no window with any other, where what is said is compressed.
@@ -185,13 +263,14 @@ impl Io {
             match &mut self.packer {
                 None => {
                     let before = self.sent;
-                    let outcome = transmit(&mut self.tls, &self.out[..end], &mut self.sent, socket);
+                    let bytes = &self.out.bytes()[..end];
+                    let outcome = transmit(&mut self.tls, bytes, &mut self.sent, socket);
                     self.wire_bytes += (self.sent - before) as u64;
                     outcome?;
                 }
                 Some(packer) if self.sent < end => {
                     let record_end = end.min(self.sent + RECORD_BYTES_MAX);
-                    packer.pack(&self.out[self.sent..record_end], &mut self.packed)?;
+                    packer.pack(&self.out.bytes()[self.sent..record_end], &mut self.packed)?;
                     self.sent = record_end;
                     if self.sent == self.out.len() {
                         // Nothing more comes soon, and what was said is to be heard.
@@ -201,7 +280,12 @@ impl Io {
                 }
                 Some(_) => {}
             }
-            let Some(mark) = mark else { return Ok(()) };
+            let Some(mark) = mark else {
+                let Some(next) = self.behind.pop_front() else { return Ok(()) };
+                self.behind_bytes -= next.len();
+                (self.out, self.sent) = (next, 0);
+                continue;
+            };
             self.marks.pop_front();
             match (mark.turn, &mut self.packer) {
                 (Turn::Compressed, None) => self.packer = Some(Box::new(Packer::new()?)),
@@ -223,12 +307,15 @@ impl Io {
 
     /// Where in the queue a mark stands.
     fn place_of(&self, mark: Mark) -> usize {
+        debug_assert!(self.behind.is_empty(), "only clients share what they hear, and they have no marks");
         self.out.len() - (self.queued_bytes - mark.at) as usize
     }
 
     fn forget_sent(&mut self) {
-        self.out = Vec::new();
+        self.out = Piece::default();
         self.sent = 0;
+        self.behind = VecDeque::new();
+        self.behind_bytes = 0;
         self.packed = Vec::new();
         self.packed_sent = 0;
     }
@@ -281,12 +368,16 @@ impl Io {
     /// What the queue costs.
     #[cfg(test)]
     pub fn buffer_bytes(&self) -> usize {
-        self.out.capacity() + self.packed.capacity()
+        let capacity = |piece: &Piece| match piece {
+            Piece::Own(bytes) => bytes.capacity(),
+            Piece::Shared(bundle) => bundle.bytes(),
+        };
+        capacity(&self.out) + self.behind.iter().map(capacity).sum::<usize>() + self.packed.capacity()
     }
 
     /// How much waits for the socket, in bytes before encryption, and before compression but for the last piece.
     pub fn waiting_bytes(&self) -> usize {
-        self.out.len() - self.sent + self.packed.len() - self.packed_sent
+        self.out.len() - self.sent + self.behind_bytes + self.packed.len() - self.packed_sent
     }
 }
 

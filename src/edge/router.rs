@@ -37,6 +37,8 @@ const AUDIENCE_AT_ONCE_MAX: usize = 64;
 const SLICE_SENDS: usize = 8;
 /// ... and how many more for each line that came in since the last one, so that what goes out keeps up with it.
 const SLICE_SENDS_PER_LINE: usize = 8;
+/// How long it takes, save for the last of them: some send a line, and some all that is told of a netsplit.
+const SLICE_WITHIN: Duration = Duration::from_millis(1);
 /// How long the other side may take to close after our last words.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -59,6 +61,7 @@ pub struct Router {
     clock: Clock,
     next_tick: Instant,
     batch_within: Duration,
+    slice_within: Duration,
     /// Events of our own making: the inbox is bounded, and we are the one who empties it.
     own: VecDeque<Event>,
     /// Taken from the inbox, and next.
@@ -93,6 +96,7 @@ impl Router {
             ends,
             next_tick: clock.looked() + TICK,
             batch_within: BATCH_WITHIN,
+            slice_within: SLICE_WITHIN,
             clock,
             own: VecDeque::new(),
             prompt: VecDeque::new(),
@@ -209,8 +213,9 @@ impl Router {
 
     /// Lets out what goes to many, for so many of them.
     fn flush_slice(&mut self, sends_max: usize) {
-        let mut sends = 0;
+        let (mut sends, began) = (0, Instant::now());
         while sends < sends_max
+            && (sends == 0 || began.elapsed() < self.slice_within)
             && let Some(conn) = self.in_turn.pop_front()
         {
             // Some were in a hurry meanwhile, and had all of it.
@@ -250,6 +255,14 @@ impl Router {
                 let due = if to.len() > AUDIENCE_AT_ONCE_MAX { Due::InTurn } else { due };
                 for to in to {
                     self.append(to, connections, due, |conn, shared| conn.append(&line, due, shared));
+                }
+            }
+            Effect::SendBundle { to, bundle } => {
+                // Much for each of them, or else it would be lines.
+                for to in to {
+                    let append =
+                        |conn: &Conn, shared: &Shared| conn.append_bundle(&bundle, Due::InTurn, shared);
+                    self.append(to, connections, Due::InTurn, append);
                 }
             }
             Effect::SendApart { to, line } => {
@@ -304,6 +317,7 @@ impl Router {
         match effect {
             Effect::Send { .. }
             | Effect::SendAll { .. }
+            | Effect::SendBundle { .. }
             | Effect::SendApart { .. }
             | Effect::Unhurried { .. }
             | Effect::Charge { .. }
@@ -339,6 +353,7 @@ impl Router {
                 let refused = counted.err().map(|no_room| no_room.to_string());
                 self.own.push_back(Event::Counted { ask, refused });
             }
+            Effect::GoOn { ask } => self.own.push_back(Event::GoOn { ask }),
             Effect::Measure { ask } => {
                 let connections = self.shared.connections.read();
                 let mut traffic: Vec<_> = connections.iter().map(|conn| conn.traffic()).collect();

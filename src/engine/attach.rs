@@ -244,7 +244,8 @@ impl Engine {
         let told = if known.fact.away.is_some() { numeric::now_away() } else { numeric::unaway() };
         let line = told.line(self.identity.name.as_str(), known.nick.as_str());
         let others = self.sessions.conns_of(user).iter().copied();
-        let others = others.filter(|conn| self.voice.is_some_and(|voice| voice != *conn)).collect();
+        let others: Vec<ConnId> =
+            others.filter(|conn| self.voice.is_some_and(|voice| voice != *conn)).collect();
         self.say(others, self.spoken(line));
     }
 }

@@ -1,15 +1,31 @@
 //! Who on a channel hears of whom, as far as clients here have been told; and what they are told when that changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Engine;
+use super::cap::Cap;
 use super::event::ConnId;
 use super::network::{Channel, ModeDelta, Quit, Role};
+use super::outgoing::Audience;
 use super::turn::Turn;
 use super::veil::{Sight, Turnover, Veil};
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::names::UserId;
+
+/// Who hears that somebody has come to a channel.
+#[derive(Clone, Debug)]
+pub struct Hearers {
+    pub all: Arc<[ConnId]>,
+    /// The same by what each of them hears, as `Engine::told_apart` has it.
+    pub apart: [Arc<[ConnId]>; 3],
+}
+
+/// Who hears of people on channels, as long as many of those are told of together: by channel, and by whether everyone
+/// there sees whoever it is. To look it up for each of them would take as long as there are people to hear it.
+#[derive(Default)]
+pub struct Witnesses(BTreeMap<Folded, [Option<Hearers>; 2]>);
 
 impl Engine {
     /// How much a channel hides, by what its members know: what a repair changes they are told later.
@@ -51,6 +67,59 @@ impl Engine {
         let hears: BTreeSet<ConnId> =
             channels.flat_map(|(name, role)| self.members_who_see(name, quit.user, *role)).collect();
         hears.into_iter().collect()
+    }
+
+    /// The same for one of many who quit together.
+    pub(super) fn split_audience(&self, witnesses: &mut Witnesses, quit: &Quit) -> Audience {
+        let lists =
+            quit.channels.iter().map(|(name, role)| self.hearers(witnesses, name, quit.user, *role).all);
+        Audience::AnyOf(lists.collect())
+    }
+
+    /// Who hears that one of many has come.
+    pub(super) fn hearers_of_member(
+        &self,
+        witnesses: &mut Witnesses,
+        name: &Folded,
+        user: UserId,
+    ) -> Hearers {
+        let member = self.network.channel(name).and_then(|channel| channel.member(user));
+        self.hearers(witnesses, name, user, member.map(|member| member.role()).unwrap_or_default())
+    }
+
+    fn hearers(&self, witnesses: &mut Witnesses, name: &Folded, user: UserId, role: Role) -> Hearers {
+        let look = || {
+            let all = self.members_who_see(name, user, role);
+            let apart = self.told_apart(user, &all).map(Arc::from);
+            Hearers { all: all.into(), apart }
+        };
+        // Whoever is connected here hears of themselves, which is like nobody else.
+        if user.server() == self.identity.sid {
+            return look();
+        }
+        let Some(channel) = self.network.channel(name) else { return look() };
+        let role = Role { status: self.told_status(name, user, role.status), ..role };
+        let shows = self.told_veil(name, channel).shows(role);
+        if !witnesses.0.contains_key(name) {
+            witnesses.0.insert(name.clone(), Default::default());
+        }
+        let known = witnesses.0.get_mut(name).expect("it was just put there");
+        known[usize::from(shows)].get_or_insert_with(look).clone()
+    }
+
+    /// Those who hear that somebody has come, by what they hear: JOIN with more about them or without, and AWAY.
+    pub(super) fn told_apart(&self, user: UserId, hears: &[ConnId]) -> [Vec<ConnId>; 3] {
+        let (mut extended, mut plain, mut of_away) =
+            (Vec::new(), Vec::with_capacity(hears.len()), Vec::new());
+        for conn in hears {
+            let session = self.sessions.get(*conn);
+            let wants = |cap| session.is_some_and(|session| session.wants(cap));
+            if wants(Cap::ExtendedJoin) { &mut extended } else { &mut plain }.push(*conn);
+            if wants(Cap::AwayNotify) && session.and_then(|session| session.user()) != Some(user) {
+                of_away.push(*conn);
+            }
+        }
+        [extended, plain, of_away]
     }
 
     /// Somebody has spoken for the first time, or has come anew and not spoken yet: plain members, who hear of nobody
@@ -104,7 +173,7 @@ impl Engine {
         for (user, hears) in shown {
             self.say_joined(name, user, hears, None);
         }
-        self.tell_modes_to(sights.iter().map(|(conn, _)| *conn).collect(), name, by, deltas, None);
+        self.tell_modes_to(sights.iter().map(|(conn, _)| *conn).collect::<Vec<_>>(), name, by, deltas, None);
         for (user, hears) in hidden {
             self.say_out_of_sight(name, user, hears);
         }

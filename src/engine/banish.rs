@@ -118,7 +118,7 @@ impl Engine {
         let told = format!("{who} is turned away by the {letter}-Line on {mask}: {}", fact.reason);
         self.tell_followers_here('r', &told);
         let line = numeric::banned_from_server(&fact.reason).line(self.identity.name.as_str(), &nick);
-        self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, line) });
+        self.outgoing.push(Outgoing { to: conn.into(), spoken: Spoken::new(self.now.wall, line) });
         let why = format!("{letter}-Lined");
         match user {
             // With the last connection they go, also who would stay without one.

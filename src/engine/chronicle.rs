@@ -237,8 +237,8 @@ impl Engine {
         while let Some((&seq, _)) = self.chronicle.held.range(messages.clone()).next()
             && let Some(Held { reply, replies }) = self.chronicle.held.remove(&seq)
         {
-            let to = vec![reply.conn];
-            let replies = replies.into_iter().map(|spoken| Outgoing { to: to.clone(), spoken });
+            let to = reply.conn;
+            let replies = replies.into_iter().map(|spoken| Outgoing { to: to.into(), spoken });
             self.flush_outgoing();
             self.outgoing.extend(replies);
             self.finish_turn(reply.conn, reply.label);

@@ -1,9 +1,9 @@
 //! What a crowd on one server hears: how many lines it costs when somebody comes, and who is let in by their account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::effect::Effect;
-use super::event::{ConnId, Event, Origin, Pin};
+use super::event::{AskId, ConnId, Event, Origin, Pin};
 use super::network::Edit;
 use super::{Engine, Identity};
 use crate::config::Config;
@@ -16,6 +16,8 @@ struct Crowd {
     engine: Engine,
     now_ms: u64,
     heard: BTreeMap<ConnId, Vec<String>>,
+    /// Answers that are not over.
+    more: VecDeque<AskId>,
 }
 
 impl Crowd {
@@ -31,7 +33,7 @@ impl Crowd {
             version: "folkmoot-0".to_string(),
         };
         let engine = Engine::new(Config::default(), identity, at(0));
-        let mut crowd = Crowd { engine, now_ms: 0, heard: BTreeMap::new() };
+        let mut crowd = Crowd { engine, now_ms: 0, heard: BTreeMap::new(), more: VecDeque::new() };
         for number in 0..people {
             let from = Origin::Client {
                 address: "127.0.0.1:40000".parse().unwrap(),
@@ -52,6 +54,14 @@ impl Crowd {
         self.heard.values().map(Vec::len).sum()
     }
 
+    /// Has the server go on with one answer; false where there is none.
+    fn go_on(&mut self) -> bool {
+        self.heard.clear();
+        let Some(ask) = self.more.pop_front() else { return false };
+        self.step(Event::GoOn { ask });
+        true
+    }
+
     fn heard(&self, number: u64) -> Vec<String> {
         self.heard.get(&ConnId(number)).cloned().unwrap_or_default()
     }
@@ -62,6 +72,10 @@ impl Crowd {
             let (to, line) = match effect {
                 Effect::Send { to, line } => (vec![to], line),
                 Effect::SendAll { to, line } => (to, line),
+                Effect::GoOn { ask } => {
+                    self.more.push_back(ask);
+                    continue;
+                }
                 _ => continue,
             };
             for to in to {
@@ -103,6 +117,54 @@ fn coming_to_an_announcement_channel_costs_a_few_lines_however_many_are_there() 
     crowd.say(0, "JOIN #green");
     let last = (10..111).map(|number| crowd.say(number, "JOIN #green")).last();
     assert!(last > Some(100), "{last:?}");
+}
+
+#[test]
+fn a_long_answer_comes_in_slices_and_shows_people_as_they_are_by_then() {
+    let people = 600;
+    let mut crowd = Crowd::new(people);
+    crowd.say(0, "JOIN #green");
+    crowd.say(0, "MODE #green +u");
+    for number in 1..people {
+        crowd.say(number, "JOIN #green");
+    }
+    crowd.say(0, "MODE #green -u");
+    crowd.say(1, "CAP REQ :labeled-response batch");
+    crowd.say(1, "@label=7 WHO #green\nPING later");
+    let mut answer = crowd.heard(1);
+    assert_eq!(answer.len(), 257, "a slice, and the beginning of a batch");
+    // Others are served meanwhile, and heard of.
+    let (early, late) = (5, people - 1);
+    crowd.say(early, "QUIT");
+    answer.extend(crowd.heard(1));
+    crowd.say(late, "NICK somebody");
+    answer.extend(crowd.heard(1));
+    let mut slices = 1;
+    while crowd.go_on() {
+        slices += 1;
+        assert!(crowd.heard(1).len() <= 259);
+        answer.extend(crowd.heard(1));
+    }
+    assert_eq!(slices, 3);
+    let [before, rest @ ..] = &answer[..] else { panic!("{answer:?}") };
+    assert!(before.starts_with("@label=7 :hall.lan BATCH +"), "{before}");
+    let batch = before.split(['+', ' ']).nth(4).unwrap();
+    let ends = [":hall.lan 315 p1 #green ", &format!(":hall.lan BATCH -{batch}"), ":hall.lan PONG hall.lan "];
+    let tail = &rest[rest.len() - 3..];
+    assert!(tail.iter().zip(ends).all(|(line, end)| line.contains(end)), "{tail:?}");
+    let told = |line: &&String| line.contains(" 352 ");
+    assert!(rest.iter().filter(told).all(|line| line.starts_with(&format!("@batch={batch} :"))));
+    assert_eq!(rest.iter().filter(told).count() as u64, people);
+    let place =
+        |what: &str| rest.iter().position(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}"));
+    assert!(place(" p5 H") < place(":p5!p@127.0.0.1 QUIT"));
+    assert!(place(" NICK somebody") < place(" somebody H"));
+
+    // Whoever goes has no answer, and nobody waits for it.
+    crowd.say(2, "WHO #green");
+    crowd.step(Event::Closed { conn: ConnId(2), why: String::new() });
+    assert!(crowd.go_on() && !crowd.go_on());
+    assert_eq!(crowd.say(3, "LIST"), 3);
 }
 
 /// Proves: ERR_NEEDREGGEDNICK, EXTBAN, ACCOUNTEXTBAN, channel mode R, channel mode M

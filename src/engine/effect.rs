@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::bundle::Bundle;
 use super::event::{AskId, ConnId, Pin};
 use super::history::{Entry, Query};
 use super::keep::Row;
@@ -16,6 +17,8 @@ pub enum Effect {
     Send { to: ConnId, line: Arc<str> },
     /// A channel's fan-out: one effect per form of the line.
     SendAll { to: Vec<ConnId>, line: Arc<str> },
+    /// Many lines at once, to all who hear just these.
+    SendBundle { to: Vec<ConnId>, bundle: Arc<Bundle> },
     /// A line to a peer that holds a secret. On a compressed link it shares a window with no other line, so that nobody
     /// learns of it from how well their own text compresses beside it.
     SendApart { to: ConnId, line: Arc<str> },
@@ -44,6 +47,8 @@ pub enum Effect {
     Hash { ask: AskId, password: Secret },
     /// Count a client as one that comes from there; answered by `Event::Counted`.
     Count { ask: AskId, conn: ConnId, from: IpAddr },
+    /// There is more to say than one step is for; answered by `Event::GoOn` once others have been served.
+    GoOn { ask: AskId },
     /// Measure what went over each connection; answered by `Event::Measured`.
     Measure { ask: AskId },
     /// Read the config again; answered by `Event::Configured`.

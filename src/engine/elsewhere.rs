@@ -100,8 +100,8 @@ impl Engine {
         let server = self.identity.name.as_str();
         let is_reply = |spoken: &Spoken| !spoken.is_delivery() && (!only_own || spoken.is_from(server));
         for outgoing in self.outgoing.iter_mut().filter(|outgoing| is_reply(&outgoing.spoken)) {
-            if let Some(place) = outgoing.to.iter().position(|to| *to == conn) {
-                outgoing.to.remove(place);
+            if outgoing.to.has(conn) {
+                outgoing.to.retain(|to| to != conn);
                 replies.push(outgoing.spoken.clone());
             }
         }
@@ -129,7 +129,7 @@ impl Engine {
             }
         }
         if is_last && let Some(open) = self.asks.close_line(line) {
-            self.outgoing.extend(open.replies.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
+            self.outgoing.extend(open.replies.into_iter().map(|spoken| Outgoing { to: conn.into(), spoken }));
             self.finish_turn(conn, open.reply.label);
         }
         self.flush_outgoing();

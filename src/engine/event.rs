@@ -81,6 +81,10 @@ pub enum Event {
         ask: AskId,
         refused: Option<String>,
     },
+    /// Others have been served since an `Effect::GoOn`.
+    GoOn {
+        ask: AskId,
+    },
     /// What went over each connection.
     Measured {
         ask: AskId,

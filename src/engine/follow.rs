@@ -92,7 +92,7 @@ impl Engine {
                 .user(session.user()?)
                 .filter(|user| user.is_operator() && session.is_operator)?;
             let body = format!(":{server} NOTICE {} :*** {text}", user.nick);
-            Some(Outgoing { to: vec![session.conn], spoken: Spoken::new(self.now.wall, body) })
+            Some(Outgoing { to: session.conn.into(), spoken: Spoken::new(self.now.wall, body) })
         });
         let told: Vec<Outgoing> = told.collect();
         self.outgoing.extend(told);

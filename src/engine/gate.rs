@@ -65,7 +65,7 @@ impl Engine {
     /// batch already, that is the one.
     fn label_replies(&mut self, conn: ConnId, label: &str) {
         // They stay where the first of them stood: what the client hears besides may come of what they say.
-        let is_reply = |outgoing: &Outgoing| outgoing.to.contains(&conn) && !outgoing.spoken.is_delivery();
+        let is_reply = |outgoing: &Outgoing| outgoing.to.has(conn) && !outgoing.spoken.is_delivery();
         let start = self.outgoing.iter().position(is_reply).unwrap_or(self.outgoing.len());
         let behind = self.outgoing.split_off(start);
         let before = std::mem::replace(&mut self.outgoing, behind);
@@ -93,7 +93,7 @@ impl Engine {
                 std::iter::once(first).chain(inner).chain(std::iter::once(last)).collect()
             }
         };
-        self.outgoing.extend(labeled.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
+        self.outgoing.extend(labeled.into_iter().map(|spoken| Outgoing { to: conn.into(), spoken }));
         self.outgoing.extend(behind);
     }
 
@@ -164,7 +164,7 @@ impl Engine {
     pub(super) fn say_goodbye(&mut self, conn: ConnId, why: &str) {
         let Some(host) = self.sessions.get(conn).map(Session::real_host) else { return };
         let body = format!("ERROR :Closing link: {host} ({why})");
-        self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, body) });
+        self.outgoing.push(Outgoing { to: conn.into(), spoken: Spoken::new(self.now.wall, body) });
         self.flush_outgoing();
         self.effects.push(Effect::Close { conn, why: why.to_string() });
     }

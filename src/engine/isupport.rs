@@ -130,7 +130,7 @@ impl Engine {
             }
             false => lines.collect(),
         };
-        self.outgoing.extend(spoken.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
+        self.outgoing.extend(spoken.into_iter().map(|spoken| Outgoing { to: conn.into(), spoken }));
     }
 }
 

@@ -260,7 +260,7 @@ impl Engine {
         let lines = sayings.iter().map(|saying| self.in_words_for(conn, saying)).collect();
         let spoken = self.batch_of(conn, &kind, lines);
         let spoken = spoken.into_iter().map(Spoken::delivered);
-        self.outgoing.extend(spoken.map(|spoken| Outgoing { to: vec![conn], spoken }));
+        self.outgoing.extend(spoken.map(|spoken| Outgoing { to: conn.into(), spoken }));
     }
 
     fn hears_of(&self, conn: ConnId, key: &MetadataKey) -> bool {
@@ -275,7 +275,7 @@ impl Engine {
     /// Says something that is no reply, whatever its hearer was just doing.
     fn say_delivered(&mut self, conn: ConnId, saying: &Saying) {
         let spoken = Spoken::new(self.now.wall, self.in_words_for(conn, saying)).delivered();
-        self.outgoing.push(Outgoing { to: vec![conn], spoken });
+        self.outgoing.push(Outgoing { to: conn.into(), spoken });
     }
 
     fn in_words_for(&self, conn: ConnId, saying: &Saying) -> String {
@@ -329,7 +329,7 @@ impl Turn<'_> {
     pub fn reply_in_batch(&mut self, kind: &str, lines: Vec<String>) {
         let conn = self.conn;
         let spoken = self.engine.batch_of(conn, kind, lines);
-        self.engine.outgoing.extend(spoken.into_iter().map(|spoken| Outgoing { to: vec![conn], spoken }));
+        self.engine.outgoing.extend(spoken.into_iter().map(|spoken| Outgoing { to: conn.into(), spoken }));
     }
 
     fn reply_metadata(&mut self, of: &str, sayings: Vec<Saying>) {

@@ -10,6 +10,7 @@ mod audit;
 mod banish;
 mod batch;
 mod bearer;
+mod bundle;
 mod cap;
 mod chathistory;
 mod chronicle;
@@ -88,6 +89,7 @@ mod sessions;
 mod settings;
 mod shield;
 mod sight;
+mod slices;
 mod speaking;
 mod succession;
 mod suspicion;
@@ -105,6 +107,7 @@ mod write;
 pub use archive::{ForeignAccount, ForeignChannel, Import, Item, Kind as ItemKind, Summary};
 pub use audit::{Audit, Load};
 pub use bearer::{Bearer, TokenFault};
+pub use bundle::Bundle;
 pub use effect::{Effect, Secret, Topic};
 pub use effort::{EFFORT_NAME_BYTES_MAX, effort};
 pub use event::{AskId, Beacon, ClientDoor, ConnId, Event, Origin, Pin, Situation, Traffic};
@@ -443,6 +446,7 @@ impl Engine {
                     self.arrived(conn, arrival, refused);
                 }
             }
+            Event::GoOn { ask } => self.say_slice(ask),
             Event::Measured { ask, traffic } => self.measured(ask, &traffic),
             Event::Configured { ask, file, outcome } => self.configured(ask, &file, outcome),
             Event::Kept { number } => self.kept(number),

@@ -172,7 +172,7 @@ impl Engine {
         for numeric in gone.into_iter().chain(here) {
             // Never a reply, whatever its hearer was just doing.
             let spoken = Spoken::new(self.now.wall, numeric.line(server, nick)).delivered();
-            self.outgoing.push(Outgoing { to: vec![conn], spoken });
+            self.outgoing.push(Outgoing { to: conn.into(), spoken });
         }
         for user in told.users {
             self.say_metadata_of_watched(conn, user);

@@ -35,7 +35,7 @@ impl Engine {
             let sees: BTreeSet<ConnId> = self.members_who_see_member(name, user).into_iter().collect();
             let hears: Vec<ConnId> = others.iter().copied().filter(|conn| sees.contains(conn)).collect();
             self.say_joined(name, user, hears.clone(), None);
-            self.say_status(hears, name, user, status, None);
+            self.say_status(hears.into(), name, user, status, None);
         }
     }
 

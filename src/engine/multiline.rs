@@ -31,14 +31,16 @@ impl Engine {
                 spoken.tagged("batch", batch.as_str()).tagged_if("draft/multiline-concat", joined)
             }));
             said.push(rest.with_body(format!(":{source} BATCH -{batch}")));
-            self.outgoing.extend(said.into_iter().map(|spoken| Outgoing { to: whole.clone(), spoken }));
+            self.outgoing
+                .extend(said.into_iter().map(|spoken| Outgoing { to: whole.clone().into(), spoken }));
         }
         if !lines.is_empty() {
             // A blank line would be a PRIVMSG without text, which such clients never saw.
             let texts = message.pieces().map(|piece| piece.text).filter(|text| !text.is_empty());
             for (place, text) in texts.enumerate() {
                 let spoken = if place == 0 { first } else { rest };
-                self.outgoing.push(Outgoing { to: lines.clone(), spoken: spoken.with_body(line(text)) });
+                self.outgoing
+                    .push(Outgoing { to: lines.clone().into(), spoken: spoken.with_body(line(text)) });
             }
         }
     }

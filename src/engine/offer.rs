@@ -147,7 +147,7 @@ impl Engine {
                 lines.extend(fill(names, room).iter().map(|names| format!("{start}{names}")));
             }
             for line in lines {
-                self.outgoing.push(Outgoing { to: vec![conn], spoken: Spoken::new(self.now.wall, line) });
+                self.outgoing.push(Outgoing { to: conn.into(), spoken: Spoken::new(self.now.wall, line) });
             }
         }
         told_elsewhere.into_iter().for_each(|conn| self.tell_host_of_caps(conn));

@@ -1,8 +1,10 @@
 //! A line on its way out: written once, then tagged for each set of capabilities among those who hear it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::bundle;
 use super::cap::Caps;
 use super::effect::Effect;
 use super::event::ConnId;
@@ -110,16 +112,93 @@ fn push_tag(line: &mut String, tag: &str, value: &str) {
     }
 }
 
+/// Who hears a line.
+#[derive(Clone, Debug)]
+pub enum Audience {
+    One(ConnId),
+    These(Vec<ConnId>),
+    /// Everyone who is on any of these lists, which many lines have in common.
+    AnyOf(Vec<Arc<[ConnId]>>),
+}
+
+impl Audience {
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Audience::One(_) => false,
+            Audience::These(conns) => conns.is_empty(),
+            Audience::AnyOf(lists) => lists.iter().all(|list| list.is_empty()),
+        }
+    }
+
+    pub fn has(&self, conn: ConnId) -> bool {
+        match self {
+            Audience::One(one) => *one == conn,
+            Audience::These(conns) => conns.contains(&conn),
+            Audience::AnyOf(lists) => lists.iter().any(|list| list.contains(&conn)),
+        }
+    }
+
+    /// Everyone who hears any of these lines.
+    pub fn all_of(audiences: &[Audience]) -> BTreeSet<ConnId> {
+        let (mut all, mut lists) = (BTreeSet::new(), BTreeSet::new());
+        for audience in audiences {
+            match audience {
+                Audience::One(conn) => drop(all.insert(*conn)),
+                Audience::These(conns) => all.extend(conns),
+                Audience::AnyOf(any) => {
+                    let new = any.iter().filter(|list| lists.insert(list.as_ptr()));
+                    new.for_each(|list| all.extend(list.iter()));
+                }
+            }
+        }
+        all
+    }
+
+    /// Leaves only those for whom this holds.
+    pub fn retain(&mut self, holds: impl Fn(ConnId) -> bool) {
+        match self {
+            Audience::One(one) if holds(*one) => {}
+            Audience::One(_) => *self = Audience::These(Vec::new()),
+            Audience::These(conns) => conns.retain(|conn| holds(*conn)),
+            Audience::AnyOf(lists) => {
+                let all: BTreeSet<ConnId> = lists.iter().flat_map(|list| list.iter().copied()).collect();
+                *self = Audience::These(all.into_iter().filter(|conn| holds(*conn)).collect());
+            }
+        }
+    }
+}
+
+impl From<ConnId> for Audience {
+    fn from(conn: ConnId) -> Audience {
+        Audience::One(conn)
+    }
+}
+
+impl From<Arc<[ConnId]>> for Audience {
+    fn from(list: Arc<[ConnId]>) -> Audience {
+        Audience::AnyOf(vec![list])
+    }
+}
+
+impl From<Vec<ConnId>> for Audience {
+    fn from(conns: Vec<ConnId>) -> Audience {
+        Audience::These(conns)
+    }
+}
+
 /// A line and who hears it.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    pub to: Vec<ConnId>,
+    pub to: Audience,
     pub spoken: Spoken,
 }
 
 impl Outgoing {
-    /// One effect for each form that a line takes.
+    /// One effect for each form that a line takes; or for each set of people who hear the same, where many hear much.
     pub fn all_into_effects(all: Vec<Outgoing>, sessions: &Sessions, effects: &mut Vec<Effect>) {
+        if all.iter().any(|outgoing| matches!(outgoing.to, Audience::AnyOf(_))) {
+            return bundle::into_effects(&all, sessions, effects);
+        }
         effects.reserve(all.len());
         // Of a long answer all lines are for one.
         let mut last = None;
@@ -130,7 +209,12 @@ impl Outgoing {
 
     fn into_effects(self, sessions: &Sessions, last: &mut Option<(ConnId, Caps)>, effects: &mut Vec<Effect>) {
         let caps_of = |conn| sessions.tags_of(conn);
-        if let [to] = self.to[..] {
+        let alone = match &self.to {
+            Audience::One(conn) => Some(*conn),
+            Audience::These(conns) => <[ConnId; 1]>::try_from(&conns[..]).ok().map(|[conn]| conn),
+            Audience::AnyOf(_) => None,
+        };
+        if let Some(to) = alone {
             let caps = match *last {
                 Some((conn, caps)) if conn == to => caps,
                 _ => caps_of(to),
@@ -140,10 +224,11 @@ impl Outgoing {
             effects.push(Effect::Send { to, line });
             return;
         }
+        let Audience::These(conns) = self.to else { return };
         // Few, and mostly the one that the neighbour in the list has as well.
         let mut forms: Vec<(Caps, Vec<ConnId>)> = Vec::new();
-        let most = self.to.len();
-        for conn in self.to {
+        let most = conns.len();
+        for conn in conns {
             let caps = caps_of(conn);
             match forms.iter_mut().find(|(form, _)| *form == caps) {
                 Some((_, to)) => to.push(conn),

@@ -11,6 +11,7 @@ use super::merge::Origin;
 use super::network::{AccountId, Message};
 use super::outgoing::Spoken;
 use super::peer::Request;
+use super::slices::Slices;
 use super::turn::Deferred;
 use crate::wire::names::{ServerId, UserId, Word};
 use crate::wire::numeric::Numeric;
@@ -42,6 +43,8 @@ pub enum Pending {
     Recall { reply: Deferred, holds: bool, then: chronicle::Then },
     /// The same for a neighbour that missed it, up to where memory began then.
     Retell { conn: ConnId, floor: u64 },
+    /// More of a long answer.
+    Slices(Slices),
     /// A call to a peer.
     Dial { place: String },
 }
@@ -131,6 +134,11 @@ impl Asks {
         let ask = AskId(self.last);
         self.open.insert(ask, pending);
         ask
+    }
+
+    /// Where one answer was not all of it.
+    pub fn put_back(&mut self, ask: AskId, pending: Pending) {
+        self.open.insert(ask, pending);
     }
 
     pub fn take(&mut self, ask: AskId) -> Option<Pending> {

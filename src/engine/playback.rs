@@ -71,20 +71,20 @@ impl Engine {
                 let Wording { whole, line } = self.wording(message, names, time, Some(msgid));
                 match message.is_multiline() {
                     true => self.say_multiline(vec![conn], message, names, (&whole, &line)),
-                    false => self.outgoing.push(Outgoing { to: vec![conn], spoken: whole }),
+                    false => self.outgoing.push(Outgoing { to: conn.into(), spoken: whole }),
                 }
             }
             Edit::Redact(redaction) => {
                 let spoken = redacted(redaction, &self.shown_as(&redaction.target, redaction.said), time)
                     .tagged("msgid", msgid);
-                self.outgoing.push(Outgoing { to: vec![conn], spoken });
+                self.outgoing.push(Outgoing { to: conn.into(), spoken });
             }
             Edit::Happening(happening) => {
                 let Some(body) = self.happened(conn, happening, change.stamp) else { return };
                 let spoken = Spoken::new(time, body)
                     .tagged_if("account", happening.account.as_deref())
                     .tagged("msgid", msgid);
-                self.outgoing.push(Outgoing { to: vec![conn], spoken });
+                self.outgoing.push(Outgoing { to: conn.into(), spoken });
             }
             _ => {}
         }
@@ -133,10 +133,10 @@ impl Turn<'_> {
         }
         self.engine.batches_made += 1;
         let batch = base36::encode(self.engine.batches_made);
-        let (server, time, to) = (self.server_name().to_string(), self.now.wall, vec![self.conn]);
+        let (server, time, to) = (self.server_name().to_string(), self.now.wall, self.conn);
         let start = Spoken::new(time, format!(":{server} BATCH +{batch} {kind}"));
         let start = start.tagged_if("draft/chathistory-end", is_end.then_some(""));
-        self.engine.outgoing.push(Outgoing { to: to.clone(), spoken: start });
+        self.engine.outgoing.push(Outgoing { to: to.into(), spoken: start });
         let first = self.engine.outgoing.len();
         say(self);
         for outgoing in &mut self.engine.outgoing[first..] {
@@ -144,7 +144,7 @@ impl Turn<'_> {
             outgoing.spoken = outgoing.spoken.clone().in_batch(&batch);
         }
         let spoken = Spoken::new(time, format!(":{server} BATCH -{batch}"));
-        self.engine.outgoing.push(Outgoing { to, spoken });
+        self.engine.outgoing.push(Outgoing { to: to.into(), spoken });
     }
 
     /// Says again what was said.

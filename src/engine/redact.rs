@@ -49,7 +49,7 @@ impl Engine {
             .tagged("msgid", change.dot.to_string());
         for (to, spoken) in [(hears, spoken.clone().delivered()), (echo, spoken)] {
             if !to.is_empty() {
-                self.outgoing.push(Outgoing { to, spoken });
+                self.outgoing.push(Outgoing { to: to.into(), spoken });
             }
         }
     }

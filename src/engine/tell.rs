@@ -1,15 +1,17 @@
 //! News, put into words for each client that should hear it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Engine;
+use super::audience::Witnesses;
 use super::cap::Cap;
 use super::effect::Topic;
 use super::event::ConnId;
 use super::happenings::given;
 use super::mode;
 use super::network::{Channel, Edit, Field, Leaving, ModeDelta, Neighbour, News, Quit, Split, User};
-use super::outgoing::{Outgoing, Spoken};
+use super::outgoing::{Audience, Outgoing, Spoken};
 use super::session::Session;
 use super::sessions::Ears;
 use super::whowas::Was;
@@ -38,7 +40,8 @@ impl Engine {
                         if let Some(account) = account.map(|account| account.id) {
                             self.former.note_source(&quit.source, account);
                         }
-                        self.tell_quit(&quit, None)
+                        let hears = self.quit_audience(&quit);
+                        self.tell_quit(&quit, hears.into(), None)
                     }
                     Some(split) => {
                         let mut quits = vec![quit];
@@ -252,7 +255,8 @@ impl Engine {
 
     // Who hears.
 
-    pub(super) fn say(&mut self, to: Vec<ConnId>, spoken: Spoken) {
+    pub(super) fn say(&mut self, to: impl Into<Audience>, spoken: Spoken) {
+        let to = to.into();
         if !to.is_empty() {
             self.outgoing.push(Outgoing { to, spoken });
         }
@@ -321,7 +325,7 @@ impl Engine {
         }
     }
 
-    fn tell_quit(&mut self, quit: &Quit, batch: Option<&str>) {
+    fn tell_quit(&mut self, quit: &Quit, hears: Audience, batch: Option<&str>) {
         self.monitors.unsettle(&quit.nick);
         self.tell_exiting(quit);
         self.whowas.add(Was::from_quit(quit, self.network.server_name(quit.user.server()), self.now.wall));
@@ -329,22 +333,39 @@ impl Engine {
         let spoken = spoken.tagged_if("account", quit.account.as_deref());
         let spoken = spoken.tagged_if("draft/oper", quit.is_operator.then_some(""));
         let spoken = spoken.tagged_if("bot", quit.is_bot.then_some("")).tagged_if("batch", batch);
-        self.say(self.quit_audience(quit), spoken);
+        self.say(hears, spoken);
     }
 
     fn tell_split(&mut self, split: &Split, quits: &[Quit]) {
-        let hears: BTreeSet<ConnId> = quits.iter().flat_map(|quit| self.quit_audience(quit)).collect();
+        let mut witnesses = Witnesses::default();
+        let audiences: Vec<Audience> =
+            quits.iter().map(|quit| self.split_audience(&mut witnesses, quit)).collect();
+        let hears = Audience::all_of(&audiences);
         self.in_batch("netsplit", split, &hears, |engine, batch| {
-            quits.iter().for_each(|quit| engine.tell_quit(quit, Some(batch)));
+            quits.iter().zip(audiences).for_each(|(quit, hears)| engine.tell_quit(quit, hears, Some(batch)));
         });
     }
 
     fn tell_heal(&mut self, split: &Split, joins: Vec<(Folded, UserId, Letters)>) {
-        let hears = joins.iter().flat_map(|(name, user, _)| self.members_who_see_member(name, *user));
-        let hears: BTreeSet<ConnId> = hears.collect();
+        let mut witnesses = Witnesses::default();
+        let audiences: Vec<Audience> = joins
+            .iter()
+            .map(|(name, user, _)| self.hearers_of_member(&mut witnesses, name, *user).all.into())
+            .collect();
+        let hears = Audience::all_of(&audiences);
         self.in_batch("netjoin", split, &hears, |engine, batch| {
             for (channel, user, status) in joins {
-                engine.tell_joined(&channel, user, status, Some(batch));
+                if user.server() == engine.identity.sid {
+                    engine.tell_joined(&channel, user, status, Some(batch));
+                    // Of whom they hear depends on what they are.
+                    witnesses = Witnesses::default();
+                    continue;
+                }
+                engine.joined_with(&channel, user, status);
+                let hearers = engine.hearers_of_member(&mut witnesses, &channel, user);
+                engine.say_come(&channel, user, hearers.apart.map(Audience::from), Some(batch));
+                engine.say_metadata_of(user, &hearers.all);
+                engine.say_status(hearers.all.into(), &channel, user, status, Some(batch));
             }
         });
     }
@@ -360,7 +381,7 @@ impl Engine {
         self.batches_made += 1;
         let batch = base36::encode(self.batches_made);
         let can = |conn: &ConnId| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::Batch));
-        let hears: Vec<ConnId> = hears.iter().copied().filter(can).collect();
+        let hears: Arc<[ConnId]> = hears.iter().copied().filter(can).collect();
         let server = self.identity.name.to_string();
         let start = self.spoken(format!(":{server} BATCH +{batch} {kind} {} {}", split.near, split.far));
         self.say(hears.clone(), start);
@@ -374,14 +395,14 @@ impl Engine {
         self.say_joined(channel, user, hears.clone(), batch);
         // Who makes a channel knows from NAMES what they are.
         let own = self.sessions.conns_of(user);
-        let others = hears.into_iter().filter(|conn| !own.contains(conn)).collect();
-        self.say_status(others, channel, user, status, batch);
+        let others: Vec<ConnId> = hears.into_iter().filter(|conn| !own.contains(conn)).collect();
+        self.say_status(others.into(), channel, user, status, batch);
     }
 
     /// Says what somebody is who has just been said to be there.
     pub(super) fn say_status(
         &mut self,
-        hears: Vec<ConnId>,
+        hears: Audience,
         channel: &Folded,
         user: UserId,
         status: Letters,
@@ -402,6 +423,12 @@ impl Engine {
         hears: Vec<ConnId>,
         batch: Option<&str>,
     ) {
+        let apart = self.told_apart(user, &hears).map(Audience::from);
+        self.say_come(channel, user, apart, batch);
+        self.say_metadata_of(user, &hears);
+    }
+
+    fn say_come(&mut self, channel: &Folded, user: UserId, apart: [Audience; 3], batch: Option<&str>) {
         let (Some(known), Some(joiner)) = (self.network.channel(channel), self.network.user(user)) else {
             return;
         };
@@ -409,24 +436,15 @@ impl Engine {
         let account = joiner.account.as_deref().unwrap_or("*");
         let extended = format!("{plain} {account} :{}", joiner.fact.realname);
         let is_away = joiner.fact.away.is_some();
-        let told_of_away = hears.iter().copied().filter(|conn| {
-            let session = self.sessions.get(*conn).filter(|session| session.user() != Some(user));
-            session.is_some_and(|session| session.wants(Cap::AwayNotify))
-        });
-        let told_of_away: Vec<ConnId> = told_of_away.collect();
-        let told_of_metadata = hears.clone();
-        let (to_extended, to_plain): (Vec<ConnId>, Vec<ConnId>) = hears.into_iter().partition(|conn| {
-            self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::ExtendedJoin))
-        });
+        let [to_extended, to_plain, told_of_away] = apart;
         self.say(to_extended, self.spoken_by(user, extended).tagged_if("batch", batch));
         self.say(to_plain, self.spoken_by(user, plain).tagged_if("batch", batch));
         if is_away {
             self.say_away(user, told_of_away, batch);
         }
-        self.say_metadata_of(user, &told_of_metadata);
     }
 
-    pub(super) fn say_away(&mut self, user: UserId, hears: Vec<ConnId>, batch: Option<&str>) {
+    pub(super) fn say_away(&mut self, user: UserId, hears: impl Into<Audience>, batch: Option<&str>) {
         let Some(known) = self.network.user(user) else { return };
         let body = match &known.fact.away {
             Some(why) => format!(":{} AWAY :{why}", known.prefix()),
@@ -465,12 +483,13 @@ impl Engine {
 
     pub(super) fn tell_modes_to(
         &mut self,
-        hears: Vec<ConnId>,
+        hears: impl Into<Audience>,
         channel: &Folded,
         by: &str,
         deltas: &[ModeDelta],
         batch: Option<&str>,
     ) {
+        let hears = hears.into();
         let Some(known) = self.network.channel(channel) else { return };
         let start = format!(":{by} MODE {} ", known.name);
         let words = deltas.iter().filter_map(|delta| self.word_of(delta));

@@ -231,7 +231,7 @@ impl Turn<'_> {
     pub fn say_numeric(&mut self, line: String) {
         let tag = self.speaker().and_then(User::bot_tag);
         let spoken = Spoken::new(self.now.wall, line).tagged_if("bot", tag);
-        self.engine.outgoing.push(Outgoing { to: vec![self.conn], spoken });
+        self.engine.outgoing.push(Outgoing { to: self.conn.into(), spoken });
     }
 
     /// The user who speaks, if it is one already.
@@ -255,7 +255,7 @@ impl Turn<'_> {
         for numeric in numerics {
             let line = numeric.line(self.server_name(), &called);
             let spoken = Spoken::new(self.now.wall, line).tagged_if("bot", tag);
-            self.engine.outgoing.push(Outgoing { to: vec![self.conn], spoken });
+            self.engine.outgoing.push(Outgoing { to: self.conn.into(), spoken });
         }
     }
 
@@ -307,7 +307,7 @@ impl Turn<'_> {
     /// A whole line to the speaker, without tags.
     pub fn say(&mut self, line: String) {
         let spoken = Spoken::new(self.now.wall, line);
-        self.engine.outgoing.push(Outgoing { to: vec![self.conn], spoken });
+        self.engine.outgoing.push(Outgoing { to: self.conn.into(), spoken });
     }
 
     pub fn refuse(&mut self, refusal: Refusal) {

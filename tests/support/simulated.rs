@@ -418,6 +418,11 @@ impl Simulated {
                 Effect::SendAll { to, line } => {
                     to.into_iter().for_each(|to| self.deliver(server, to, &line, &mut parcels));
                 }
+                Effect::SendBundle { to, bundle } => {
+                    for to in to {
+                        bundle.lines().for_each(|line| self.deliver(server, to, line, &mut parcels));
+                    }
+                }
                 Effect::Note { text, .. } if credential::is_in(&text) => {
                     panic!("{server} writes a secret to its log: {text}");
                 }
@@ -433,7 +438,10 @@ impl Simulated {
 
     fn see_to(&mut self, server: &str, effect: Effect) {
         match effect {
-            Effect::Send { .. } | Effect::SendAll { .. } | Effect::SendApart { .. } => {
+            Effect::Send { .. }
+            | Effect::SendAll { .. }
+            | Effect::SendBundle { .. }
+            | Effect::SendApart { .. } => {
                 unreachable!("delivered before")
             }
             // What is sent here is never bytes.
@@ -464,6 +472,7 @@ impl Simulated {
             Effect::Count { ask, .. } => {
                 self.on_the_way.push_back((server.to_string(), Event::Counted { ask, refused: None }));
             }
+            Effect::GoOn { ask } => self.on_the_way.push_back((server.to_string(), Event::GoOn { ask })),
             Effect::Measure { ask } => {
                 let traffic = self.traffic(server);
                 self.on_the_way.push_back((server.to_string(), Event::Measured { ask, traffic }));

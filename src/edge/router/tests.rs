@@ -26,6 +26,7 @@ fn router() -> (Router, Receiver<Check>, Receiver<Task>) {
     let mut router = Router::new(shared, events, helpers, mesh, Clock::new(Instant::now()));
     // However slow the machine is.
     router.batch_within = Duration::MAX;
+    router.slice_within = Duration::MAX;
     (router, checks, tasks)
 }
 
@@ -117,6 +118,27 @@ fn what_goes_to_many_lets_others_by_and_keeps_its_order() {
         let mut line = [0; 8];
         hears.read_exact(&mut line).unwrap();
         assert_eq!(&line, b"to all\r\n");
+    }
+}
+
+#[test]
+fn a_slice_ends_when_it_has_had_its_time_whatever_is_left() {
+    let (mut router, _checks, _tasks) = router();
+    let crowd: Vec<(ConnId, TcpStream)> = (0..3).map(|_| guest(&router)).collect();
+    let to: Vec<ConnId> = crowd.iter().map(|(conn, _)| *conn).collect();
+    let bundle = Arc::new(crate::engine::Bundle::new(["first", "second"]));
+    carry_out(&mut router, [Effect::SendBundle { to, bundle }]);
+    assert_eq!(router.in_turn.len(), 3, "it goes out in turn, however few they are");
+    router.slice_within = Duration::ZERO;
+    router.flush_slice(SLICE_SENDS);
+    assert_eq!(router.in_turn.len(), 2, "one goes out in any case");
+    router.slice_within = Duration::MAX;
+    router.flush_slice(SLICE_SENDS);
+    drop(router);
+    for (_, mut hears) in crowd {
+        let mut lines = [0; 15];
+        hears.read_exact(&mut lines).unwrap();
+        assert_eq!(&lines, b"first\r\nsecond\r\n");
     }
 }
 

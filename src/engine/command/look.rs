@@ -4,7 +4,9 @@ use super::{Command, Who, at_least_one};
 use crate::engine::greeting::readable;
 use crate::engine::network::{Channel, User};
 use crate::engine::sight;
+use crate::engine::slices::SLICE;
 use crate::engine::turn::{Outcome, Turn};
+use crate::wire::fold::Folded;
 use crate::wire::mask::glob_matches;
 use crate::wire::message::fill;
 use crate::wire::names::Word;
@@ -109,20 +111,32 @@ fn list(turn: &mut Turn, params: &[&str]) -> Outcome {
     let conditions = words.filter(|word| !word.is_empty()).map(|word| Condition::parse(word, turn.now.wall));
     // Any of the names will do, and everything else has to be so.
     let (masks, others): (Vec<_>, Vec<_>) = conditions.partition(|one| matches!(one, Condition::Mask(_)));
-    let is_meant = |channel: &Channel| {
+    let is_meant = move |channel: &Channel| {
         (masks.is_empty() || masks.iter().any(|mask| mask.holds(channel)))
             && others.iter().all(|condition| condition.holds(channel))
     };
-    let shown = turn.network().channels().map(|(_, channel)| channel);
-    let shown = shown.filter(|channel| sight::is_shown_channel(turn, channel) && is_meant(channel));
-    let lines = shown.map(|channel| {
-        let topic = channel.topic.as_ref().map_or("", |topic| &topic.text);
-        numeric::list(&channel.name, channel.members_count(), topic)
+    let mut after: Option<Folded> = None;
+    turn.reply_in_slices(move |turn| {
+        if after.is_none() {
+            turn.reply(numeric::list_start());
+        }
+        let some: Vec<(&Folded, &Channel)> =
+            turn.network().channels_after(after.as_ref()).take(SLICE).collect();
+        let last = some.last().filter(|_| some.len() == SLICE).map(|(name, _)| (*name).clone());
+        let shown = some.into_iter().map(|(_, channel)| channel);
+        let shown = shown.filter(|channel| sight::is_shown_channel(turn, channel) && is_meant(channel));
+        let lines = shown.map(|channel| {
+            let topic = channel.topic.as_ref().map_or("", |topic| &topic.text);
+            numeric::list(&channel.name, channel.members_count(), topic)
+        });
+        let lines: Vec<_> = lines.collect();
+        after = last;
+        turn.reply_all(lines);
+        if after.is_none() {
+            turn.reply(numeric::list_end());
+        }
+        after.is_none()
     });
-    let lines: Vec<_> = lines.collect();
-    turn.reply(numeric::list_start());
-    turn.reply_all(lines);
-    turn.reply(numeric::list_end());
     Ok(())
 }
 

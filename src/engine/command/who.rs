@@ -3,10 +3,11 @@
 use super::{Command, Who};
 use crate::engine::network::{Channel, User};
 use crate::engine::sight;
+use crate::engine::slices::SLICE;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::letters::Letters;
 use crate::wire::mask::glob_matches;
-use crate::wire::names::{ChannelName, Echo, Word};
+use crate::wire::names::{ChannelName, Echo, UserId, Word};
 use crate::wire::numeric::{self, Numeric};
 
 pub const COMMANDS: &[Command] = &[Command {
@@ -21,12 +22,15 @@ pub const COMMANDS: &[Command] = &[Command {
 /// The fields of WHOX, in the order in which they are always sent.
 const FIELDS: &str = "tcuihsnfdlaor";
 
-struct Asked<'a> {
+struct Asked {
     operators_only: bool,
     /// What WHOX asks for; `None` for plain WHO.
-    fields: Option<&'a str>,
-    token: &'a str,
+    fields: Option<String>,
+    token: String,
 }
+
+/// Some of the people who are meant, and the last who was looked at where there are more.
+type Found = (Vec<Numeric>, Option<UserId>);
 
 fn who(turn: &mut Turn, params: &[&str]) -> Outcome {
     let mask = params.first().copied().unwrap_or("*");
@@ -38,42 +42,58 @@ fn who(turn: &mut Turn, params: &[&str]) -> Outcome {
     };
     let is_token = (1..=3).contains(&token.len()) && token.chars().all(|c| c.is_ascii_digit());
     let token = if is_token { token } else { "0" };
-    let asked = Asked { operators_only: flags.contains('o'), fields, token };
+    let (operators_only, fields, token) =
+        (flags.contains('o'), fields.map(str::to_string), token.to_string());
+    let asked = Asked { operators_only, fields, token };
     let channel = turn.network().channel_called(mask);
     if !channel.is_some_and(|channel| channel.has(turn.me())) && turn.network().user_called(mask).is_none() {
         turn.search("WHO")?;
     }
-    let lines = match mask {
-        // There is nothing to say of anybody, and plain WHO is not what was asked for.
-        _ if fields.is_some_and(|fields| !fields.contains(|field| FIELDS.contains(field))) => Vec::new(),
-        name if ChannelName::looks_like(name) => of_channel(turn, name, &asked),
-        mask => of_mask(turn, mask, &asked),
-    };
-    turn.reply_all(lines);
-    turn.reply(numeric::end_of_who(Word::echo(mask)));
+    let (mask, mut after) = (mask.to_string(), None);
+    turn.reply_in_slices(move |turn| {
+        let (lines, last) = match mask.as_str() {
+            // There is nothing to say of anybody, and plain WHO is not what was asked for.
+            _ if asked.is_for_nothing() => (Vec::new(), None),
+            name if ChannelName::looks_like(name) => of_channel(turn, name, &asked, after),
+            mask => of_mask(turn, mask, &asked, after),
+        };
+        after = last;
+        turn.reply_all(lines);
+        if after.is_none() {
+            turn.reply(numeric::end_of_who(Word::echo(&mask)));
+        }
+        after.is_none()
+    });
     Ok(())
 }
 
-fn of_channel(turn: &Turn, name: &str, asked: &Asked) -> Vec<Numeric> {
+/// Where a slice ends that begins with these: behind none of them if they are the last.
+fn end_of(ids: &[UserId]) -> Option<UserId> {
+    ids.last().copied().filter(|_| ids.len() == SLICE)
+}
+
+fn of_channel(turn: &Turn, name: &str, asked: &Asked, after: Option<UserId>) -> Found {
     let channel = turn.network().channel_called(name).filter(|channel| sight::sees_channel(turn, channel));
-    let Some(channel) = channel else { return Vec::new() };
-    let people = channel.members().filter_map(|(id, member)| Some((turn.network().user(id)?, member.status)));
+    let Some(channel) = channel else { return (Vec::new(), None) };
+    let ids: Vec<UserId> = channel.members_after(after).map(|(id, _)| id).take(SLICE).collect();
+    let people = ids.iter().filter_map(|id| Some((turn.network().user(*id)?, channel.status(*id))));
     let people = people.filter(|(user, _)| sight::sees_member(turn, channel, user));
     // Members find whom they see there.
     let is_member = channel.has(turn.me());
     let people = people.filter(|(user, _)| is_member || sight::finds_user(turn, user));
     let people = people.filter(|(user, _)| asked.means(turn, user));
-    people.map(|(user, status)| asked.line(turn, user, Some((channel, status)))).collect()
+    let lines = people.map(|(user, status)| asked.line(turn, user, Some((channel, status))));
+    (lines.collect(), end_of(&ids))
 }
 
-fn of_mask(turn: &Turn, mask: &str, asked: &Asked) -> Vec<Numeric> {
+fn of_mask(turn: &Turn, mask: &str, asked: &Asked, after: Option<UserId>) -> Found {
     let line = |user: &User| {
         let channel = shared_channel(turn, user);
         asked.line(turn, user, channel.map(|channel| (channel, channel.status(user.id))))
     };
     // Whoever knows the nick finds the person.
     if let Some(user) = turn.network().user_called(mask) {
-        return if asked.means(turn, user) { vec![line(user)] } else { Vec::new() };
+        return (if asked.means(turn, user) { vec![line(user)] } else { Vec::new() }, None);
     }
     let mask = if mask == "0" || mask.is_empty() { "*" } else { mask };
     let fits = |user: &&User| {
@@ -82,9 +102,10 @@ fn of_mask(turn: &Turn, mask: &str, asked: &Asked) -> Vec<Numeric> {
         let texts = [user.nick.as_str(), &fact.username, &fact.host, server, &fact.realname];
         texts.iter().any(|text| glob_matches(mask, text))
     };
-    let people =
-        turn.network().users().filter(|user| sight::finds_user(turn, user) && asked.means(turn, user));
-    people.filter(fits).map(line).collect()
+    let ids: Vec<UserId> = turn.network().users_after(after).map(|user| user.id).take(SLICE).collect();
+    let people = ids.iter().filter_map(|id| turn.network().user(*id));
+    let people = people.filter(|user| sight::finds_user(turn, user) && asked.means(turn, user));
+    (people.filter(fits).map(line).collect(), end_of(&ids))
 }
 
 /// A channel to show somebody on, where nobody asked for one: it must be no news to the asker.
@@ -95,7 +116,12 @@ fn shared_channel<'t>(turn: &'t Turn, user: &User) -> Option<&'t Channel> {
         .find(|channel| sight::is_shown_channel(turn, channel) && sight::sees_member(turn, channel, user))
 }
 
-impl Asked<'_> {
+impl Asked {
+    fn is_for_nothing(&self) -> bool {
+        let fields = self.fields.as_ref();
+        fields.is_some_and(|fields| !fields.contains(|field| FIELDS.contains(field)))
+    }
+
     fn means(&self, turn: &Turn, user: &User) -> bool {
         !self.operators_only || sight::sees_operator(turn, user)
     }
@@ -109,13 +135,13 @@ impl Asked<'_> {
         let channel = channel.map(|(channel, _)| &channel.name);
         let name = channel.map_or("*", ChannelName::as_str);
         let flags = flags(turn, user, status);
-        let Some(fields) = self.fields else {
+        let Some(fields) = &self.fields else {
             let texts = [name, &fact.username, &fact.host, server, &flags];
             let [name, username, host, server, flags] = texts.map(Echo::from);
             return numeric::who_reply(name, username, host, server, &user.nick, flags, hops, &fact.realname);
         };
         let word = |field: char| match field {
-            't' => Word::echo(self.token),
+            't' => Word::echo(&self.token),
             'c' => channel.map_or(Word::echo("*"), Word::from),
             'u' => Word::echo(&fact.username),
             'i' => Word::echo(sight::shown_address(turn, user)),

@@ -314,7 +314,7 @@ impl Engine {
         }
         // Others have heard it.
         for outgoing in &mut self.outgoing {
-            outgoing.to.retain(|to| *to == conn);
+            outgoing.to.retain(|to| to == conn);
         }
         self.outgoing.retain(|outgoing| !outgoing.to.is_empty());
         self.flush_outgoing();
@@ -448,6 +448,16 @@ impl Engine {
                     self.effects.push(Effect::SendAll { to: near, line });
                 }
             }
+            Effect::SendBundle { to, bundle } => {
+                let (far, near): (Vec<ConnId>, Vec<ConnId>) = to.into_iter().partition(|to| to.is_virtual());
+                for to in far {
+                    let lines = bundle.lines().map(|line| Parcel::Line(line.to_string()));
+                    lines.for_each(|line| self.say_to_guest(to, line));
+                }
+                if !near.is_empty() {
+                    self.effects.push(Effect::SendBundle { to: near, bundle });
+                }
+            }
             Effect::Charge { conn, lines } if conn.is_virtual() => {
                 self.say_to_guest(conn, Parcel::Charge(lines));
             }
@@ -475,7 +485,7 @@ impl Engine {
 
 fn is_for_guests(effect: &Effect) -> bool {
     match effect {
-        Effect::SendAll { to, .. } => to.iter().any(|to| to.is_virtual()),
+        Effect::SendAll { to, .. } | Effect::SendBundle { to, .. } => to.iter().any(|to| to.is_virtual()),
         Effect::Send { to: conn, .. }
         | Effect::Charge { conn, .. }
         | Effect::Unhurried { conn, .. }

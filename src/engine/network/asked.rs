@@ -1,6 +1,7 @@
 //! What may be asked of the network: of users and channels only those who can be seen, unless a name says otherwise.
 
 use std::borrow::Cow;
+use std::ops::Bound;
 
 use super::forget;
 use super::log::Log;
@@ -125,6 +126,12 @@ impl Network {
         self.users.values().filter(|user| user.is_visible())
     }
 
+    /// Those of them who come after this one.
+    pub fn users_after(&self, user: Option<UserId>) -> impl Iterator<Item = &User> {
+        let users = self.users.range((user.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+        users.map(|(_, user)| user).filter(|user| user.is_visible())
+    }
+
     /// How many users can be seen.
     pub fn census(&self) -> Census {
         debug_assert_eq!(self.census, Census::of(self.users()), "the count follows them");
@@ -200,6 +207,13 @@ impl Network {
 
     pub fn channels(&self) -> impl Iterator<Item = (&Folded, &Channel)> {
         self.channels.iter().filter(|(_, channel)| channel.visible > 0)
+    }
+
+    /// Those of them that come after this one.
+    pub fn channels_after(&self, name: Option<&Folded>) -> impl Iterator<Item = (&Folded, &Channel)> {
+        let after = name.map_or(Bound::Unbounded, Bound::Excluded);
+        let channels = self.channels.range::<Folded, _>((after, Bound::Unbounded));
+        channels.filter(|(_, channel)| channel.visible > 0)
     }
 
     pub fn server(&self, id: ServerId) -> Option<&Server> {

@@ -1,6 +1,7 @@
 //! Channels: their members, settings and lists, all of which belong to one birth.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::change::Edit;
 use super::metadata::Metadata;
@@ -201,6 +202,12 @@ impl Channel {
     /// Everyone who can be seen here, in the order of their ids.
     pub fn members(&self) -> impl Iterator<Item = (UserId, &Member)> {
         self.members.iter().filter(|(_, member)| member.visible).map(|(id, member)| (*id, member))
+    }
+
+    /// Those of them who come after this one.
+    pub fn members_after(&self, user: Option<UserId>) -> impl Iterator<Item = (UserId, &Member)> {
+        let members = self.members.range((user.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+        members.filter(|(_, member)| member.visible).map(|(id, member)| (*id, member))
     }
 
     /// Those of them who are users of one server.

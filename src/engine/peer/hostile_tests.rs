@@ -63,6 +63,10 @@ impl Hall {
                 Effect::SendAll { to, line } => {
                     self.said.extend(to.into_iter().map(|to| (to, line.to_string())));
                 }
+                Effect::SendBundle { to, bundle } => {
+                    let lines = || bundle.lines().map(str::to_string);
+                    self.said.extend(to.into_iter().flat_map(|to| lines().map(move |line| (to, line))));
+                }
                 Effect::Note { text, .. } => self.notes.push(text),
                 Effect::Close { conn, .. } => self.closed.push(conn),
                 _ => {}

@@ -134,7 +134,7 @@ impl Engine {
             hears.extend(told.filter(|session| session.wants(Cap::InviteNotify)).map(|session| session.conn));
         }
         if !hears.is_empty() {
-            self.outgoing.push(Outgoing { to: hears, spoken: self.spoken_from(by, body) });
+            self.outgoing.push(Outgoing { to: hears.into(), spoken: self.spoken_from(by, body) });
         }
     }
 
@@ -149,7 +149,7 @@ impl Engine {
             let knock = numeric::knock(&known.name, Word::echo(by), why);
             let body = knock.line(self.identity.name.as_str(), known.name.as_str());
             let spoken = self.spoken_from(by, body);
-            self.outgoing.push(Outgoing { to, spoken });
+            self.outgoing.push(Outgoing { to: to.into(), spoken });
         }
     }
 
@@ -157,7 +157,7 @@ impl Engine {
         let to: Vec<ConnId> =
             self.sessions.iter().filter(|session| which(self, session)).map(|session| session.conn).collect();
         if !to.is_empty() {
-            self.outgoing.push(Outgoing { to, spoken });
+            self.outgoing.push(Outgoing { to: to.into(), spoken });
         }
     }
 }

@@ -144,7 +144,7 @@ impl Engine {
             if let Some(user) = user.filter(|user| user.is_operator() && session.is_operator) {
                 let body = format!(":{} NOTICE {} :*** {text}", self.identity.name, user.nick);
                 let spoken = Spoken::new(self.now.wall, body);
-                self.outgoing.push(Outgoing { to: vec![session.conn], spoken });
+                self.outgoing.push(Outgoing { to: session.conn.into(), spoken });
             }
         }
     }

@@ -470,6 +470,11 @@ impl World {
                 }
                 Effect::Send { to, line } => self.send((server, to), &line),
                 Effect::SendAll { to, line } => to.into_iter().for_each(|to| self.send((server, to), &line)),
+                Effect::SendBundle { to, bundle } => {
+                    for to in to {
+                        bundle.lines().for_each(|line| self.send((server, to), line));
+                    }
+                }
                 effect => chores.push(effect),
             }
         }
@@ -491,6 +496,7 @@ impl World {
                 let credential = Some(credential::credential(&password));
                 self.step(server, Event::Hashed { ask, credential });
             }
+            Effect::GoOn { ask } => self.step(server, Event::GoOn { ask }),
             Effect::Keep { number, rows } => {
                 self.servers[server].disk.write(number, rows);
                 // Mostly at once; some disks are slow at times.

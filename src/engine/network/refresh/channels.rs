@@ -187,10 +187,11 @@ impl Network {
             if own(id) && channel.is_to_be_rewritten(&member.fact) {
                 self.late_births.insert((name.clone(), id));
             }
-            match difference.joined.iter_mut().find(|(user, _)| *user == id) {
-                Some((_, joined_with)) => *joined_with = status,
-                None if member.visible => difference.status(id, before, status),
-                None => {}
+            // They stand in the order of `users`.
+            match difference.joined.binary_search_by_key(&id, |(user, _)| *user) {
+                Ok(place) => difference.joined[place].1 = status,
+                Err(_) if member.visible => difference.status(id, before, status),
+                Err(_) => {}
             }
             channel.members.get_mut(&id).expect("looked up above").status = status;
         }
