@@ -40,9 +40,9 @@ pub struct Conn {
     unhurried: AtomicBool,
     /// What it has cost beside its lines, in lines, and has yet to pay for.
     owed: AtomicU32,
-    /// It uses so much of its allowance that others go first.
+    /// It uses so much of its allowance that others go first; a peer: it brings much at once.
     demanding: AtomicBool,
-    /// Its events are in the patient lane, as long as any of them waits there.
+    /// Its events are in the lane of those who demand much, as long as any of them waits there.
     patient: AtomicBool,
     /// How many of its events the router has yet to take.
     events_waiting: AtomicU32,
@@ -93,6 +93,10 @@ impl Conn {
         }
     }
 
+    pub fn is_link(&self) -> bool {
+        matches!(self.kind, Kind::Caller | Kind::Called)
+    }
+
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
@@ -139,7 +143,11 @@ impl Conn {
             let is_patient = self.demanding.load(Ordering::Relaxed) && !self.is_unhurried();
             self.patient.store(is_patient, Ordering::Relaxed);
         }
-        if self.patient.load(Ordering::Relaxed) { Lane::Patient } else { Lane::Prompt }
+        match self.patient.load(Ordering::Relaxed) {
+            false => Lane::Prompt,
+            true if self.is_link() => Lane::Burst,
+            true => Lane::Patient,
+        }
     }
 
     /// The router has taken one of its events, and looks at no other before it is done with that.

@@ -1,7 +1,8 @@
-//! What waits for the router: a lane for those who keep within their bounds, and one for those who do not.
+//! What waits for the router: a lane for those who keep within their bounds, one for those who do not, and one for what
+//! peers bring by the hundred, as when a server that was away gets what it has missed.
 //!
-//! Whatever stands in the prompt lane is taken first, all of it at once; of the patient lane one event at a time, in
-//! between. A connection changes lanes only while nothing of it waits (`Shared::tell_of`), so its own order holds.
+//! Whatever stands in the prompt lane is taken first, all of it at once; of the others one event at a time, in between.
+//! A connection changes lanes only while nothing of it waits (`Shared::tell_of`), so its own order holds.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +20,12 @@ const WAITING_MAX: usize = 4096;
 pub enum Lane {
     Prompt,
     Patient,
+    /// Of peers, where they bring much at once.
+    Burst,
+}
+
+impl Lane {
+    const ALL: [Lane; 3] = [Lane::Prompt, Lane::Patient, Lane::Burst];
 }
 
 /// For those who tell the router.
@@ -40,6 +47,7 @@ struct Waiting {
     filled: Condvar,
     prompt_emptied: Condvar,
     patient_emptied: Condvar,
+    burst_emptied: Condvar,
 }
 
 impl Waiting {
@@ -47,6 +55,7 @@ impl Waiting {
         match lane {
             Lane::Prompt => &self.prompt_emptied,
             Lane::Patient => &self.patient_emptied,
+            Lane::Burst => &self.burst_emptied,
         }
     }
 
@@ -62,6 +71,7 @@ impl Waiting {
 struct Lanes {
     prompt: Queue,
     patient: Queue,
+    burst: Queue,
     /// The router sleeps: whoever brings something wakes it, once.
     is_awaited: bool,
     is_closed: bool,
@@ -79,11 +89,12 @@ impl Lanes {
         match lane {
             Lane::Prompt => &mut self.prompt,
             Lane::Patient => &mut self.patient,
+            Lane::Burst => &mut self.burst,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.prompt.events.is_empty() && self.patient.events.is_empty()
+        [&self.prompt, &self.patient, &self.burst].iter().all(|queue| queue.events.is_empty())
     }
 }
 
@@ -131,11 +142,12 @@ impl InboxReader {
         }
     }
 
-    /// The next that is not.
-    pub fn take_patient(&self) -> Option<Event> {
+    /// The next of a lane that is not.
+    pub fn take(&self, lane: Lane) -> Option<Event> {
         let mut lanes = self.0.lanes.lock();
-        let event = lanes.patient.events.pop_front();
-        self.0.make_room(Lane::Patient, lanes.patient.crowd, usize::from(event.is_some()));
+        let queue = lanes.lane(lane);
+        let event = queue.events.pop_front();
+        self.0.make_room(lane, queue.crowd, usize::from(event.is_some()));
         event
     }
 
@@ -149,7 +161,8 @@ impl InboxReader {
 impl InboxReader {
     pub fn try_recv(&self) -> Result<Event, Empty> {
         let mut lanes = self.0.lanes.lock();
-        lanes.prompt.events.pop_front().or_else(|| lanes.patient.events.pop_front()).ok_or(Empty)
+        let mut next = Lane::ALL.into_iter().filter_map(|lane| lanes.lane(lane).events.pop_front());
+        next.next().ok_or(Empty)
     }
 
     pub fn recv_timeout(&self, time: std::time::Duration) -> Result<Event, Empty> {
@@ -167,7 +180,7 @@ impl Drop for InboxReader {
     fn drop(&mut self) {
         let mut lanes = self.0.lanes.lock();
         lanes.is_closed = true;
-        for lane in [Lane::Prompt, Lane::Patient] {
+        for lane in Lane::ALL {
             lanes.lane(lane).events = VecDeque::new();
             self.0.emptied(lane).notify_all();
         }
@@ -205,9 +218,9 @@ mod tests {
         // What is left over comes before what came since.
         reader.take_prompt(&mut taken);
         assert_eq!(taken.drain(..).map(|event| number(Some(event))).collect::<Vec<_>>(), [Some(2), Some(4)]);
-        assert_eq!(number(reader.take_patient()), Some(1));
+        assert_eq!(number(reader.take(Lane::Patient)), Some(1));
         assert_eq!((number(reader.try_recv().ok()), number(reader.try_recv().ok())), (Some(5), Some(3)));
-        assert!(reader.is_empty() && reader.take_patient().is_none());
+        assert!(reader.is_empty() && reader.take(Lane::Patient).is_none());
     }
 
     #[test]
@@ -227,12 +240,12 @@ mod tests {
         reader.take_prompt(&mut VecDeque::new());
         assert_eq!(crowd(), 2);
         // One place is for one of them.
-        assert_eq!(number(reader.take_patient()), Some(0));
+        assert_eq!(number(reader.take(Lane::Patient)), Some(0));
         while crowd() == 2 {
             thread::yield_now();
         }
         assert_eq!(reader.0.lanes.lock().patient.events.len(), WAITING_MAX);
-        assert_eq!(number(reader.take_patient()), Some(1));
+        assert_eq!(number(reader.take(Lane::Patient)), Some(1));
         held.into_iter().for_each(|held| held.join().unwrap());
         assert_eq!(reader.0.lanes.lock().patient.events.len(), WAITING_MAX);
     }

@@ -20,6 +20,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often the router hears at most that one connection is made to wait.
 const SLOWED_TOLD_EVERY: Duration = Duration::from_secs(60);
 
+/// So many lines of a peer at once are a burst, and how many of it the router takes in at once: a fraction of a millisecond.
+const BURST_LINES: usize = 32;
+const PIECE_LINES: usize = 16;
+
 /// How the handshake before `Opened` went.
 pub enum Greeting {
     /// Over to the engine.
@@ -230,9 +234,16 @@ impl Reader<'_> {
         }
     }
 
+    /// What a peer brings at once is cut up, so that the router can serve people in between.
     fn hand_on(&mut self, lines: Lines, bytes: usize) {
         self.conn.count_received(lines.iter().count() as u64, bytes as u64);
-        if !lines.is_empty() {
+        if self.conn.is_link() && lines.len() > BURST_LINES {
+            self.conn.set_demanding(true);
+            for lines in lines.in_pieces(PIECE_LINES) {
+                self.shared.tell_of(self.conn, Event::Lines { conn: self.conn.id, lines });
+            }
+            self.conn.set_demanding(false);
+        } else if !lines.is_empty() {
             self.shared.tell_of(self.conn, Event::Lines { conn: self.conn.id, lines });
         }
     }

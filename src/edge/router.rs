@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use super::clock::Clock;
 use super::conn::Conn;
 use super::end::End;
-use super::inbox::InboxReader;
+use super::inbox::{InboxReader, Lane};
 use super::keeper::Task;
 use super::link::{self, Call};
 use super::outbox::Due;
@@ -128,12 +128,13 @@ impl Router {
         }
     }
 
-    /// All who keep within their bounds; one event of somebody who does not; one slice of what goes to many. Each of
-    /// the three goes on in every round, whatever there is of the others.
+    /// All who keep within their bounds; some of what peers bring at once; one event of somebody who does not keep within
+    /// them; one slice of what goes to many. Each of the four goes on in every round, whatever there is of the others.
     fn round(&mut self) {
         let lines = self.batch();
         self.carry_out();
-        if let Some(event) = self.inbox.take_patient() {
+        self.burst(lines);
+        if let Some(event) = self.inbox.take(Lane::Patient) {
             self.step_patient(event);
             self.carry_out();
         }
@@ -179,6 +180,31 @@ impl Router {
         Counters::count(&shared.counters.batches, 1);
         Counters::count(&shared.counters.events, events);
         lines
+    }
+
+    /// Some of what peers bring at once: as many lines as came of others, and at least one piece of it. So a server that
+    /// gets what it has missed answers its people in between, and one whose people are loud still gets it.
+    fn burst(&mut self, lines_max: usize) {
+        let Some(first) = self.inbox.take(Lane::Burst) else { return };
+        let shared = self.shared.clone();
+        let mut engine = shared.engine.write();
+        let connections = shared.connections.read();
+        let began = Instant::now();
+        let now = self.clock.now(began);
+        let (mut events, mut lines) = (0, 0);
+        let mut next = Some(first);
+        while let Some(event) = next {
+            events += 1;
+            lines += weight(&event);
+            self.step(&mut engine, now, event, &connections, Due::AtOnce);
+            if lines >= lines_max || began.elapsed() >= self.batch_within {
+                break;
+            }
+            next = self.inbox.take(Lane::Burst);
+        }
+        drop((engine, connections));
+        Counters::count(&shared.counters.events, events);
+        self.carry_out();
     }
 
     fn step_patient(&mut self, event: Event) {

@@ -251,7 +251,11 @@ impl Import {
             let change = self.message(&item, stamp)?;
             self.summary.messages += 1;
             // Where there was nothing nobody has read on.
-            return Ok(Some(Entry::Said { change: Arc::new(change), is_late: !self.runs.is_empty() }));
+            return Ok(Some(Entry::Said {
+                change: Arc::new(change),
+                line: None,
+                is_late: !self.runs.is_empty(),
+            }));
         }
         let change = item.change(self.next_dot(), stamp)?;
         let kind = match change.edit.fact(self.own.server) {

@@ -79,9 +79,9 @@ impl Engine {
         self.config.history.enabled
     }
 
-    /// Has a message kept that was just taken. That something was taken back is written also where nothing else is: what
+    /// Has a message kept that was just taken, with the line that carries it where that was written already. That something was taken back is written also where nothing else is: what
     /// is still on disk from before must not keep its words.
-    pub(super) fn chronicle(&mut self, change: &Arc<Change>) {
+    pub(super) fn chronicle(&mut self, change: &Arc<Change>, line: Option<&Arc<str>>) {
         let is_kept = self.keeps_history() || matches!(change.edit, Edit::Redact(_));
         if !is_kept || change.dot.stream != Stream::Message {
             return;
@@ -93,7 +93,7 @@ impl Engine {
         // What comes after something that was left out goes with it, so that each origin's are written in order.
         if !self.chronicle.left_out.contains_key(&change.dot.origin) {
             let is_late = self.is_late(change);
-            self.chronicle.entries.push(Entry::Said { change: change.clone(), is_late });
+            self.chronicle.entries.push(Entry::Said { change: change.clone(), line: line.cloned(), is_late });
         }
     }
 
@@ -180,7 +180,8 @@ impl Engine {
             let first = first.max(floor);
             let last = tip.min(first.saturating_add(room as u64 - 1));
             let found = self.network.talk().range(origin, first, last).cloned();
-            let entries: Vec<Entry> = found.map(|change| Entry::Said { change, is_late: false }).collect();
+            let entries: Vec<Entry> =
+                found.map(|change| Entry::Said { change, line: None, is_late: false }).collect();
             room -= entries.len().min(room);
             self.chronicle.entries.extend(entries);
             if last < tip {

@@ -252,7 +252,12 @@ impl Record {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     /// The next message of its origin; late where people here may have read on meanwhile.
-    Said { change: Arc<Change>, is_late: bool },
+    Said {
+        change: Arc<Change>,
+        /// As it goes to other servers, where that has been written already.
+        line: Option<Arc<str>>,
+        is_late: bool,
+    },
     /// Messages of an origin up to this one are nowhere to be had.
     Skipped { origin: Origin, tip: u64 },
     /// Nothing that an origin said counts any more: it used its numbers twice.
@@ -264,7 +269,7 @@ impl Entry {
     #[cfg(test)]
     pub fn read(line: &str) -> Option<Entry> {
         let change = Arc::new(peer::read_stored(line)?);
-        Some(Entry::Said { change, is_late: false })
+        Some(Entry::Said { change, line: None, is_late: false })
     }
 }
 
@@ -277,7 +282,7 @@ pub struct MessageRow {
     /// Where it was said; nowhere what its writer had no right to say, and what this version cannot read.
     pub conversation: Option<Conversation>,
     pub kind: Kind,
-    pub line: String,
+    pub line: Arc<str>,
     /// What it is found by.
     pub text: Option<String>,
     /// The message that it takes back.
@@ -308,7 +313,8 @@ impl Kind {
 }
 
 /// Done by whoever writes: the router has better things to do.
-pub fn row_of(change: &Change) -> MessageRow {
+pub fn row_of(change: &Change, line: Option<&Arc<str>>) -> MessageRow {
+    debug_assert!(line.is_none_or(|line| **line == peer::write_change(change)));
     let dot = change.dot;
     let rightful = Some(&change.edit).filter(|edit| edit.is_rightful(dot.origin.server));
     let (kind, conversation, takes_back) = match rightful {
@@ -340,7 +346,7 @@ pub fn row_of(change: &Change) -> MessageRow {
         place: place_of(change.stamp),
         conversation,
         kind,
-        line: peer::write_change(change),
+        line: line.cloned().unwrap_or_else(|| peer::write_change(change).into()),
         text: match &change.edit {
             Edit::Message(message) if kind == Kind::Text => Some(message.text.clone()),
             _ => None,

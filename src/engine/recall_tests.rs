@@ -65,9 +65,9 @@ impl Hall {
                 Effect::Record { entries, .. } => {
                     for entry in entries {
                         if let Entry::Said { change, .. } = entry {
-                            let line = super::history::row_of(&change).line;
+                            let line = super::history::row_of(&change, None).line;
                             let arrival = self.recorded.len() as u64 + 1;
-                            self.recorded.extend(Record::read(arrival, line));
+                            self.recorded.extend(Record::read(arrival, line.to_string()));
                         }
                     }
                     continue;

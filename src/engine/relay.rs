@@ -12,12 +12,7 @@ use super::peer;
 impl Engine {
     /// Passes a change down its origin's tree: one copy for each server, though links are redundant.
     /// Whoever misses it pulls it.
-    pub(super) fn forward(
-        &mut self,
-        change: &Arc<Change>,
-        from: Option<ConnId>,
-        written: Option<peer::Written>,
-    ) {
+    pub(super) fn forward(&mut self, change: &Arc<Change>, from: Option<ConnId>, line: Option<Arc<str>>) {
         let dot = change.dot;
         let mut to = Vec::new();
         for link in self.links.by_conn.values_mut().filter(|link| link.is_accepted()) {
@@ -32,8 +27,7 @@ impl Engine {
             self.network.tell_durable(dot.seq);
         }
         if !to.is_empty() {
-            let line = written.map_or_else(|| peer::write_change(change), |written| written.line);
-            let line: Arc<str> = line.into();
+            let line = line.unwrap_or_else(|| peer::write_change(change).into());
             match change.edit.is_secret() {
                 true => {
                     self.effects.extend(to.into_iter().map(|to| Effect::SendApart { to, line: line.clone() }))

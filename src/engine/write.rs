@@ -58,15 +58,15 @@ impl Engine {
     /// Takes the next change of its origin and stream, whoever wrote it.
     pub(super) fn take(&mut self, change: &Arc<Change>, from: Option<ConnId>) {
         self.clock.observe(change.stamp);
-        let written = self.chain(change, from);
+        let line = self.chain(change, from);
         self.prepare_for(change, from);
         let newcomer = self.newcomer(change);
         self.note_beliefs_before(&change.edit);
         let news = self.network.apply(change);
         self.begin_moves();
-        self.chronicle(change);
+        self.chronicle(change, line.as_ref());
         if change.dot.stream != Stream::Durable {
-            self.forward(change, from, written);
+            self.forward(change, from, line);
         }
         let is_own = from.is_none() && change.dot.origin.server == self.identity.sid;
         let happenings = match is_own {

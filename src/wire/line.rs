@@ -39,6 +39,26 @@ impl Lines {
         })
     }
 
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The same in pieces of so many lines at most.
+    pub fn in_pieces(&self, lines_max: usize) -> impl Iterator<Item = Lines> {
+        self.lines.chunks(lines_max).map(|lines| {
+            let mut piece = Lines::default();
+            for line in lines {
+                let line = match line {
+                    Line::Whole(place) => Line::Whole(piece.hold(&self.text[place.clone()])),
+                    Line::NotUtf8(place) => Line::NotUtf8(piece.hold(&self.text[place.clone()])),
+                    Line::TooLong => Line::TooLong,
+                };
+                piece.lines.push(line);
+            }
+            piece
+        })
+    }
+
     /// Takes in one whole line as it came, whatever is wrong with it. Empty lines mean nothing and leave no trace.
     fn take(&mut self, raw: &[u8], limits: Limits) {
         if raw.is_empty() {
@@ -199,6 +219,17 @@ mod tests {
             Err(LineFault::NotUtf8(readable)) => Err(Some(readable.to_string())),
         };
         lines.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn pieces_are_the_whole_whatever_is_wrong_with_its_lines() {
+        let limits = Limits { tags_bytes_max: 0, body_bytes_max: 7 };
+        let lines = Framer::new(limits).push(b"one\ntoo long\ntwo\nba\xffd\nthree\n");
+        for lines_max in 1..7 {
+            let pieces: Vec<Lines> = lines.in_pieces(lines_max).collect();
+            assert_eq!(pieces.len(), 5_usize.div_ceil(lines_max));
+            assert_eq!(pieces.iter().flat_map(owned).collect::<Vec<_>>(), owned(&lines), "{lines_max}");
+        }
     }
 
     fn framed<'a>(

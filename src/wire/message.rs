@@ -91,7 +91,7 @@ pub fn is_tag_key(key: &str) -> bool {
 
 /// Makes any text fit to be the value of a tag.
 pub fn escape_tag_value(value: &str) -> Cow<'_, str> {
-    if !value.contains([';', ' ', '\\', '\r', '\n', '\0']) {
+    if !value.bytes().any(|byte| matches!(byte, b';' | b' ' | b'\\' | b'\r' | b'\n' | 0)) {
         return Cow::Borrowed(value);
     }
     let mut escaped = String::with_capacity(value.len() + 8);
@@ -172,6 +172,7 @@ impl Draft {
     /// Tags stand in the order in which they are given. An empty value is none.
     pub fn tag(mut self, key: &str, value: &str) -> Draft {
         debug_assert!(is_tag_key(key), "not a key: {key:?}");
+        self.make_room_for_tags();
         self.tags.push_str(key);
         if !value.is_empty() {
             self.tags.push('=');
@@ -184,6 +185,7 @@ impl Draft {
     /// The same with a value that is made of nothing that a tag could not hold: it is written where it is to stand.
     pub fn tag_shown(mut self, key: &str, value: impl Display) -> Draft {
         debug_assert!(is_tag_key(key), "not a key: {key:?}");
+        self.make_room_for_tags();
         write!(self.tags, "{key}={value};").expect("a String takes everything");
         self
     }
@@ -240,6 +242,13 @@ impl Draft {
         line
     }
 
+    /// Enough for those of most lines, that it need not grow with each.
+    fn make_room_for_tags(&mut self) {
+        if self.tags.is_empty() {
+            self.tags.reserve(96);
+        }
+    }
+
     fn make_last_a_word(&mut self) {
         let Some(last) = self.last else { return };
         if is_word(&self.body[last..]) {
@@ -267,9 +276,10 @@ fn write_into(line: &mut String, unwanted: &'static [char], value: impl Display)
     }
     impl Write for Without<'_> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            // All that is unwanted is below every letter, and most text has none of it.
-            let mut bytes = text.bytes();
-            match bytes.any(|byte| byte <= b' ' && self.unwanted.contains(&char::from(byte))) {
+            // All that is unwanted is below every letter, and most text has nothing there: all of it looked at without
+            // a branch, some bytes at a time.
+            let last = if self.unwanted.contains(&' ') { b' ' } else { b'\r' };
+            match text.bytes().fold(false, |is_found, byte| is_found | (byte <= last)) {
                 false => self.line.push_str(text),
                 true => self.line.extend(text.split(self.unwanted)),
             }

@@ -22,7 +22,9 @@ pub struct Shelf {
 impl Shelf {
     pub fn put(&mut self, entry: &Entry) {
         match entry {
-            Entry::Said { change, is_late } => self.put_message(row_of(change), *is_late),
+            Entry::Said { change, line, is_late } => {
+                self.put_message(row_of(change, line.as_ref()), *is_late);
+            }
             Entry::Skipped { origin, tip } => {
                 let origin = origin.to_string();
                 let known = self.tips.entry(origin.clone()).or_default();
@@ -48,13 +50,13 @@ impl Shelf {
         if self.taken_back.remove(&dot)
             && let Some(line) = blanked(&row.line)
         {
-            (row.line, row.kind, row.text) = (line, Kind::Blank, None);
+            (row.line, row.kind, row.text) = (line.into(), Kind::Blank, None);
         }
         if let Some(of) = row.takes_back.clone() {
             match self.by_dot.get(&of).and_then(|arrival| self.rows.get_mut(arrival)) {
                 Some(message) => {
                     if let Some(line) = blanked(&message.line) {
-                        (message.line, message.kind, message.text) = (line, Kind::Blank, None);
+                        (message.line, message.kind, message.text) = (line.into(), Kind::Blank, None);
                     }
                     row.conversation = message.conversation.clone();
                 }
@@ -88,7 +90,7 @@ impl Shelf {
         latest.sort_by(|a, b| (&a.origin, a.seq).cmp(&(&b.origin, b.seq)));
         StoredTalk {
             tips: self.tips.iter().map(|(origin, tip)| (origin.clone(), *tip)).collect(),
-            recent: latest.into_iter().map(|row| row.line.clone()).collect(),
+            recent: latest.into_iter().map(|row| row.line.to_string()).collect(),
             taken_back: self.taken_back.iter().cloned().collect(),
         }
     }
@@ -222,7 +224,7 @@ impl Shelf {
 }
 
 fn record((arrival, row): (u64, &MessageRow)) -> Option<Record> {
-    Record::read(arrival, row.line.clone())
+    Record::read(arrival, row.line.to_string())
 }
 
 /// Whether a text has all of these words.

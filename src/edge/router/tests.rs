@@ -220,6 +220,33 @@ fn who_is_demanding_goes_after_the_others_one_event_a_round() {
 }
 
 #[test]
+fn what_a_peer_brings_at_once_goes_after_people_a_piece_a_round_and_faster_where_they_say_much() {
+    let (mut router, _checks, _tasks) = router();
+    let events = |router: &Router| router.shared.counters.events.load(Ordering::Relaxed);
+    router.next_tick = Instant::now() + Duration::from_secs(3600);
+    let (peer, _theirs) = tests::conn(&router.shared, Kind::Called);
+    router.shared.admit(&peer).unwrap();
+    let piece = |number: u64| Event::Lines {
+        conn: peer.id,
+        lines: format!("A {number}\nB {number}").as_str().into(),
+    };
+    peer.set_demanding(true);
+    (0..6).for_each(|number| router.shared.tell_of(&peer, piece(number)));
+    // What comes in small follows what waits.
+    peer.set_demanding(false);
+    router.shared.tell_of(&peer, piece(6));
+    router.round();
+    router.round();
+    assert_eq!(events(&router), 2);
+    // Four lines of somebody else: two pieces.
+    router.shared.tell(Event::Lines { conn: ConnId(99), lines: "1\n2\n3\n4".into() });
+    router.round();
+    assert_eq!(events(&router), 5);
+    (0..3).for_each(|_| router.round());
+    assert_eq!((events(&router), router.inbox.is_empty()), (8, true));
+}
+
+#[test]
 fn slow_things_are_done_elsewhere_and_answered_by_events() {
     let (mut router, checks, tasks) = router();
     router.shared.serve("verify", STACK_BYTES, move |shared| verify::run(shared, &checks)).unwrap();

@@ -131,7 +131,9 @@ impl Messages {
     /// loaded anew.
     pub fn put(&mut self, change: &Transaction, entry: &Entry) -> rusqlite::Result<()> {
         match entry {
-            Entry::Said { change: said, is_late } => self.put_message(change, row_of(said), *is_late),
+            Entry::Said { change: said, line, is_late } => {
+                self.put_message(change, row_of(said, line.as_ref()), *is_late)
+            }
             Entry::Skipped { origin, tip } => {
                 let origin = origin.to_string();
                 let known = self.origin(change, &origin)?;
@@ -176,7 +178,7 @@ impl Messages {
                 .prepare_cached("DELETE FROM taken_back WHERE origin = ?1 AND seq = ?2")?
                 .execute(params![row.origin, seq])?;
             if let Some(line) = blanked(&row.line) {
-                (row.line, row.kind, row.text) = (line, Kind::Blank, None);
+                (row.line, row.kind, row.text) = (line.into(), Kind::Blank, None);
             }
         }
         let mut place = match &row.conversation {

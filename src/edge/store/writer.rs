@@ -25,7 +25,7 @@ const TOGETHER_MAX: usize = 1_000;
 const PRUNE_AFTER: Duration = Duration::from_secs(60);
 const PRUNE_ON: Duration = Duration::from_millis(50);
 
-/// How many messages may wait to be written: some seconds of all that a server can take, and some 50 MB; of what a test
+/// How many messages may wait to be written: some seconds of all that a server can take, and some 60 MB; of what a test
 /// writes, which is slower, as many seconds.
 const WAITING_MAX: usize = if cfg!(test) { 5_000 } else { 50_000 };
 

@@ -5,10 +5,11 @@
 //! while, but in its own name.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
 
-use super::{Fault, PeerMessage, RULES, When, Written, read_stream, written};
+use super::{Fault, PeerMessage, RULES, When, read_stream, written};
 use crate::engine::Engine;
 use crate::engine::event::ConnId;
 use crate::engine::links::Link;
@@ -97,7 +98,7 @@ impl Chains {
 
 impl Engine {
     /// Takes an event into the running hash of its origin. Returns the line that carries it, if it had to be written.
-    pub(in crate::engine) fn chain(&mut self, change: &Change, from: Option<ConnId>) -> Option<Written> {
+    pub(in crate::engine) fn chain(&mut self, change: &Change, from: Option<ConnId>) -> Option<Arc<str>> {
         let dot = change.dot;
         let by = from.and_then(|conn| self.links.by_conn.get(&conn)).and_then(Link::sid);
         let key = (dot.origin, dot.stream);
@@ -130,7 +131,7 @@ impl Engine {
         if chain.links.len() > WINDOW {
             chain.links.pop_front();
         }
-        Some(written)
+        Some(written.line.into())
     }
 
     /// Tells neighbours where each origin stands.

@@ -3,6 +3,7 @@
 //! Each gets its answers in the order in which it asked, one part at a time, so that nobody else waits for long.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{write_change, write_change_after};
@@ -63,7 +64,7 @@ impl Engine {
             let Some(&Range { origin, first, last }) = link.asked.ranges.front() else { return };
             let floor = self.network.talk().floor(origin);
             if first < floor && self.keeps_history() {
-                return self.look_for(conn, origin, first, floor);
+                return self.look_for(conn, origin, first..=last.min(floor - 1), floor);
             }
             if first < floor {
                 self.send_gap(conn, origin, (floor - 1).min(last));
@@ -75,11 +76,12 @@ impl Engine {
     }
 
     /// Asks the store for what is older than memory.
-    fn look_for(&mut self, conn: ConnId, origin: Origin, first: u64, floor: u64) {
+    fn look_for(&mut self, conn: ConnId, origin: Origin, range: RangeInclusive<u64>, floor: u64) {
         if let Some(link) = self.links.by_conn.get_mut(&conn) {
             link.asked.is_recalling = true;
         }
-        let query = Query::Range { origin, first, last: floor - 1, most: AT_ONCE };
+        let (first, last) = range.into_inner();
+        let query = Query::Range { origin, first, last, most: AT_ONCE };
         self.recall(query, Pending::Retell { conn, floor });
     }
 
@@ -112,7 +114,7 @@ impl Engine {
         let is_whole = count == AT_ONCE;
         if next <= last && !is_whole {
             // What follows is nowhere in the store; memory may go on behind it.
-            let after = records.get(count).map_or(floor, seq);
+            let after = records.get(count).map_or(floor.min(last.saturating_add(1)), seq);
             if after > next {
                 self.send_gap(conn, origin, after - 1);
                 next = after;
