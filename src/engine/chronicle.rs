@@ -79,8 +79,8 @@ impl Engine {
         self.config.history.enabled
     }
 
-    /// Has a message kept that was just taken, with the line that carries it where that was written already. That something was taken back is written also where nothing else is: what
-    /// is still on disk from before must not keep its words.
+    /// Has a message kept that was just taken, with the line that carries it where that was written already. That something
+    /// was taken back is written also where nothing else is: what is still on disk from before must not keep its words.
     pub(super) fn chronicle(&mut self, change: &Arc<Change>, line: Option<&Arc<str>>) {
         let is_kept = self.keeps_history() || matches!(change.edit, Edit::Redact(_));
         if !is_kept || change.dot.stream != Stream::Message {
