@@ -34,6 +34,8 @@ pub struct Told {
     from: BTreeSet<ServerId>,
     /// The servers of those who wrote it, as far as they were out of sight.
     writers: BTreeSet<ServerId>,
+    /// There is no repair but that these are shown in somebody's stead.
+    successor: Option<UserId>,
     since_ms: u64,
 }
 
@@ -133,20 +135,28 @@ impl Engine {
         }
     }
 
-    /// Somebody is shown as somebody else from now on, who is the same person: their statuses are told where they differ.
-    pub(super) fn tell_succeeded(&mut self, from: UserId, to: UserId, on: Vec<(Folded, Letters)>) {
+    /// Somebody is shown as somebody else from now on, who is the same person: what others know of the one they know of
+    /// the other, until they are told where that differs.
+    pub(super) fn note_succession(&mut self, from: UserId, to: UserId, on: Vec<(Folded, Letters)>) {
         for (name, before) in on {
+            if !self.mending.contains_key(&name) {
+                self.begin_mending(&name, None);
+                if let Some(told) = self.mending.get_mut(&name) {
+                    told.successor = Some(to);
+                }
+            }
             if let Some(told) = self.mending.get_mut(&name) {
                 let before = told.statuses.remove(&from).unwrap_or(before);
                 told.statuses.insert(to, before);
-                continue;
             }
-            let status = self.network.channel(&name).and_then(|channel| Some(channel.member(to)?.status));
-            let mut difference = Difference::default();
-            difference.status(to, before, status.unwrap_or(before));
-            if !difference.deltas.is_empty() {
-                let by = self.identity.name.to_string();
-                self.tell(vec![News::Modes { channel: name, by, deltas: difference.deltas, more: false }]);
+        }
+    }
+
+    /// Tells it, but for what a repair will tell.
+    pub(super) fn tell_succeeded(&mut self, to: UserId, on: &[Folded]) {
+        for name in on {
+            if self.mending.get(name).is_some_and(|told| told.successor == Some(to)) {
+                self.end_mending(name);
             }
         }
     }
@@ -218,6 +228,7 @@ impl Engine {
             by: BTreeSet::new(),
             from: from.into_iter().collect(),
             writers: BTreeSet::new(),
+            successor: None,
             since_ms: self.now.steady_ms,
         };
         self.mending.insert(name.clone(), told);

@@ -77,7 +77,8 @@ impl Engine {
                     let hears = self.neighbours(&who, |_| true);
                     self.say(hears, self.spoken_by(user, format!(":{from} NICK {new}")));
                 }
-                News::Succeeded { from, to, on } => self.tell_succeeded(from, to, on),
+                News::Succeeds { from, to, on } => self.note_succession(from, to, on),
+                News::Succeeded { to, on } => self.tell_succeeded(to, &on),
                 News::HostChanged { who, from } => self.tell_host_changed(&who, &from),
                 News::RealnameChanged { who } => {
                     let user = who.user;
@@ -228,7 +229,7 @@ impl Engine {
         match news {
             // Each of them is noted as it is told.
             News::Quit(_) => {}
-            News::Succeeded { from, to, .. } => self.monitors.succeed(*from, *to),
+            News::Succeeds { from, to, .. } => self.monitors.succeed(*from, *to),
             News::Arrived { nick, .. } => self.monitors.unsettle(nick),
             News::Renamed { old, new, .. } => {
                 self.monitors.unsettle(old);

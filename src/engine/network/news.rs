@@ -23,10 +23,15 @@ pub enum News {
     },
     /// Somebody is shown from now on as whom they are on another server, and nobody is to notice: on these channels they
     /// were shown as this.
-    Succeeded {
+    Succeeds {
         from: UserId,
         to: UserId,
         on: Vec<(Folded, Letters)>,
+    },
+    /// So they are by their nick: what differs on these channels can be told.
+    Succeeded {
+        to: UserId,
+        on: Vec<Folded>,
     },
     /// Somebody is called something else.
     Renamed {

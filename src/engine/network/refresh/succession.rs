@@ -83,12 +83,14 @@ impl Network {
             });
         }
         let were = on.iter().map(|channel| (channel.clone(), role(channel).status)).collect();
+        // Who heard of them on a channel that hides its members hears of their nick, and nobody else; statuses are told
+        // by the nick that they have now.
+        news.push(News::Succeeds { from: old.id, to: new.id, on: were });
         if old.nick != new.nick {
             let (from, old, new) = (old.prefix(), old.nick.clone(), new.nick.clone());
             news.push(News::Renamed { who: who(), from, old, new });
         }
-        // Statuses are told by the nick that they have now.
-        news.push(News::Succeeded { from: old.id, to: new.id, on: were });
+        news.push(News::Succeeded { to: new.id, on: on.clone() });
         if (&old.fact.username, &old.fact.host) != (&new.fact.username, &new.fact.host) {
             let from = format!("{}!{}@{}", new.nick, old.fact.username, old.fact.host);
             news.push(News::HostChanged { who: who(), from });
