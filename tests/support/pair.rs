@@ -148,6 +148,7 @@ impl Pair {
                 let event = Event::Recalled { ask, outcome: Ok(Vec::new()), is_cut: false };
                 self.on_the_way.push_back((server, event));
             }
+            Effect::GoOn { ask } => self.on_the_way.push_back((server, Event::GoOn { ask })),
             Effect::Dial { ask, .. } => {
                 self.on_the_way.push_back((server, Event::DialFailed { ask, why: "not yet".to_string() }));
             }
