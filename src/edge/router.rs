@@ -157,54 +157,50 @@ impl Router {
         })
     }
 
-    /// Steps the engine through what waits, and queues what it says. Returns how many lines that were.
+    /// All who keep within their bounds. Returns how many lines that were.
     fn batch(&mut self) -> usize {
         let Some(first) = self.next_event() else { return 0 };
-        let shared = self.shared.clone();
-        let mut engine = shared.engine.write();
-        let connections = shared.connections.read();
-        let began = Instant::now();
-        let now = self.clock.now(began);
-        let (mut events, mut lines) = (0, 0);
-        let mut next = Some(first);
-        while let Some(event) = next {
-            events += 1;
-            lines += weight(&event);
-            self.step(&mut engine, now, event, &connections, Due::AtOnce);
-            if lines >= LINES_PER_BATCH || began.elapsed() >= self.batch_within {
-                break;
-            }
-            self.inbox.take_prompt(&mut self.prompt);
-            next = self.prompt.pop_front();
-        }
-        Counters::count(&shared.counters.batches, 1);
-        Counters::count(&shared.counters.events, events);
-        lines
+        Counters::count(&self.shared.counters.batches, 1);
+        self.step_through(first, LINES_PER_BATCH, |router| {
+            router.inbox.take_prompt(&mut router.prompt);
+            router.prompt.pop_front()
+        })
     }
 
     /// Some of what peers bring at once: as many lines as came of others, and at least one piece of it. So a server that
     /// gets what it has missed answers its people in between, and one whose people are loud still gets it.
     fn burst(&mut self, lines_max: usize) {
-        let Some(first) = self.inbox.take(Lane::Burst) else { return };
+        if let Some(first) = self.inbox.take(Lane::Burst) {
+            self.step_through(first, lines_max, |router| router.inbox.take(Lane::Burst));
+            self.carry_out();
+        }
+    }
+
+    /// Steps the engine through what waits, up to so many lines, and queues what it says. Returns how many lines that were.
+    fn step_through(
+        &mut self,
+        first: Event,
+        lines_max: usize,
+        next: impl Fn(&mut Router) -> Option<Event>,
+    ) -> usize {
         let shared = self.shared.clone();
         let mut engine = shared.engine.write();
         let connections = shared.connections.read();
         let began = Instant::now();
         let now = self.clock.now(began);
         let (mut events, mut lines) = (0, 0);
-        let mut next = Some(first);
-        while let Some(event) = next {
+        let mut event = Some(first);
+        while let Some(one) = event {
             events += 1;
-            lines += weight(&event);
-            self.step(&mut engine, now, event, &connections, Due::AtOnce);
+            lines += weight(&one);
+            self.step(&mut engine, now, one, &connections, Due::AtOnce);
             if lines >= lines_max || began.elapsed() >= self.batch_within {
                 break;
             }
-            next = self.inbox.take(Lane::Burst);
+            event = next(self);
         }
-        drop((engine, connections));
         Counters::count(&shared.counters.events, events);
-        self.carry_out();
+        lines
     }
 
     fn step_patient(&mut self, event: Event) {
