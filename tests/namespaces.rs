@@ -5,6 +5,8 @@
 // Each test takes what it needs of it.
 #[allow(dead_code)]
 mod dice;
+#[path = "support/duration.rs"]
+mod duration;
 #[path = "support/machines/mod.rs"]
 mod machines;
 #[path = "support/mesh/mod.rs"]
@@ -286,17 +288,8 @@ fn a_ring_that_came_apart_in_two_places_is_whole_again_with_what_both_sides_did(
     assert_eq!(lines.iter().filter(|line| line.contains(" 367 ")).count(), 2, "{lines:#?}");
 }
 
-/// How long, where the environment does not say.
+/// For how long cables are cut at random where the environment does not say.
 const CUTS_FOR: Duration = Duration::from_secs(60);
-
-/// For how long cables are cut at random, by `FOLKMOOT_CUTS_FOR`, such as 90s or 30m.
-fn cuts_for() -> Duration {
-    let Ok(text) = std::env::var("FOLKMOOT_CUTS_FOR") else { return CUTS_FOR };
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let seconds = number.parse::<u64>().ok().zip(["s", "m", "h"].iter().position(|known| *known == unit));
-    let (number, power) = seconds.unwrap_or_else(|| panic!("FOLKMOOT_CUTS_FOR={text}: try 90s or 30m"));
-    Duration::from_secs(number * 60_u64.pow(power as u32))
-}
 
 /// The memory of each process, in MiB.
 fn memory_of(network: &Network) -> Vec<usize> {
@@ -306,7 +299,7 @@ fn memory_of(network: &Network) -> Vec<usize> {
 #[test]
 #[ignore = "takes as long as FOLKMOOT_CUTS_FOR says; needs root, network namespaces and the programs `ip` and `nft`"]
 fn random_cuts() {
-    let time = cuts_for();
+    let time = duration::from_environment("FOLKMOOT_CUTS_FOR", CUTS_FOR);
     let seed = std::env::var("FOLKMOOT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let mut network = Network::ring_of_five_with_chords();
     let restless = (0..network.mesh.servers.len() as u64).map(|number| {
