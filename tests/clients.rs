@@ -5,7 +5,7 @@ mod clients;
 #[path = "support/process/mod.rs"]
 mod process;
 
-use clients::{Ii, Irssi, Library, Netcat, Over, Program, Way, Weechat};
+use clients::{Account, Ii, Irssi, Library, Netcat, Over, Program, Way, Weechat};
 use process::{Server, linked};
 
 /// Comes, joins, reads the topic, talks and is talked to, on a channel and privately, and leaves.
@@ -50,6 +50,48 @@ fn meets_alice(nick: &'static str, over: Over, start: impl Fn(&Way) -> Box<dyn P
     program.quit();
     let quit = alice.hear_until(" QUIT :");
     assert!(quit.starts_with(&format!(":{nick}!")), "{quit}");
+}
+
+/// Logs in with an account that was made on another server, and is shown what was said there before.
+fn comes_home(
+    nick: &'static str,
+    over: Over,
+    mechanism: &'static str,
+    start: impl Fn(&Way) -> Box<dyn Program>,
+) {
+    let account = Account { name: "carol", password: "three-brown-hens", mechanism };
+    let (mut hall, mut barn) = (Server::new("hall"), Server::new("barn"));
+    hall.set("history.replay_on_join = 10");
+    let _relay = linked(&mut hall, &mut barn);
+    let mut carol = barn.client("carol");
+    carol.say(&format!("NICKSERV REGISTER {}", account.password));
+    carol.hear_until(" 900 ");
+    let mut alice = barn.client("alice");
+    alice.join("#green");
+    alice.say("PRIVMSG #green :the apples are ripe");
+    alice.reach("hall.lan");
+
+    let mut program = start(&Way { account: Some(account), ..Way::to(&hall, nick, over) });
+    program.running().shows("Welcome to the Folkmoot Network");
+    program.join("#green");
+    alice.hear_until(" JOIN #green");
+    program.running().shows("the apples are ripe");
+    alice.say(&format!("WHOIS {nick}"));
+    alice.hear_until(&format!(" 330 alice {nick} carol "));
+    program.quit();
+    alice.hear_until(" QUIT :");
+}
+
+#[test]
+#[cfg_attr(not(has_irssi), ignore = "needs the programs `irssi` and `script`")]
+fn irssi_logs_in_and_reads_what_was_said_before() {
+    comes_home("irssi", Over::Tls, "PLAIN", Irssi::start);
+}
+
+#[test]
+#[cfg_attr(not(has_weechat), ignore = "needs the program `weechat-headless` with its plugin `fifo`")]
+fn weechat_logs_in_and_reads_what_was_said_before() {
+    comes_home("weechat", Over::Plain, "scram-sha-256", Weechat::start);
 }
 
 #[test]

@@ -19,6 +19,16 @@ impl Irssi {
                 format!("-tls -tls_pinned_cert {}", pairs.join(":"))
             }
         };
+        let (network, as_whom) = match way.account {
+            None => (String::new(), ""),
+            Some(account) => (
+                format!(
+                    "/network add -sasl_mechanism {} -sasl_username {} -sasl_password {} hall\n",
+                    account.mechanism, account.name, account.password
+                ),
+                "-network hall",
+            ),
+        };
         let logs = folder.0.display();
         // Lines that are typed so fast it would take for pasted by mistake, and send more slowly.
         let startup = format!(
@@ -27,7 +37,8 @@ impl Irssi {
              /set autolog_path {logs}/$$0.log\n\
              /set autolog on\n\
              /set user_name {nick}\n\
-             /connect {security} 127.0.0.1 {port}\n"
+             {network}\
+             /connect {security} {as_whom} 127.0.0.1 {port}\n"
         );
         fs::write(folder.0.join("startup"), startup).expect("the folder can be written to");
         let irssi = format!("stty rows 40 columns 120; exec irssi --home={logs} --nick={nick}");

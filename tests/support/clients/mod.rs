@@ -34,6 +34,15 @@ pub struct Way {
     pub port: u16,
     /// What it has to be told of the server's certificate, which nobody has signed: 64 hexadecimal digits.
     pub fingerprint: String,
+    pub account: Option<Account>,
+}
+
+/// As whom it logs in, by SASL.
+#[derive(Clone, Copy)]
+pub struct Account {
+    pub name: &'static str,
+    pub password: &'static str,
+    pub mechanism: &'static str,
 }
 
 impl Way {
@@ -45,7 +54,7 @@ impl Way {
         };
         let printed = server.prints("sha256:");
         let fingerprint = printed.trim().trim_start_matches("sha256:").to_string();
-        Way { nick, over, port, fingerprint }
+        Way { nick, over, port, fingerprint, account: None }
     }
 }
 

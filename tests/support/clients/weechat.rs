@@ -33,6 +33,15 @@ impl Weechat {
             });
             commands.push(format!("/set irc.server.hall.{name}_fingerprint {fingerprint}"));
         }
+        if let Some(account) = way.account {
+            let login = [
+                ("mechanism", account.mechanism),
+                ("username", account.name),
+                ("password", account.password),
+            ];
+            let set = |(name, value)| format!("/set irc.server.hall.sasl_{name} {value}");
+            commands.extend(login.map(set));
+        }
         commands.push("/connect hall".to_string());
         let mut words = vec!["weechat-headless", "--dir", &home];
         commands.iter().for_each(|command| words.extend(["--run-command", command]));
