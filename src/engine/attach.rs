@@ -92,7 +92,7 @@ impl Turn<'_> {
     /// Makes the speaker's connection another one of somebody who is here.
     pub fn attach(&mut self, user: UserId) {
         let (conn, now_ms) = (self.conn, self.now.steady_ms);
-        let absence = self.engine.sessions.person_mut(user).and_then(|person| person.absence.take());
+        let absence = self.engine.sessions.come_back(user);
         let said = self.registration().map(|said| std::mem::take(&mut said.metadata)).unwrap_or_default();
         // What a repair has changed is told to those who knew it otherwise, and shown to a newcomer as it is.
         self.engine.end_mending_around(user);
@@ -153,9 +153,7 @@ impl Engine {
         self.settle_operator(user);
         let is_away = self.network.user(user).is_some_and(|user| user.fact.away.is_some());
         let is_shown_away = stays && !is_away;
-        if let Some(person) = self.sessions.person_mut(user) {
-            person.absence = Some(Absence { since: self.now, why: why.to_string(), is_shown_away });
-        }
+        self.sessions.leave(user, Absence { since: self.now, why: why.to_string(), is_shown_away });
         if is_shown_away {
             self.rewrite_user(user, UserFact::leave_unattended);
         }
@@ -212,8 +210,7 @@ impl Engine {
     /// Those who have not come back in time have gone when their connection did.
     pub(super) fn expire_absences(&mut self) {
         let within_ms = self.config.accounts.resume_within.as_millis() as u64;
-        let gone = self.sessions.people().filter_map(|(user, person)| {
-            let absence = person.absence.as_ref()?;
+        let gone = self.sessions.absent().filter_map(|(user, absence)| {
             let is_over = self.now.steady_ms >= absence.since.steady_ms + within_ms;
             (is_over && !self.is_always_on(user)).then(|| (user, absence.why.clone()))
         });

@@ -39,7 +39,7 @@ impl Turn<'_> {
                 _ => unknown = unknown.or(Some(letter)),
             }
         }
-        self.session_mut().topics = topics;
+        self.engine.sessions.set_topics(self.conn, topics);
         match unknown {
             Some(letter) => Err(numeric::unknown_topic(Word::from(letter)).into()),
             None => Ok(()),
@@ -50,7 +50,7 @@ impl Turn<'_> {
     pub fn follow_as(&mut self, class: &str) {
         let class = self.config().operator_class.get(class);
         let topics = class.and_then(|class| Letters::parse(&class.topics)).unwrap_or_default();
-        self.session_mut().topics = topics;
+        self.engine.sessions.set_topics(self.conn, topics);
     }
 
     /// 008, to whoever follows anything.
@@ -86,7 +86,7 @@ impl Engine {
 
     /// Tells operators here who follow a topic, in the name of the server where it happened.
     pub(super) fn tell_followers(&mut self, topic: char, server: &str, text: &str) {
-        let told = self.sessions.iter().filter(|session| session.topics.has(topic)).filter_map(|session| {
+        let told = self.sessions.followers(topic).filter_map(|session| {
             let user = self
                 .network
                 .user(session.user()?)

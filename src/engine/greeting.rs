@@ -47,9 +47,8 @@ impl Turn<'_> {
 /// How many are here, as LUSERS counts them.
 pub fn lusers(engine: &Engine) -> Vec<Numeric> {
     let network = &engine.network;
-    let Census { people: all, invisible, operators } = network.census();
+    let Census { people: all, invisible, operators, channels } = network.census();
     let servers = network.servers().count();
-    let channels = network.channels().count();
     let unknown = engine.sessions.unknown();
     let (here, links) = (engine.sessions.registered(), engine.links.up().count());
     let (here_max, all_max) = (engine.tally.users_local_max, engine.tally.users_network_max);

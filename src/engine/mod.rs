@@ -473,7 +473,7 @@ impl Engine {
         Report {
             users_local: self.sessions.registered(),
             users_network: self.network.census().people,
-            channels: self.network.channels().count(),
+            channels: self.network.census().channels,
             servers: self.routes.reachable().collect(),
             links: self.links.up().filter_map(links::Link::sid).collect(),
             epoch: self.identity.epoch,

@@ -16,7 +16,7 @@ pub struct Person {
     /// In the order in which they came.
     pub(super) conns: Vec<ConnId>,
     /// Why the last connection went, and when, while there is none.
-    pub absence: Option<Absence>,
+    pub(super) absence: Option<Absence>,
     /// When they last said something, for WHOIS.
     pub spoke_ms: u64,
     /// Channels that they were invited to, each by its birth: who makes one anew has invited nobody.

@@ -60,7 +60,7 @@ pub struct Session {
     /// What is to be shown of the channels that the client comes to.
     pub asked: Option<Asked>,
     /// What an operator is told of.
-    pub topics: Letters,
+    pub(super) topics: Letters,
     /// Whether the person became an operator on this very connection: whoever has no more than their account's password is
     /// none by it.
     pub is_operator: bool,

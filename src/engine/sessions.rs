@@ -1,12 +1,13 @@
 //! Every client's connection, and who is here by them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cap::Caps;
 use super::event::ConnId;
 use super::looks::Looks;
 use super::person::{Absence, Person};
 use super::session::{Session, Stage};
+use crate::wire::letters::Letters;
 use crate::wire::names::UserId;
 
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub struct Sessions {
     /// Each in a place of its own: they are large, and trees keep nearly half of theirs empty.
     by_conn: BTreeMap<ConnId, Box<Session>>,
     people: BTreeMap<UserId, Person>,
+    /// Who has no connection for the moment.
+    absent: BTreeSet<UserId>,
     /// How many connections speak for somebody.
     attached: usize,
     pub looks: Looks,
@@ -21,6 +24,8 @@ pub struct Sessions {
     /// otherwise lies scattered, and to fetch it from there takes several times as long.
     ears: BTreeMap<UserId, Ears>,
     tags: BTreeMap<ConnId, Caps>,
+    /// Who follows any topic: they are few, and each who comes, goes or has another nick is told to them.
+    followers: BTreeSet<ConnId>,
 }
 
 /// Where somebody hears.
@@ -58,6 +63,7 @@ impl Sessions {
     pub fn close(&mut self, conn: ConnId) -> Option<Session> {
         self.detach(conn);
         self.tags.remove(&conn);
+        self.followers.remove(&conn);
         self.looks.forget(conn);
         self.by_conn.remove(&conn).map(|session| *session)
     }
@@ -70,7 +76,7 @@ impl Sessions {
         self.attached += 1;
         let person = self.people.entry(user).or_insert_with(|| Person::new(now_ms));
         person.conns.push(conn);
-        person.absence = None;
+        self.come_back(user);
         self.looks.soon(conn);
         self.prick_up(user);
     }
@@ -88,7 +94,28 @@ impl Sessions {
     pub fn seat(&mut self, user: UserId, absence: Absence, now_ms: u64) {
         let absence = Some(absence);
         self.people.insert(user, Person { absence, ..Person::new(now_ms) });
+        self.absent.insert(user);
         self.prick_up(user);
+    }
+
+    /// Somebody's last connection has gone, and they stay for the moment.
+    pub fn leave(&mut self, user: UserId, absence: Absence) {
+        if let Some(person) = self.people.get_mut(&user) {
+            person.absence = Some(absence);
+            self.absent.insert(user);
+        }
+    }
+
+    /// Somebody is absent no more, if they were.
+    pub fn come_back(&mut self, user: UserId) -> Option<Absence> {
+        self.absent.remove(&user);
+        self.people.get_mut(&user).and_then(|person| person.absence.take())
+    }
+
+    pub fn absent(&self) -> impl Iterator<Item = (UserId, &Absence)> {
+        let absent =
+            self.absent.iter().filter_map(|user| self.people.get(user).map(|person| (*user, person)));
+        absent.filter_map(|(user, person)| Some((user, person.absence.as_ref()?)))
     }
 
     /// The connection speaks for nobody any more; it only waits to be closed.
@@ -115,6 +142,7 @@ impl Sessions {
     /// Somebody has gone who has no connection any more.
     pub fn forget(&mut self, user: UserId) {
         self.people.remove(&user);
+        self.absent.remove(&user);
         self.ears.remove(&user);
     }
 
@@ -131,6 +159,22 @@ impl Sessions {
             session.caps = caps;
             self.tags.insert(conn, caps.of_tags());
         }
+    }
+
+    /// A connection follows these topics from here on, and no others.
+    pub fn set_topics(&mut self, conn: ConnId, topics: Letters) {
+        if let Some(session) = self.by_conn.get_mut(&conn) {
+            session.topics = topics;
+            match topics.is_empty() {
+                true => self.followers.remove(&conn),
+                false => self.followers.insert(conn),
+            };
+        }
+    }
+
+    pub fn followers(&self, topic: char) -> impl Iterator<Item = &Session> {
+        let followers = self.followers.iter().filter_map(|conn| self.get(*conn));
+        followers.filter(move |session| session.topics.has(topic))
     }
 
     /// Where somebody hears; `None` where the user is not here.

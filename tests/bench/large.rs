@@ -1,5 +1,6 @@
 //! What a network costs by its size: `cargo bench --bench large` has a server meet one with ever more people on ever more
 //! channels, and prints what each of them takes in memory there, and how long a step takes for what people do.
+//! `cargo bench --bench large -- 30000` does so for this many people.
 
 #[path = "../support/pair.rs"]
 mod pair;
@@ -69,7 +70,7 @@ fn main() {
         columns.push_str(&format!("{name:>19}"));
     }
     println!("{:>8} {:>9} {:>9} {:>11}{columns}", "people", "channels", "link, s", "bytes each");
-    for people in SIZES {
+    for people in sizes() {
         let channels = people / 5;
         let (mut town, met, bytes) = settle(people, channels);
         let mut row = format!("{people:>8} {channels:>9} {:>9.2} {bytes:>11}", met.as_secs_f64());
@@ -92,6 +93,12 @@ fn main() {
     println!(
         "Times are in microseconds: the median of {TIMES}, and the slowest; of both servers where both work."
     );
+}
+
+/// As many people as are asked for, else few, more and many.
+fn sizes() -> Vec<usize> {
+    let asked: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    if asked.is_empty() { SIZES.to_vec() } else { asked }
 }
 
 /// A server that has just met one with so many; how long that took, and what each of them takes there.

@@ -99,7 +99,7 @@ fn set_user_modes(turn: &mut Turn, letters: &str, params: &[&str]) {
     }
     if before.has('o') && !modes.has('o') {
         turn.record('o', &format!("{} is no operator any more", turn.prefix()), None);
-        turn.session_mut().topics = Letters::NONE;
+        turn.engine.sessions.set_topics(turn.conn, Letters::NONE);
     }
     if is_refused {
         turn.reply(numeric::no_privileges());

@@ -282,7 +282,7 @@ fn held(engine: &Engine) -> Vec<Numeric> {
     let network = &engine.network;
     let counts = [
         ("users", network.census().people),
-        ("channels", network.channels().count()),
+        ("channels", network.census().channels),
         ("servers", network.servers().count()),
         ("bans", network.bans().iter().count()),
         ("session facts", network.facts_that_count(Stream::Session).count()),

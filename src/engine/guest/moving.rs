@@ -135,9 +135,7 @@ impl Engine {
             self.sessions.become_guest(*conn);
             self.hold_lines(*conn, MOVED);
         }
-        if let Some(person) = self.sessions.person_mut(user) {
-            person.absence = None;
-        }
+        self.sessions.come_back(user);
         let conns = near.into_iter().map(|conn| (conn, Asked::default())).collect();
         let heard = self.heard_where_reachable(&belief.heard);
         if let Some(refugee) = self.guests.refuge.refugees.get_mut(&user) {

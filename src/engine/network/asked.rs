@@ -132,9 +132,13 @@ impl Network {
         users.map(|(_, user)| user).filter(|user| user.is_visible())
     }
 
-    /// How many users can be seen.
+    /// How many users and channels can be seen.
     pub fn census(&self) -> Census {
-        debug_assert_eq!(self.census, Census::of(self.users()), "the count follows them");
+        debug_assert_eq!(
+            self.census,
+            Census::of(self.users(), self.channels.values()),
+            "the count follows them"
+        );
         self.census
     }
 
@@ -151,7 +155,7 @@ impl Network {
 
     /// A channel with somebody on it who can be seen.
     pub fn channel(&self, name: &Folded) -> Option<&Channel> {
-        self.channels.get(name).filter(|channel| channel.visible > 0)
+        self.channels.get(name).filter(|channel| channel.is_visible())
     }
 
     pub fn registrations(&self) -> &Registrations {
@@ -206,14 +210,14 @@ impl Network {
     }
 
     pub fn channels(&self) -> impl Iterator<Item = (&Folded, &Channel)> {
-        self.channels.iter().filter(|(_, channel)| channel.visible > 0)
+        self.channels.iter().filter(|(_, channel)| channel.is_visible())
     }
 
     /// Those of them that come after this one.
     pub fn channels_after(&self, name: Option<&Folded>) -> impl Iterator<Item = (&Folded, &Channel)> {
         let after = name.map_or(Bound::Unbounded, Bound::Excluded);
         let channels = self.channels.range::<Folded, _>((after, Bound::Unbounded));
-        channels.filter(|(_, channel)| channel.visible > 0)
+        channels.filter(|(_, channel)| channel.is_visible())
     }
 
     pub fn server(&self, id: ServerId) -> Option<&Server> {

@@ -222,6 +222,11 @@ impl Channel {
         self.members.keys().any(|member| Some(*member) != user)
     }
 
+    /// Whether anybody who can be seen is here.
+    pub fn is_visible(&self) -> bool {
+        self.visible > 0
+    }
+
     pub fn members_count(&self) -> usize {
         self.visible
     }

@@ -86,6 +86,7 @@ impl Network {
     fn refresh_channel(&mut self, name: &Folded, users: &[UserId], items: &[Key]) -> Difference {
         let mut difference = Difference::default();
         let mut channel = self.channels.remove(name);
+        channel.iter().for_each(|channel| self.census.remove_channel(channel));
         let birth_before = channel.as_ref().map(|channel| channel.birth);
         let mut statuses: BTreeMap<UserId, Letters> = BTreeMap::new();
         for &id in users {
@@ -196,6 +197,7 @@ impl Network {
             channel.members.get_mut(&id).expect("looked up above").status = status;
         }
         difference.deltas.sort_by_key(|delta| delta.on);
+        self.census.add_channel(&channel);
         self.channels.insert(name.clone(), channel);
         difference
     }
