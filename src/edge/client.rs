@@ -115,7 +115,7 @@ mod tests {
     use crate::edge::shared::tests::{conn, shared};
     use crate::edge::threads::STACK_BYTES;
     use crate::edge::tls::tests::{listener, trusting_client};
-    use crate::engine::Event;
+    use crate::engine::{Event, UNWRITTEN_AT_EASE_MAX};
 
     /// A client's thread as it runs in a server; what it tells the router, and the client's end.
     fn client(door: Option<Arc<ServerConfig>>) -> (Arc<Shared>, InboxReader, TcpStream) {
@@ -199,6 +199,25 @@ mod tests {
         ends(&shared);
         assert!(events.is_empty());
         assert_eq!(shared.connections.read().iter().count(), 0);
+    }
+
+    #[test]
+    fn who_talks_waits_for_a_disk_that_is_behind_and_nobody_else_does() {
+        let (shared, events, mut theirs) = client(None);
+        assert_eq!(next(&events), "opened plain");
+        shared.room.add(UNWRITTEN_AT_EASE_MAX);
+        theirs.write_all(b"PING 1\r\nWHO #green\r\n").unwrap();
+        assert_eq!(next(&events), "PING 1|WHO #green");
+        theirs.write_all(b"PRIVMSG #green :a\r\nPING 2\r\n").unwrap();
+        assert!(events.recv_timeout(Duration::from_millis(300)).is_err());
+        shared.room.written(1);
+        assert_eq!(next(&events), "PRIVMSG #green :a|PING 2");
+        // Who is gone, for whatever reason, waits for nothing.
+        theirs.write_all(b"PRIVMSG #green :b\r\n").unwrap();
+        let conn = shared.connections.read().iter().next().cloned().unwrap();
+        conn.kill("enough");
+        assert_eq!(next(&events), "closed enough");
+        ends(&shared);
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn start_with(
     let (tasks, tasks_waiting) = keeper::tasks();
     let directory = node.data.path().to_path_buf();
     let keeper = Keeper { reload, secrets: node.secrets, data: node.data };
-    let (desk, tray) = store::desk();
+    let (desk, tray) = store::desk(shared.room.clone());
     let tray = Arc::new(tray);
     let helpers = Helpers { verifier, keeper: tasks, store: desk, ends: end };
     let router = Router::new(shared.clone(), events, helpers, mesh_client, clock);

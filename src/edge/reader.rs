@@ -10,6 +10,7 @@ use super::compression::{Inflow, LAST_PLAIN_LINE, Unpacker};
 use super::conn::Conn;
 use super::pace::Pace;
 use super::shared::Shared;
+use super::store::weight;
 use super::threads::panic_text;
 use crate::engine::{Event, Origin};
 use crate::wire::line::{Framer, Lines};
@@ -235,8 +236,11 @@ impl Reader<'_> {
     }
 
     /// What a peer brings at once is cut up, so that the router can serve people in between.
-    fn hand_on(&mut self, lines: Lines, bytes: usize) {
-        self.conn.count_received(lines.iter().count() as u64, bytes as u64);
+    fn hand_on(&mut self, mut lines: Lines, bytes: usize) {
+        self.conn.count_received(lines.len() as u64, bytes as u64);
+        if !self.conn.is_link() && !self.has_room(&mut lines) {
+            return;
+        }
         if self.conn.is_link() && lines.len() > BURST_LINES {
             self.conn.set_demanding(true);
             for lines in lines.in_pieces(PIECE_LINES) {
@@ -246,6 +250,13 @@ impl Reader<'_> {
         } else if !lines.is_empty() {
             self.shared.tell_of(self.conn, Event::Lines { conn: self.conn.id, lines });
         }
+    }
+
+    /// Whoever says what is written to the store waits where that is behind; false where the connection is over by then.
+    fn has_room(&self, lines: &mut Lines) -> bool {
+        let messages = lines.iter().map(|line| line.map_or(0, weight)).sum();
+        lines.weigh(messages);
+        messages == 0 || self.shared.room.enter(messages, || self.conn.is_over())
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Router {
     in_turn: VecDeque<Arc<Conn>>,
     /// Effects that must wait until no lock is held.
     chores: Vec<Effect>,
+    /// How much room for messages is taken by the lines that were stepped through.
+    taken: usize,
     /// Connections whose own threads are done.
     closed: Vec<ConnId>,
     /// Connections that we ended, and when they have to be gone.
@@ -103,6 +105,7 @@ impl Router {
             at_once: Vec::new(),
             in_turn: VecDeque::new(),
             chores: Vec::new(),
+            taken: 0,
             closed: Vec::new(),
             ending: VecDeque::new(),
         }
@@ -228,6 +231,8 @@ impl Router {
         for effect in std::mem::take(&mut self.chores) {
             self.see_to(effect);
         }
+        // Only now: what has come of it was handed over.
+        self.shared.room.taken(std::mem::take(&mut self.taken));
         for conn in self.closed.drain(..) {
             self.shared.forget(conn);
         }
@@ -256,6 +261,7 @@ impl Router {
             conn.leave_lane();
         }
         match event {
+            Event::Lines { lines, .. } => self.taken += lines.weight(),
             Event::Tick => self.next_tick = Instant::now() + TICK,
             Event::Closed { conn, .. } => self.closed.push(*conn),
             Event::Configured { outcome: Ok(config), .. } => {

@@ -10,8 +10,9 @@
 //! | `tls::Shown` | whoever reads the settings anew | client threads, at their handshake |
 //! | `Threads::roster`, three | each thread, as it starts and ends | stop |
 //! | `inbox` | all who tell the router | the router |
+//! | `Room::door` | threads of clients who talk while the disk is behind; whoever makes room for them | |
 //!
-//! Order: engine, then connections, then one connection's `io`. `arrivals` and the last four of the table are held for a look only, and
+//! Order: engine, then connections, then one connection's `io`. `arrivals` and the last five of the table are held for a look only, and
 //! no other lock is taken meanwhile. Never two `io` locks, and never tell the router anything while holding any lock:
 //! the inbox is bounded, and only the router makes room in it.
 //!
@@ -21,7 +22,7 @@
 //! | `flusher` | one | epoll, on sockets that would take no more |
 //! | `accept irc 127.0.0.1:6667` | one per listening socket | accept |
 //! | `gateway 10.0.0.1:4711` | one per connection that has yet to say for whom it is | recv |
-//! | `client 41`, `full 41`, `link 42`, `link barn` | one per connection | connect, recv, the inbox, its own pace |
+//! | `client 41`, `full 41`, `link 42`, `link barn` | one per connection | connect, recv, the inbox, its own pace, room in the store |
 //! | `verify` | one for two cores | their channel |
 //! | `keeper` | one | its own channel |
 //! | `store` | one | its own channel, and the disk |
@@ -42,6 +43,7 @@ use super::arrivals::Arrivals;
 use super::conn::{Conn, Kind};
 use super::flusher::Flusher;
 use super::inbox::{Inbox, InboxReader, Lane, inbox};
+use super::store::Room;
 use super::threads::{STACK_BYTES, Threads};
 use crate::config::{Dns, Gateway, GatewayProtocol, History, Limits};
 use crate::engine::{ConnId, Engine, Event};
@@ -67,6 +69,8 @@ pub struct Shared {
     pub gateways: RwLock<Arc<[Gateway]>>,
     pub dns: RwLock<Arc<Dns>>,
     pub history: RwLock<Arc<History>>,
+    /// For what is to be written to the store.
+    pub room: Arc<Room>,
     /// How many connections are yet to say for whom they are.
     pub unproxied: AtomicUsize,
     /// To the router. Bounded: a client that is read faster than the router works waits, and TCP slows it.
@@ -106,6 +110,7 @@ impl Shared {
             gateways: RwLock::new(Arc::new([])),
             dns: RwLock::default(),
             history: RwLock::default(),
+            room: Arc::default(),
             unproxied: AtomicUsize::new(0),
             inbox,
             flusher: Flusher::new().map_err(|why| format!("cannot watch sockets: {why}"))?,

@@ -1,7 +1,8 @@
 //! Keeps what is said: hands each message to the store once, and asks the store for those of long ago.
 //!
-//! Nothing waits for the disk. What the store has no room for, as when the disk is full, is handed to it again later
-//! out of memory, for as long as it is there.
+//! The engine waits for no disk. Where one is slower than what is said, the edge has those wait who talk here
+//! (`edge/store/room.rs`), and what others say is had from neighbours later. What the store has no room for all the same, as
+//! when the disk is full, is handed to it again out of memory, for as long as it is there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -21,14 +22,31 @@ use super::turn::{Deferred, Outcome, Turn};
 use crate::config::Ack;
 use crate::wire::names::ServerId;
 
+/// How many messages may wait to be written: some seconds of all that a server can take, and some 60 MB; of what a test
+/// writes, which is slower, as many seconds.
+pub const UNWRITTEN_MAX: usize = if cfg!(test) { 5_000 } else { 50_000 };
+
+/// Up to here whoever talks is read, and neighbours are asked for what was missed.
+pub const UNWRITTEN_AT_EASE_MAX: usize = UNWRITTEN_MAX / 2;
+
+/// Up to here what comes over links is taken as it comes; the rest is for what cannot wait.
+const UNWRITTEN_LIVE_MAX: usize = UNWRITTEN_MAX / 4 * 3;
+
+/// A disk that has taken nothing for so long is no reason to wait any more.
+pub const UNWRITTEN_STUCK_AFTER_MS: u64 = 10_000;
+
 /// How many messages are handed to the store again at once; it is asked every tick whether it has room.
 const AGAIN_AT_ONCE: usize = 2_000;
 
 /// What is handed to the store.
 #[derive(Debug, Default)]
 pub struct Chronicle {
-    /// Of what was handed over last.
+    /// How much was handed over so far, and up to where that is on disk.
     number: u64,
+    written: u64,
+    /// When something was last on its way to the disk, and the disk was there for it.
+    progress_ms: u64,
+    is_failing: bool,
     /// What comes of the present step.
     entries: Vec<Entry>,
     /// The first message of each origin that the store did not take.
@@ -36,7 +54,7 @@ pub struct Chronicle {
     /// When each server was there first; from before this start where there is no telling.
     heard_since: BTreeMap<ServerId, u64>,
     /// Where clients are told only what is on disk: the message that the line at hand has written.
-    written: Option<u64>,
+    awaited: Option<u64>,
     /// This server's messages in what was handed over and is not on disk yet.
     under_way: VecDeque<(u64, Vec<u64>)>,
     /// What is to be said once a message is on disk.
@@ -88,7 +106,7 @@ impl Engine {
         }
         let is_awaited = !matches!(change.edit, Edit::Happening(_));
         if is_awaited && change.dot.origin == self.origin() && self.config.history.ack == Ack::Disk {
-            self.chronicle.written = Some(change.dot.seq);
+            self.chronicle.awaited = Some(change.dot.seq);
         }
         // What comes after something that was left out goes with it, so that each origin's are written in order.
         if !self.chronicle.left_out.contains_key(&change.dot.origin) {
@@ -130,8 +148,12 @@ impl Engine {
         if self.chronicle.entries.is_empty() {
             return;
         }
-        self.chronicle.number += 1;
-        let (number, entries) = (self.chronicle.number, std::mem::take(&mut self.chronicle.entries));
+        if self.chronicle.written >= self.chronicle.number {
+            self.chronicle.progress_ms = self.now.steady_ms;
+        }
+        let entries = std::mem::take(&mut self.chronicle.entries);
+        self.chronicle.number += entries.len() as u64;
+        let number = self.chronicle.number;
         if self.config.history.ack == Ack::Disk {
             let own = self.origin();
             let said = entries.iter().filter_map(|entry| match entry {
@@ -191,7 +213,26 @@ impl Engine {
         }
     }
 
+    /// Whether neighbours are asked for what was missed.
+    pub(super) fn may_catch_up(&self) -> bool {
+        !self.has_unwritten(UNWRITTEN_AT_EASE_MAX)
+    }
+
+    /// Whether what others say is taken as it comes. What is not is had from neighbours like all that was missed; so nothing
+    /// is lost, and whatever else links bring goes on.
+    pub(super) fn takes_talk(&self) -> bool {
+        !self.has_unwritten(UNWRITTEN_LIVE_MAX)
+    }
+
+    /// Whether so much waits for a disk that takes it, if slowly.
+    fn has_unwritten(&self, least: usize) -> bool {
+        let Chronicle { number, written, progress_ms, is_failing, .. } = self.chronicle;
+        let is_stuck = self.now.steady_ms >= progress_ms + UNWRITTEN_STUCK_AFTER_MS;
+        number.saturating_sub(written) >= least as u64 && !is_failing && !is_stuck
+    }
+
     pub(super) fn store_fault(&mut self, why: Option<&str>) {
+        self.chronicle.is_failing = why.is_some();
         let (level, text) = match why {
             Some(why) => {
                 let text = format!("{why}; people go on talking, what is to be kept is tried again");
@@ -206,12 +247,12 @@ impl Engine {
 
     /// What was written before concerns another line.
     pub(super) fn begin_line(&mut self) {
-        self.chronicle.written = None;
+        self.chronicle.awaited = None;
     }
 
     /// Keeps the replies to a line that has written something until that is on disk; others have heard it.
     pub(super) fn hold_replies(&mut self, conn: ConnId, label: Option<String>) -> Option<String> {
-        let Some(seq) = self.chronicle.written.take() else { return label };
+        let Some(seq) = self.chronicle.awaited.take() else { return label };
         let replies = self.take_replies(conn, false);
         if label.is_some() || !replies.is_empty() {
             self.chronicle.held.insert(seq, Held { reply: Deferred { conn, label }, replies });
@@ -219,8 +260,10 @@ impl Engine {
         None
     }
 
-    /// Says what waited for this.
+    /// All up to this is on disk: says what waited for it.
     pub(super) fn recorded(&mut self, number: u64) {
+        self.chronicle.written = number.max(self.chronicle.written);
+        self.chronicle.progress_ms = self.now.steady_ms;
         while self.chronicle.under_way.front().is_some_and(|(first, _)| *first <= number) {
             let (_, said) = self.chronicle.under_way.pop_front().expect("it was just seen");
             said.into_iter().for_each(|seq| self.say_held(seq..seq + 1));

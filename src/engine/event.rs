@@ -122,7 +122,7 @@ pub enum Event {
         number: u64,
         entries: Vec<Entry>,
     },
-    /// All that was taken by `Effect::Record` up to this number is on disk; told where somebody waits for that.
+    /// All that was taken by `Effect::Record` up to this number is on disk.
     Recorded {
         number: u64,
     },

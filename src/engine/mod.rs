@@ -108,6 +108,7 @@ pub use archive::{ForeignAccount, ForeignChannel, Import, Item, Kind as ItemKind
 pub use audit::{Audit, Load};
 pub use bearer::{Bearer, TokenFault};
 pub use bundle::Bundle;
+pub use chronicle::{UNWRITTEN_AT_EASE_MAX, UNWRITTEN_MAX, UNWRITTEN_STUCK_AFTER_MS};
 pub use effect::{Effect, Secret, Topic};
 pub use effort::{EFFORT_NAME_BYTES_MAX, effort};
 pub use event::{AskId, Beacon, ClientDoor, ConnId, Event, Origin, Pin, Situation, Traffic};

@@ -16,6 +16,7 @@ pub enum LineFault<'t> {
 pub struct Lines {
     text: String,
     lines: Vec<Line>,
+    weight: usize,
 }
 
 /// One line, by where in the text it stands.
@@ -41,6 +42,15 @@ impl Lines {
 
     pub fn len(&self) -> usize {
         self.lines.len()
+    }
+
+    /// What whoever hands them on thinks of them; it goes with them.
+    pub fn weigh(&mut self, weight: usize) {
+        self.weight = weight;
+    }
+
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// The same in pieces of so many lines at most.

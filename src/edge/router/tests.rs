@@ -21,7 +21,7 @@ fn router() -> (Router, Receiver<Check>, Receiver<Task>) {
     let (verifier, checks) = Verifier::new();
     let (keeper, tasks) = keeper::tasks();
     let mesh = Arc::new(mesh_client(&certificate(), LINK_PROTOCOL).unwrap());
-    let (store, _) = store::desk();
+    let (store, _) = store::desk(shared.room.clone());
     let helpers = Helpers { verifier, keeper, store, ends: ends().0 };
     let mut router = Router::new(shared, events, helpers, mesh, Clock::new(Instant::now()));
     // However slow the machine is.

@@ -6,10 +6,12 @@
 mod archive;
 mod messages;
 mod read;
+mod room;
 mod writer;
 
 pub use archive::{Found, look_through};
 pub use read::{READERS, run as recall};
+pub use room::{Room, weight};
 pub use writer::{Batch, Desk, desk, run};
 
 use std::fs::OpenOptions;

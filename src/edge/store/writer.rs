@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Store;
 use super::read::{Progress, Question, Questions, Waiting};
+use super::room::Room;
 use crate::config::Ack;
 use crate::edge::identity::wall_clock;
 use crate::edge::shared::Shared;
-use crate::engine::{AskId, Entry, Event, Query, Row};
+use crate::engine::{AskId, Entry, Event, Query, Row, UNWRITTEN_MAX};
 
 /// How long after a fault the disk is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -25,9 +25,8 @@ const TOGETHER_MAX: usize = 1_000;
 const PRUNE_AFTER: Duration = Duration::from_secs(60);
 const PRUNE_ON: Duration = Duration::from_millis(50);
 
-/// How many messages may wait to be written: some seconds of all that a server can take, and some 60 MB; of what a test
-/// writes, which is slower, as many seconds.
-const WAITING_MAX: usize = if cfg!(test) { 5_000 } else { 50_000 };
+/// How often the log says at most that people wait for the disk.
+const CROWDED_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// What the writer is asked for.
 #[derive(Debug)]
@@ -53,8 +52,7 @@ pub struct Desk {
     work: Sender<Work>,
     questions: Questions,
     progress: Progress,
-    /// Messages that wait to be written.
-    waiting: Arc<AtomicUsize>,
+    room: Arc<Room>,
     /// The number under which messages were last taken.
     recorded: u64,
 }
@@ -62,19 +60,18 @@ pub struct Desk {
 /// What waits for the store's threads.
 pub struct InTray {
     work: Receiver<Work>,
-    waiting: Arc<AtomicUsize>,
     pub questions: Waiting,
     pub progress: Progress,
 }
 
 /// Work is unbounded, since what is in force must reach the disk, and it comes as fast as people give orders; of messages
 /// no more is taken than there is room for.
-pub fn desk() -> (Desk, InTray) {
+pub fn desk(room: Arc<Room>) -> (Desk, InTray) {
     let (sender, work) = crossbeam_channel::unbounded();
     let (questions, asked) = Questions::new();
-    let (progress, waiting) = (Progress::default(), Arc::new(AtomicUsize::new(0)));
-    let tray = InTray { work, waiting: waiting.clone(), questions: asked, progress: progress.clone() };
-    (Desk { work: sender, questions, progress, waiting, recorded: 0 }, tray)
+    let progress = Progress::default();
+    let tray = InTray { work, questions: asked, progress: progress.clone() };
+    (Desk { work: sender, questions, progress, room, recorded: 0 }, tray)
 }
 
 impl Desk {
@@ -85,11 +82,10 @@ impl Desk {
 
     /// Gives back what there is no room for.
     pub fn record(&mut self, number: u64, entries: Vec<Entry>) -> Result<(), Vec<Entry>> {
-        let waiting = self.waiting.load(Ordering::Relaxed);
-        if waiting + entries.len() > WAITING_MAX {
+        if self.room.waiting() + entries.len() > UNWRITTEN_MAX {
             return Err(entries);
         }
-        self.waiting.fetch_add(entries.len(), Ordering::Relaxed);
+        self.room.add(entries.len());
         self.recorded = number;
         self.send(Work::Record { number, entries });
         Ok(())
@@ -113,7 +109,7 @@ impl Desk {
 /// is lost, and the server goes on: what cannot be kept is merely told to nobody else.
 pub fn run(store: Store, shared: &Shared, tray: &InTray) {
     let (batches, entries) = (Vec::new(), VecDeque::new());
-    Writer { store, shared, tray, batches, entries, count: 0, is_failing: false }.run();
+    Writer { store, shared, tray, batches, entries, count: 0, is_failing: false, told_crowded: None }.run();
 }
 
 struct Writer<'w> {
@@ -125,6 +121,8 @@ struct Writer<'w> {
     /// How many entries there are in all.
     count: usize,
     is_failing: bool,
+    /// When the log last said that people wait for the disk.
+    told_crowded: Option<Instant>,
 }
 
 impl Writer<'_> {
@@ -196,6 +194,7 @@ impl Writer<'_> {
             let rows = self.batches.iter().flat_map(|batch| &batch.rows);
             let entries = self.entries.iter().take(taken).flat_map(|(_, entries)| entries);
             let is_safe = is_told || !self.batches.is_empty();
+            self.shared.room.begin();
             if let Err(why) = self.store.write(rows, entries, is_safe) {
                 return self.fail(why);
             }
@@ -206,19 +205,31 @@ impl Writer<'_> {
                 self.shared.tell(Event::Kept { number: batch.number });
                 log::trace!(target: "folkmoot::server", "changes={} are on disk", batch.number);
             }
+            self.tell_if_crowded();
+            self.shared.room.written(count);
             if let Some((number, _)) = self.entries.drain(..taken).next_back() {
                 self.count -= count;
-                self.tray.waiting.fetch_sub(count, Ordering::Relaxed);
                 self.tray.progress.reach(number);
-                if is_told {
-                    self.shared.tell(Event::Recorded { number });
-                }
+                self.shared.tell(Event::Recorded { number });
             }
+        }
+    }
+
+    fn tell_if_crowded(&mut self) {
+        let is_due = self.told_crowded.is_none_or(|told| told.elapsed() >= CROWDED_TOLD_EVERY);
+        if is_due && self.shared.room.is_crowded() {
+            self.told_crowded = Some(Instant::now());
+            log::warn!(
+                target: "folkmoot::server",
+                "the store is slower than what is said: who talks is made to wait for it unwritten={}",
+                self.shared.room.waiting()
+            );
         }
     }
 
     fn fail(&mut self, why: String) {
         self.tray.progress.get_stuck();
+        self.shared.room.fail();
         if !std::mem::replace(&mut self.is_failing, true) {
             self.shared.tell(Event::StoreFault { why: Some(why) });
         }
@@ -255,7 +266,7 @@ mod tests {
         let (store, _) = open(&scratch).unwrap();
         let other = Connection::open(scratch.0.join(FILE)).unwrap();
         let (shared, events) = shared(Limits::default());
-        let (desk, tray) = desk();
+        let (desk, tray) = desk(shared.room.clone());
         shared.serve("store", STACK_BYTES, move |shared| run(store, shared, &tray)).unwrap();
         let send = |number, key| desk.keep(Batch { number, rows: vec![row(key, Some("1"))] });
         // A fault is told once, and so is its end.
@@ -266,6 +277,7 @@ mod tests {
                 Err(_) => break None,
                 Ok(Event::StoreFault { why: Some(_) }) => faults += 1,
                 Ok(Event::StoreFault { why: None }) => ends += 1,
+                Ok(Event::Recorded { .. }) => {}
                 Ok(event) => panic!("{event:?}"),
             }
         };
@@ -288,15 +300,15 @@ mod tests {
         let scratch = Scratch::new("store-desk");
         let (store, _) = open(&scratch).unwrap();
         let (shared, events) = shared(Limits::default());
-        let (mut desk, tray) = desk();
+        let (mut desk, tray) = desk(shared.room.clone());
         let tray = Arc::new(tray);
         let said = |seq: u64| {
             let dot = format!("1AA.2.M{}.{}", crate::wire::base36::encode(seq), "100000");
             Entry::read(&format!("@dot={dot} :ann!a@host PRIVMSG 1AAAAAAAA #green :{seq}")).unwrap()
         };
-        let many: Vec<Entry> = (1..=WAITING_MAX as u64).map(said).collect();
+        let many: Vec<Entry> = (1..=UNWRITTEN_MAX as u64).map(said).collect();
         desk.record(1, many.clone()).unwrap();
-        let one_more = vec![said(WAITING_MAX as u64 + 1)];
+        let one_more = vec![said(UNWRITTEN_MAX as u64 + 1)];
         assert_eq!(desk.record(2, one_more.clone()), Err(one_more.clone()));
 
         let (writers, readers, directory) = (tray.clone(), tray, scratch.0.clone());
@@ -309,13 +321,16 @@ mod tests {
         let origin = crate::engine::Run::parse("1AA.2").unwrap();
         let query = Query::Range { origin, first: 1, last: u64::MAX, most: usize::MAX };
         assert!(desk.recall(AskId(1), query.clone()));
-        let found = || match events.recv_timeout(Duration::from_secs(60)) {
-            Ok(Event::Recalled { ask, outcome, .. }) => (ask.0, outcome.unwrap().len()),
-            other => panic!("{other:?}"),
+        let found = || loop {
+            match events.recv_timeout(Duration::from_secs(60)) {
+                Ok(Event::Recalled { ask, outcome, .. }) => break (ask.0, outcome.unwrap().len()),
+                Ok(Event::Recorded { .. }) => {}
+                other => panic!("{other:?}"),
+            }
         };
-        assert_eq!(found(), (1, WAITING_MAX));
+        assert_eq!(found(), (1, UNWRITTEN_MAX));
         desk.record(3, one_more).unwrap();
         assert!(desk.recall(AskId(2), query));
-        assert_eq!(found(), (2, WAITING_MAX + 1));
+        assert_eq!(found(), (2, UNWRITTEN_MAX + 1));
     }
 }

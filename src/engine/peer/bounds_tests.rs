@@ -1,6 +1,7 @@
 //! What a peer claims and does not give, and what it might fill this server's memory with.
 
 use super::{Fault, Hall};
+use crate::engine::event::Event;
 use crate::engine::merge::Stream;
 use crate::wire::base36;
 
@@ -72,6 +73,55 @@ fn what_waits_for_its_turn_is_bounded() {
     }
     for load in hall.engine.intake.loads() {
         assert!(load.count <= load.most, "{load:?}");
+    }
+}
+
+#[test]
+fn what_others_say_faster_than_the_disk_writes_is_had_from_them_once_it_has_caught_up() {
+    let mut hall = Hall::new();
+    let barn = hall.linked("2BB", "barn.lan");
+    let say = |hall: &mut Hall, seq: u64| {
+        hall.event(barn, &format!("2BB.1.M{}", base36::encode(seq)), 0, ":a!u@h PRIVMSG 2BBAAAAAA #green :a");
+    };
+    let tip = |hall: &Hall| hall.tip(Stream::Message, "2BB.1");
+    let wants = |hall: &mut Hall| hall.told(barn).iter().filter(|line| line.starts_with("WANT M")).count();
+    // Not a word of it is on disk.
+    (1..=5_000).for_each(|seq| say(&mut hall, seq));
+    assert_eq!(tip(&hall), 3_750);
+    // What is no message is heard and answered.
+    hall.hear(barn, "PING 77 0");
+    assert!(hall.told(barn).iter().any(|line| line.starts_with("PONG 77")));
+    hall.event(barn, "2BB.1.S2", 0, "USER 2BBAAAAAA ann u h h * * 0 :Ann");
+    assert_eq!(hall.tip(Stream::Session, "2BB.1"), 2);
+    hall.wait(2_000);
+    assert_eq!((tip(&hall), wants(&mut hall)), (3_750, 0));
+
+    hall.step(Event::Recorded { number: 2_000 });
+    hall.wait(250);
+    assert_eq!(wants(&mut hall), 2, "there is room again");
+    (3_751..=3_850).for_each(|seq| say(&mut hall, seq));
+    hall.hear(barn, "DONE M 2BB.1");
+    assert_eq!((tip(&hall), wants(&mut hall)), (3_850, 1));
+    assert!(hall.is_up(barn) && hall.faults(Fault::VainClaim) == 0);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_keeps_nobody_from_hearing_what_others_say() {
+    for fault in [Event::StoreFault { why: Some("full".to_string()) }, Event::Tick] {
+        let mut hall = Hall::new();
+        let barn = hall.linked("2BB", "barn.lan");
+        let say = |hall: &mut Hall, first, last| {
+            for seq in first..=last {
+                let dot = format!("2BB.1.M{}", base36::encode(seq));
+                hall.event(barn, &dot, 0, ":a!u@h PRIVMSG 2BBAAAAAA #green :a");
+            }
+            hall.tip(Stream::Message, "2BB.1")
+        };
+        assert_eq!(say(&mut hall, 1, 3_760), 3_750);
+        let is_told = matches!(fault, Event::StoreFault { .. });
+        hall.step(fault);
+        hall.wait(if is_told { 250 } else { 10_000 });
+        assert_eq!(say(&mut hall, 3_751, 6_000), 6_000, "told={is_told}");
     }
 }
 

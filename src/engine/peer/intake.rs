@@ -234,8 +234,8 @@ impl Engine {
         link.known.of_mut(dot.stream).raise(dot.origin, dot.seq);
         // Whoever has a message has what its writer had said before.
         link.known.session.raise(dot.origin, change.after);
-        if !is_believed {
-            // It will not come by itself again; once they are believed it is asked for.
+        if !is_believed || self.is_left_for_later(conn, dot) {
+            // It will not come by itself again; once they are believed, or there is room, it is asked for.
             return;
         }
         if dot.origin == self.origin_of(dot.stream) || self.network.seen(dot.stream).covers(dot) {
@@ -257,6 +257,17 @@ impl Engine {
             self.intake.looked_ms = Some(now_ms);
             self.pull();
         }
+    }
+
+    /// A message for which the store has no room now; what was asked for is taken all the same, and is little.
+    fn is_left_for_later(&self, conn: ConnId, dot: Dot) -> bool {
+        let is_asked = || {
+            let asked = self.intake.wanted.get(&dot.origin).into_iter().flatten();
+            asked
+                .into_iter()
+                .any(|wanted| wanted.conn == conn && (wanted.first..=wanted.last).contains(&dot.seq))
+        };
+        dot.stream == Stream::Message && !self.takes_talk() && !is_asked()
     }
 
     /// Faults that can be planted: what is staged is not to be seen before all of it has come.

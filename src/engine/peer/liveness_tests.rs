@@ -131,6 +131,7 @@ impl Mesh {
                 );
                 self.compressed += 1;
             }
+            Effect::Record { number, .. } => self.plan(5, server, Event::Recorded { number }),
             Effect::Note { text, .. } => self.notes.push((server, self.now_ms, text)),
             _ => {}
         }

@@ -41,6 +41,9 @@ impl Engine {
 
     /// What one neighbour does not give is asked of another. A long range is split, so that all who have it send a part.
     fn pull_messages(&mut self) {
+        if !self.may_catch_up() {
+            return;
+        }
         let seen = self.network.seen(Stream::Message).clone();
         let mut holders: BTreeMap<Origin, Vec<(ConnId, u64)>> = BTreeMap::new();
         let gaps = &self.intake.gaps;
