@@ -145,3 +145,25 @@ fn a_server_that_saw_many_come_and_go_holds_no_more_than_one_that_did_not() {
     );
     assert!(used <= 2 * fresh_used, "{used} bytes after {acts} acts, {fresh_used} when fresh");
 }
+
+#[test]
+fn channels_that_die_faster_than_they_are_forgotten_are_forgotten_in_the_end() {
+    const DEATHS: usize = 1_500;
+    let mut town = Town::new();
+    let alice = town.pair.arrive(0, "alice");
+    let live_and_die = |pair: &mut Pair| {
+        for death in 0..DEATHS {
+            let channel = death % 20;
+            pair.say(alice, &format!("JOIN #c{channel}\nMODE #c{channel} +s\nPART #c{channel}"));
+        }
+        // Ten minutes after the last one, but for what is looked at once a minute.
+        pair.pass(13 * 60_000);
+        MEMORY.current_usage()
+    };
+    // What is kept of the latest events is full then.
+    live_and_die(&mut town.pair);
+    let before = live_and_die(&mut town.pair);
+    let after = [(); 3].map(|()| live_and_die(&mut town.pair))[2];
+    let left = after.saturating_sub(before) / (3 * DEATHS);
+    assert!(left < 10, "{left} bytes of each are left: {before}, then {after}");
+}

@@ -228,6 +228,8 @@ pub struct Engine {
     /// What was last put on disk as a bound on all stamps.
     clock_bound_ms: u64,
     forgot_ms: u64,
+    /// There was more of it than is done at once.
+    has_more_to_forget: bool,
     /// When it was last looked for entries of lists whose time is over.
     entries_checked_ms: u64,
     /// When this server lately learned that it had been seen in a later run.
@@ -341,6 +343,7 @@ impl Engine {
             route_told_ms: 0,
             clock_bound_ms: 0,
             forgot_ms: now.steady_ms,
+            has_more_to_forget: false,
             entries_checked_ms: now.steady_ms,
             renewals: Vec::new(),
             is_stopping: false,

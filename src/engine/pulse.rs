@@ -196,14 +196,18 @@ impl Engine {
     /// Removes what this server has set on channels that are no more, and bans that are over.
     fn forget_barren(&mut self) {
         let now_ms = self.now.steady_ms;
-        if now_ms < self.forgot_ms + FORGET_EVERY_MS {
+        let is_due = now_ms >= self.forgot_ms + FORGET_EVERY_MS;
+        if is_due {
+            self.forgot_ms = now_ms;
+            self.remove_expired_bans();
+        }
+        if !is_due && !self.has_more_to_forget {
             return;
         }
-        self.forgot_ms = now_ms;
-        self.remove_expired_bans();
         let all_in_sight = self.network.reaches().all(|(_, reach)| reach == Reach::Reachable);
         let after_ms = if all_in_sight { FORGET_AFTER_IN_SIGHT_MS } else { FORGET_AFTER_MS };
-        let edits = self.network.barren_facts(now_ms, after_ms);
+        let (edits, has_more) = self.network.barren_facts(now_ms, after_ms);
+        self.has_more_to_forget = has_more;
         edits.into_iter().for_each(|edit| self.write(edit, false));
     }
 }

@@ -4,7 +4,7 @@
 //! any more is removed by whoever wrote it, and as a write: somebody out of reach may still bear it, and
 //! has to hear of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Edit, Key, Value};
 use super::channel::Item;
@@ -14,17 +14,43 @@ use crate::defect::{Defect, is_planted};
 use crate::engine::merge::{Fact, Facts, Stamp};
 use crate::wire::fold::Folded;
 
-/// How many facts are removed at once, so that nobody waits for it.
-const REMOVED_AT_ONCE: usize = 500;
+/// How many births are looked at, and how many facts removed, at once: a few milliseconds' worth, for which everyone waits.
+const LOOKED_AT_ONCE: usize = 500;
+const REMOVED_AT_ONCE: usize = 100;
 
-/// Births of channels that may have no bearer left, and since when that is known.
+/// Births of channels that may have no bearer left.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Barren(BTreeMap<(Folded, Stamp), Option<u64>>);
+pub(super) struct Barren {
+    /// Nobody has looked at these yet.
+    suspects: BTreeSet<(Folded, Stamp)>,
+    /// Since when it is known that nobody bears it.
+    since: BTreeMap<(Folded, Stamp), u64>,
+    by_time: BTreeSet<(u64, Folded, Stamp)>,
+}
 
 impl Barren {
     /// Somebody stopped bearing it, or something was set under it that does not show.
     pub fn suspect(&mut self, channel: &Folded, birth: Stamp) {
-        self.0.entry((channel.clone(), birth)).or_default();
+        let birth = (channel.clone(), birth);
+        self.clear(&birth);
+        self.suspects.insert(birth);
+    }
+
+    fn convict(&mut self, (channel, birth): (Folded, Stamp), now_ms: u64) {
+        self.by_time.insert((now_ms, channel.clone(), birth));
+        self.since.insert((channel, birth), now_ms);
+    }
+
+    fn clear(&mut self, birth: &(Folded, Stamp)) {
+        if let Some(since_ms) = self.since.remove(birth) {
+            self.by_time.remove(&(since_ms, birth.0.clone(), birth.1));
+        }
+    }
+
+    /// One of those that nobody has borne since then or longer.
+    fn next_until(&self, until_ms: u64) -> Option<(Folded, Stamp)> {
+        let (since_ms, channel, birth) = self.by_time.first()?;
+        (*since_ms <= until_ms).then(|| (channel.clone(), *birth))
     }
 }
 
@@ -94,30 +120,35 @@ impl Network {
     }
 
     /// What this server has to remove because nobody has borne it for so long: its own writings, of this
-    /// run and of those before.
-    pub fn barren_facts(&mut self, now_ms: u64, after_ms: u64) -> Vec<Edit> {
-        let mut edits = Vec::new();
-        let suspects: Vec<(Folded, Stamp)> = self.barren.0.keys().cloned().collect();
-        for (channel, birth) in suspects {
-            // What is set on a registered channel stays, though nobody is there.
-            if self.registrations.get(&channel).is_some_and(|registration| registration.birth == birth) {
-                self.barren.0.remove(&(channel, birth));
-                continue;
-            }
-            if edits.len() >= REMOVED_AT_ONCE {
-                break;
-            }
-            let own =
-                if self.is_borne(&channel, birth) { Vec::new() } else { self.own_under(&channel, birth) };
-            let since = self.barren.0.entry((channel.clone(), birth)).or_default();
-            let since_ms = *since.get_or_insert(now_ms);
-            if own.is_empty() {
-                self.barren.0.remove(&(channel, birth));
-            } else if now_ms.saturating_sub(since_ms) >= after_ms {
-                edits.extend(own);
+    /// run and of those before. Some of it, and whether there is more.
+    pub fn barren_facts(&mut self, now_ms: u64, after_ms: u64) -> (Vec<Edit>, bool) {
+        for _ in 0..LOOKED_AT_ONCE {
+            let Some(birth) = self.barren.suspects.pop_first() else { break };
+            if !self.barren_under(&birth).is_empty() {
+                self.barren.convict(birth, now_ms);
             }
         }
-        edits
+        let mut edits = Vec::new();
+        if let Some(until_ms) = now_ms.checked_sub(after_ms) {
+            while let Some(birth) = self.barren.next_until(until_ms) {
+                if edits.len() >= REMOVED_AT_ONCE {
+                    return (edits, true);
+                }
+                self.barren.clear(&birth);
+                edits.extend(self.barren_under(&birth));
+            }
+        }
+        (edits, !self.barren.suspects.is_empty())
+    }
+
+    /// What this server has set under a birth that nobody bears.
+    fn barren_under(&self, (channel, birth): &(Folded, Stamp)) -> Vec<Edit> {
+        // What is set on a registered channel stays, though nobody is there.
+        let is_registered = self.registrations.get(channel).is_some_and(|known| known.birth == *birth);
+        if is_registered || self.is_borne(channel, *birth) {
+            return Vec::new();
+        }
+        self.own_under(channel, *birth)
     }
 
     /// Whether anybody is on the channel under that birth, in sight or not.
