@@ -64,6 +64,8 @@ pub struct Router {
     slice_within: Duration,
     /// Events of our own making: the inbox is bounded, and we are the one who empties it.
     own: VecDeque<Event>,
+    /// What the engine left for later, so that others are served first.
+    later: VecDeque<Event>,
     /// Taken from the inbox, and next.
     prompt: VecDeque<Event>,
     /// Connections with something to send at once, and those whose turn comes.
@@ -101,6 +103,7 @@ impl Router {
             slice_within: SLICE_WITHIN,
             clock,
             own: VecDeque::new(),
+            later: VecDeque::new(),
             prompt: VecDeque::new(),
             at_once: Vec::new(),
             in_turn: VecDeque::new(),
@@ -126,19 +129,25 @@ impl Router {
 
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
-        if self.own.is_empty() && self.prompt.is_empty() && self.in_turn.is_empty() {
+        let is_idle = self.own.is_empty() && self.later.is_empty();
+        if is_idle && self.prompt.is_empty() && self.in_turn.is_empty() {
             self.inbox.wait(self.next_tick);
         }
     }
 
     /// All who keep within their bounds; some of what peers bring at once; one event of somebody who does not keep within
-    /// them; one slice of what goes to many. Each of the four goes on in every round, whatever there is of the others.
+    /// them; one slice of what takes long, and one of what goes to many. Each of the five goes on in every round, whatever
+    /// there is of the others.
     fn round(&mut self) {
         let lines = self.batch();
         self.carry_out();
         self.burst(lines);
         if let Some(event) = self.inbox.take(Lane::Patient) {
             self.step_patient(event);
+            self.carry_out();
+        }
+        if let Some(event) = self.later.pop_front() {
+            self.step_through(event, 0, |_| None);
             self.carry_out();
         }
         self.flush_slice(SLICE_SENDS + lines * SLICE_SENDS_PER_LINE);
@@ -381,7 +390,7 @@ impl Router {
                 let refused = counted.err().map(|no_room| no_room.to_string());
                 self.own.push_back(Event::Counted { ask, refused });
             }
-            Effect::GoOn { ask } => self.own.push_back(Event::GoOn { ask }),
+            Effect::GoOn { ask } => self.later.push_back(Event::GoOn { ask }),
             Effect::Measure { ask } => {
                 let connections = self.shared.connections.read();
                 let mut traffic: Vec<_> = connections.iter().map(|conn| conn.traffic()).collect();

@@ -71,8 +71,10 @@ impl Engine {
 
     /// The same for one of many who quit together.
     pub(super) fn split_audience(&self, witnesses: &mut Witnesses, quit: &Quit) -> Audience {
-        let lists =
-            quit.channels.iter().map(|(name, role)| self.hearers(witnesses, name, quit.user, *role).all);
+        let lists = quit
+            .channels
+            .iter()
+            .map(|(name, role)| self.hearers(witnesses, name, quit.user, *role, false).all);
         Audience::AnyOf(lists.collect())
     }
 
@@ -84,13 +86,22 @@ impl Engine {
         user: UserId,
     ) -> Hearers {
         let member = self.network.channel(name).and_then(|channel| channel.member(user));
-        self.hearers(witnesses, name, user, member.map(|member| member.role()).unwrap_or_default())
+        let role = member.map(|member| member.role()).unwrap_or_default();
+        self.hearers(witnesses, name, user, role, true)
     }
 
-    fn hearers(&self, witnesses: &mut Witnesses, name: &Folded, user: UserId, role: Role) -> Hearers {
+    /// `has_come` says whether it matters what each of them hears of it.
+    fn hearers(
+        &self,
+        witnesses: &mut Witnesses,
+        name: &Folded,
+        user: UserId,
+        role: Role,
+        has_come: bool,
+    ) -> Hearers {
         let look = || {
             let all = self.members_who_see(name, user, role);
-            let apart = self.told_apart(user, &all).map(Arc::from);
+            let apart = self.told_apart(user, if has_come { &all } else { &[] }).map(Arc::from);
             Hearers { all: all.into(), apart }
         };
         // Whoever is connected here hears of themselves, which is like nobody else.

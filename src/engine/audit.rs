@@ -18,6 +18,8 @@ pub struct Audit {
     pub early_hash: u64,
     /// How much each server's users count here: what is seen is decided by this and by what was heard.
     pub standings_hash: u64,
+    /// There are people who have yet to be shown, or not any more, as that says.
+    pub is_turning: bool,
 }
 
 /// How much of something there is, and how much there may be.
@@ -36,6 +38,7 @@ impl Engine {
             digest_vector(&mut digest, self.network.seen(stream), stream);
         }
         self.digest_standings(&mut digest);
+        digest.add_bytes(&[u8::from(self.network.is_turning())]);
         digest.0
     }
 
@@ -69,6 +72,7 @@ impl Engine {
             facts_hash: facts_digest.0,
             early_hash: early_digest.0,
             standings_hash: standings.0,
+            is_turning: self.network.is_turning(),
         }
     }
 

@@ -111,6 +111,7 @@ impl Engine {
             |servers: &BTreeSet<ServerId>| servers.iter().all(|server| self.is_in_sight(*server));
         let is_whole = |told: &Told| {
             !is_pulling
+                && !self.network.is_turning()
                 && are_in_sight(&told.from)
                 && (are_in_sight(&told.writers) || now_ms >= told.since_ms + SIGHT_WITHIN_MS)
         };
@@ -211,7 +212,7 @@ impl Engine {
         here.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
-    fn begin_mending(&mut self, name: &Folded, from: Option<ServerId>) {
+    pub(super) fn begin_mending(&mut self, name: &Folded, from: Option<ServerId>) {
         if let Some(told) = self.mending.get_mut(name) {
             told.from.extend(from);
             return;

@@ -54,6 +54,7 @@ mod mode;
 mod monitor;
 mod moved;
 mod multiline;
+mod netbatch;
 mod network;
 mod offer;
 mod outgoing;
@@ -222,6 +223,10 @@ pub struct Engine {
     healed: BTreeMap<ServerId, Timestamp>,
     users_made: u64,
     batches_made: u64,
+    /// Of a netsplit that is told some at a time, or of its end.
+    open_batch: Option<netbatch::OpenBatch>,
+    /// How much of what takes long is done in one step.
+    slice: usize,
     passed: u64,
     route_number: u64,
     route_told_ms: u64,
@@ -338,6 +343,8 @@ impl Engine {
             // Ids of different runs should not meet, so that nobody is taken for a ghost.
             users_made: dice.below(crate::wire::names::USER_IDS),
             batches_made: 0,
+            open_batch: None,
+            slice: slices::SLICE,
             passed: 0,
             route_number: 0,
             route_told_ms: 0,
@@ -450,7 +457,7 @@ impl Engine {
                     self.arrived(conn, arrival, refused);
                 }
             }
-            Event::GoOn { ask } => self.say_slice(ask),
+            Event::GoOn { ask } => self.next_slice(ask),
             Event::Measured { ask, traffic } => self.measured(ask, &traffic),
             Event::Configured { ask, file, outcome } => self.configured(ask, &file, outcome),
             Event::Kept { number } => self.kept(number),

@@ -139,11 +139,11 @@ impl Audience {
     }
 
     /// Everyone who hears any of these lines.
-    pub fn all_of(audiences: &[Audience]) -> BTreeSet<ConnId> {
-        let (mut all, mut lists) = (BTreeSet::new(), BTreeSet::new());
+    pub fn all_of(audiences: &[Audience]) -> Vec<ConnId> {
+        let (mut all, mut lists) = (Vec::new(), BTreeSet::new());
         for audience in audiences {
             match audience {
-                Audience::One(conn) => drop(all.insert(*conn)),
+                Audience::One(conn) => all.push(*conn),
                 Audience::These(conns) => all.extend(conns),
                 Audience::AnyOf(any) => {
                     let new = any.iter().filter(|list| lists.insert(list.as_ptr()));
@@ -151,6 +151,8 @@ impl Audience {
                 }
             }
         }
+        all.sort_unstable();
+        all.dedup();
         all
     }
 

@@ -45,6 +45,8 @@ pub enum Pending {
     Retell { conn: ConnId, floor: u64 },
     /// More of a long answer.
     Slices(Slices),
+    /// More people of servers that have come into sight, or gone out of it.
+    Tide,
     /// A call to a peer.
     Dial { place: String },
 }

@@ -40,7 +40,10 @@ impl Engine {
     pub(super) fn pulse(&mut self) {
         self.tell_held_modes();
         self.write_held_deltas();
-        self.tell_late();
+        // What is of people who have yet to be shown comes behind them.
+        if !self.network.is_turning() {
+            self.tell_late();
+        }
         self.expire_reach();
         let due = self.sessions.looks.take_due(self.now.steady_ms);
         self.check_sessions(&due);

@@ -29,6 +29,11 @@ impl std::fmt::Debug for Slices {
 }
 
 impl Turn<'_> {
+    /// How many people or channels one slice of an answer looks at.
+    pub fn slice(&self) -> usize {
+        self.engine.slice
+    }
+
     /// Answers the speaker in slices, the first of them at once. What they say meanwhile waits until it is over; what is
     /// told to them meanwhile is not held up, so each slice has to show what is so by then.
     pub fn reply_in_slices(&mut self, mut say: impl FnMut(&mut Turn) -> bool + Send + Sync + 'static) {
@@ -53,9 +58,22 @@ impl Turn<'_> {
 }
 
 impl Engine {
+    /// Has slices be of so many, for tests with few people.
+    pub fn slice_by(&mut self, count: usize) {
+        self.slice = count.max(1);
+    }
+
+    /// Others have been served since the last slice of something.
+    pub(super) fn next_slice(&mut self, ask: AskId) {
+        match self.asks.take(ask) {
+            Some(Pending::Slices(slices)) => self.say_slice(ask, slices),
+            Some(Pending::Tide) => self.go_on_turning(ask),
+            _ => {}
+        }
+    }
+
     /// Says the next slice of a long answer, where somebody is there to hear it.
-    pub(super) fn say_slice(&mut self, ask: AskId) {
-        let Some(Pending::Slices(mut slices)) = self.asks.take(ask) else { return };
+    fn say_slice(&mut self, ask: AskId, mut slices: Slices) {
         let Slices { conn, batch, say } = &mut slices;
         let conn = *conn;
         if self.sessions.get(conn).is_none_or(|session| session.user().is_none()) {

@@ -1,7 +1,6 @@
 //! News, put into words for each client that should hear it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::Engine;
 use super::audience::Witnesses;
@@ -16,7 +15,6 @@ use super::session::Session;
 use super::sessions::Ears;
 use super::whowas::Was;
 use crate::defect::{Defect, is_planted};
-use crate::wire::base36;
 use crate::wire::fold::Folded;
 use crate::wire::letters::Letters;
 use crate::wire::message::BODY_BYTES_MAX;
@@ -369,25 +367,6 @@ impl Engine {
                 engine.say_status(hearers.all.into(), &channel, user, status, Some(batch));
             }
         });
-    }
-
-    /// Lines that belong together, for those who can be told so.
-    fn in_batch(
-        &mut self,
-        kind: &str,
-        split: &Split,
-        hears: &BTreeSet<ConnId>,
-        lines: impl FnOnce(&mut Engine, &str),
-    ) {
-        self.batches_made += 1;
-        let batch = base36::encode(self.batches_made);
-        let can = |conn: &ConnId| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::Batch));
-        let hears: Arc<[ConnId]> = hears.iter().copied().filter(can).collect();
-        let server = self.identity.name.to_string();
-        let start = self.spoken(format!(":{server} BATCH +{batch} {kind} {} {}", split.near, split.far));
-        self.say(hears.clone(), start);
-        lines(self, &batch);
-        self.say(hears, self.spoken(format!(":{server} BATCH -{batch}")));
     }
 
     fn tell_joined(&mut self, channel: &Folded, user: UserId, status: Letters, batch: Option<&str>) {

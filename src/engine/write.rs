@@ -57,6 +57,7 @@ impl Engine {
 
     /// Takes the next change of its origin and stream, whoever wrote it.
     pub(super) fn take(&mut self, change: &Arc<Change>, from: Option<ConnId>) {
+        self.turn_early(change);
         self.clock.observe(change.stamp);
         let line = self.chain(change, from);
         self.prepare_for(change, from);

@@ -4,7 +4,6 @@ use super::{Command, Who, at_least_one};
 use crate::engine::greeting::readable;
 use crate::engine::network::{Channel, User};
 use crate::engine::sight;
-use crate::engine::slices::SLICE;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::fold::Folded;
 use crate::wire::mask::glob_matches;
@@ -121,8 +120,8 @@ fn list(turn: &mut Turn, params: &[&str]) -> Outcome {
             turn.reply(numeric::list_start());
         }
         let some: Vec<(&Folded, &Channel)> =
-            turn.network().channels_after(after.as_ref()).take(SLICE).collect();
-        let last = some.last().filter(|_| some.len() == SLICE).map(|(name, _)| (*name).clone());
+            turn.network().channels_after(after.as_ref()).take(turn.slice()).collect();
+        let last = some.last().filter(|_| some.len() == turn.slice()).map(|(name, _)| (*name).clone());
         let shown = some.into_iter().map(|(_, channel)| channel);
         let shown = shown.filter(|channel| sight::is_shown_channel(turn, channel) && is_meant(channel));
         let lines = shown.map(|channel| {

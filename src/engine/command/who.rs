@@ -3,7 +3,6 @@
 use super::{Command, Who};
 use crate::engine::network::{Channel, User};
 use crate::engine::sight;
-use crate::engine::slices::SLICE;
 use crate::engine::turn::{Outcome, Turn};
 use crate::wire::letters::Letters;
 use crate::wire::mask::glob_matches;
@@ -68,14 +67,14 @@ fn who(turn: &mut Turn, params: &[&str]) -> Outcome {
 }
 
 /// Where a slice ends that begins with these: behind none of them if they are the last.
-fn end_of(ids: &[UserId]) -> Option<UserId> {
-    ids.last().copied().filter(|_| ids.len() == SLICE)
+fn end_of(turn: &Turn, ids: &[UserId]) -> Option<UserId> {
+    ids.last().copied().filter(|_| ids.len() == turn.slice())
 }
 
 fn of_channel(turn: &Turn, name: &str, asked: &Asked, after: Option<UserId>) -> Found {
     let channel = turn.network().channel_called(name).filter(|channel| sight::sees_channel(turn, channel));
     let Some(channel) = channel else { return (Vec::new(), None) };
-    let ids: Vec<UserId> = channel.members_after(after).map(|(id, _)| id).take(SLICE).collect();
+    let ids: Vec<UserId> = channel.members_after(after).map(|(id, _)| id).take(turn.slice()).collect();
     let people = ids.iter().filter_map(|id| Some((turn.network().user(*id)?, channel.status(*id))));
     let people = people.filter(|(user, _)| sight::sees_member(turn, channel, user));
     // Members find whom they see there.
@@ -83,7 +82,7 @@ fn of_channel(turn: &Turn, name: &str, asked: &Asked, after: Option<UserId>) -> 
     let people = people.filter(|(user, _)| is_member || sight::finds_user(turn, user));
     let people = people.filter(|(user, _)| asked.means(turn, user));
     let lines = people.map(|(user, status)| asked.line(turn, user, Some((channel, status))));
-    (lines.collect(), end_of(&ids))
+    (lines.collect(), end_of(turn, &ids))
 }
 
 fn of_mask(turn: &Turn, mask: &str, asked: &Asked, after: Option<UserId>) -> Found {
@@ -102,10 +101,10 @@ fn of_mask(turn: &Turn, mask: &str, asked: &Asked, after: Option<UserId>) -> Fou
         let texts = [user.nick.as_str(), &fact.username, &fact.host, server, &fact.realname];
         texts.iter().any(|text| glob_matches(mask, text))
     };
-    let ids: Vec<UserId> = turn.network().users_after(after).map(|user| user.id).take(SLICE).collect();
+    let ids: Vec<UserId> = turn.network().users_after(after).map(|user| user.id).take(turn.slice()).collect();
     let people = ids.iter().filter_map(|id| turn.network().user(*id));
     let people = people.filter(|user| sight::finds_user(turn, user) && asked.means(turn, user));
-    (people.filter(fits).map(line).collect(), end_of(&ids))
+    (people.filter(fits).map(line).collect(), end_of(turn, &ids))
 }
 
 /// A channel to show somebody on, where nobody asked for one: it must be no news to the asker.

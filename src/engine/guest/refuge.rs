@@ -125,7 +125,8 @@ impl Engine {
 
     /// Those are taken in at once whose home has said that it leaves, and has gone.
     pub(in crate::engine) fn settle_refuge(&mut self) {
-        if !self.guests.refuge.refugees.is_empty() {
+        // They are to find at home what is shown here.
+        if !self.guests.refuge.refugees.is_empty() && !self.network.is_turning() {
             self.go_on_moving();
         }
         if self.guests.refuge.likenesses.is_empty() {

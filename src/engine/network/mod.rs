@@ -69,7 +69,7 @@ use crate::wire::names::{ServerId, UserId};
 use forget::Barren;
 use log::Log;
 use names::Names;
-use refresh::{Cause, Touched};
+use refresh::{Cause, Tide, Touched};
 use trails::Trails;
 
 /// The shared state, and the view of it that users have.
@@ -82,6 +82,8 @@ pub struct Network {
     /// The latest events of the session stream, for servers that missed only those.
     recent: Log,
     reach: BTreeMap<ServerId, Reach>,
+    /// Those to whom that means something which is yet to be looked at.
+    tide: Tide,
     servers: BTreeMap<ServerId, Server>,
     /// Those that are part of the network, as far as anyone was told.
     shown: BTreeSet<ServerId>,
@@ -134,6 +136,7 @@ impl Network {
             talk,
             recent: Log::new(events_kept),
             reach: BTreeMap::from([(me, Reach::Reachable)]),
+            tide: Tide::default(),
             servers: BTreeMap::new(),
             shown: BTreeSet::new(),
             users: BTreeMap::new(),
@@ -299,8 +302,12 @@ impl Network {
         std::mem::take(&mut self.new_bans)
     }
 
-    /// Learns which servers there is a path to.
-    pub fn set_reach(&mut self, changes: impl IntoIterator<Item = (ServerId, Reach)>) -> Vec<News> {
+    /// Learns which servers there is a path to. What that means to more people than so many is put off (`is_turning`).
+    pub fn set_reach(
+        &mut self,
+        changes: impl IntoIterator<Item = (ServerId, Reach)>,
+        people: usize,
+    ) -> Vec<News> {
         let mut touched = Touched::default();
         for (server, reach) in changes {
             let before = self.standing(server);
@@ -309,7 +316,7 @@ impl Network {
                 touched.servers.insert(server);
             }
         }
-        self.refresh(touched, &Cause::Reach)
+        self.refresh(touched, &Cause::Reach { people })
     }
 
     /// Messages of this origin up to `tip` are nowhere to be had any more: goes on behind them.

@@ -92,6 +92,8 @@ impl Request {
 #[derive(Debug, Default)]
 pub struct Acted {
     by_server: BTreeMap<ServerId, Outcomes>,
+    /// Of people who come home to a server that is not yet shown as it will be.
+    put_off: BTreeMap<(Origin, AskId), Request>,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +112,13 @@ enum Due {
 }
 
 impl Acted {
+    /// Where there are too many, it will be asked again.
+    fn put_off(&mut self, asker: Origin, ask: AskId, request: Request) {
+        if self.put_off.len() < ACTS_WINDOW {
+            self.put_off.insert((asker, ask), request);
+        }
+    }
+
     fn is_due(&self, asker: Origin, ask: AskId) -> Due {
         let Some(outcomes) = self.by_server.get(&asker.server) else { return Due::Now };
         if asker.epoch != outcomes.epoch {
@@ -149,11 +158,22 @@ impl Engine {
         }
     }
 
+    /// Does what had to wait until everybody was shown.
+    pub(in crate::engine) fn fulfil_put_off(&mut self) {
+        for ((asker, ask), request) in std::mem::take(&mut self.acted.put_off) {
+            self.fulfil(asker, ask, request);
+        }
+    }
+
     /// Does what another server asked for, and tells it what came of it.
     fn fulfil(&mut self, asker: Origin, ask: AskId, request: Request) {
         // There is no way for an answer yet; it will be asked again.
         if !self.routes.is_reachable(asker.server) {
             return;
+        }
+        let is_of_return = matches!(request, Request::Guest(_) | Request::Done { .. });
+        if is_of_return && self.network.is_turning() {
+            return self.acted.put_off(asker, ask, request);
         }
         match request {
             Request::Act(act) => self.fulfil_once(asker, ask, |engine| engine.act(asker.server, act)),

@@ -117,6 +117,7 @@ impl Pair {
             Effect::Keep { number, .. } if !self.disks_fail[side] => {
                 self.events.push_back((side, Event::Kept { number }));
             }
+            Effect::GoOn { ask } => self.events.push_back((side, Event::GoOn { ask })),
             Effect::Note { text, .. } => self.notes.push((side, text)),
             _ => {}
         }

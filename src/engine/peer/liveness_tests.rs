@@ -122,6 +122,7 @@ impl Mesh {
                 }
             }
             Effect::Close { conn, why } => self.cut((server, conn), &why),
+            Effect::GoOn { ask } => self.plan(1, server, Event::GoOn { ask }),
             Effect::Compress { conn } => {
                 let said = self.lines.last().map(|(from, _, line)| (*from, line.as_str()));
                 assert_eq!(

@@ -16,6 +16,8 @@ pub struct Layout {
     pub clocks_apart_ms: u64,
     /// Links take up to so long; unless this is set for them all they differ, and some are slow.
     pub delay_ms: Option<u64>,
+    /// How much of what takes long servers do at once.
+    pub slice: usize,
 }
 
 impl Layout {
@@ -32,6 +34,7 @@ impl Layout {
             messages_kept: 10_000,
             clocks_apart_ms: 0,
             delay_ms: Some(1),
+            slice: 256,
         }
     }
 
@@ -64,6 +67,8 @@ impl Layout {
             messages_kept,
             clocks_apart_ms: 3_000,
             delay_ms: None,
+            // People come and go by an eighth of it.
+            slice: *dice.pick(&[256, 8, 16]).expect("there are some"),
         }
     }
 }

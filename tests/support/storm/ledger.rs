@@ -94,7 +94,8 @@ impl Ledger {
                 life.heard[0]
             ));
         }
-        if self.is_thorough {
+        // Between two slices of people it is as if some of them were in reach and others not.
+        if self.is_thorough && !audit.is_turning {
             let meaning = engine.meaning_hash();
             let shown = || if self.keeps_facts { engine.meaning_shown() } else { Vec::new() };
             let at = (audit.heard_hash, audit.standings_hash);

@@ -55,6 +55,8 @@ pub struct World {
     pub recorded_after_ms: Option<u64>,
     pub fault: Option<String>,
     pub trace: bool,
+    /// How much of what takes long servers do at once.
+    slice: usize,
     agenda: BinaryHeap<Reverse<(u64, u64)>>,
     due: BTreeMap<u64, Due>,
     last_due: u64,
@@ -82,6 +84,7 @@ pub enum Due {
     Event(usize, Event),
     Kept(usize, u32, Kept),
     Resume(usize, u32),
+    GoOn(usize, u32, AskId),
 }
 
 /// What gets onto a disk, if the server lives so long.
@@ -149,6 +152,7 @@ impl World {
             recorded_after_ms: None,
             fault: None,
             trace,
+            slice: layout.slice,
             agenda: BinaryHeap::new(),
             due: BTreeMap::new(),
             last_due: 0,
@@ -188,7 +192,9 @@ impl World {
         self.ledger.begin(server, origin, identity.clock_floor_ms);
         let stored = machine.disk.open(machine.config.limits.messages_kept);
         let engine = Engine::restored(machine.config.clone(), identity, &stored, now);
-        machine.engine = Some(engine.expect("a server reads what it wrote"));
+        let mut engine = engine.expect("a server reads what it wrote");
+        engine.slice_by(self.slice);
+        machine.engine = Some(engine);
         self.say(format_args!("s{server} starts"));
         self.plan(TICK_MS, Due::Tick(server, run));
     }
@@ -430,6 +436,11 @@ impl World {
                     }
                 }
             }
+            Due::GoOn(server, run, ask) => {
+                if self.servers[server].runs == run {
+                    self.step(server, Event::GoOn { ask });
+                }
+            }
             Due::Resume(server, run) => {
                 if self.servers[server].runs == run {
                     self.resume(server);
@@ -496,7 +507,10 @@ impl World {
                 let credential = Some(credential::credential(&password));
                 self.step(server, Event::Hashed { ask, credential });
             }
-            Effect::GoOn { ask } => self.step(server, Event::GoOn { ask }),
+            Effect::GoOn { ask } => {
+                let (run, after_ms) = (self.servers[server].runs, self.dice.below(4));
+                self.plan(after_ms, Due::GoOn(server, run, ask));
+            }
             Effect::Keep { number, rows } => {
                 self.servers[server].disk.write(number, rows);
                 // Mostly at once; some disks are slow at times.

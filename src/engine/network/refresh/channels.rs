@@ -58,7 +58,8 @@ impl Network {
                 }
             }
             for (user, status) in difference.joined {
-                let split = matches!(cause, Cause::Reach).then(|| self.split_from(user.server(), None));
+                let split =
+                    matches!(cause, Cause::Reach { .. }).then(|| self.split_from(user.server(), None));
                 joining.push(News::Joined { channel: name.clone(), user, status, split });
             }
             let silence = |(user, is_silent)| News::Silence { channel: name.clone(), user, is_silent };

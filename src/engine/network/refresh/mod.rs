@@ -8,6 +8,7 @@ mod channels;
 mod names;
 mod registrations;
 mod succession;
+mod tide;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,11 +26,16 @@ use crate::engine::merge::Stamp;
 use crate::wire::fold::Folded;
 use crate::wire::names::ServerId;
 
+pub use tide::Tide;
+
 /// Why the view is computed anew, which decides the words for what changed.
 pub(super) enum Cause<'a> {
     Change(&'a Change),
     Merged,
-    Reach,
+    /// Servers have come into sight, or gone out of it; so many of their people are looked at now.
+    Reach {
+        people: usize,
+    },
 }
 
 /// What has to be computed anew.
@@ -99,6 +105,11 @@ impl Network {
         let registrations = self.refresh_registrations(&mut touched);
         self.refresh_trails(&touched);
         let names_before = self.refresh_servers(&mut touched);
+        let names_before = match cause {
+            Cause::Reach { people } => self.put_off(*people, &mut touched, names_before),
+            _ => names_before,
+        };
+        self.forget_epochs(&names_before, &mut touched);
         let before = self.refresh_users(&mut touched);
         let (leaving, left, joining, settings) = self.refresh_channels(touched, &before, cause);
 
@@ -116,6 +127,9 @@ impl Network {
         news.extend(complaints);
         news.extend(markers);
         news = self.successions(news, &before);
+        if matches!(cause, Cause::Reach { .. }) && self.is_turning() {
+            return news;
+        }
         for (server, name_before) in names_before {
             if self.shows_server(server) {
                 if self.shown.insert(server) {

@@ -28,36 +28,45 @@ impl Network {
                 Some(Fact { dot, value: Value::Server(fact), .. }) => {
                     let server = Server { id, epoch: dot.origin.epoch, fact: fact.clone() };
                     self.servers.insert(id, server);
-                    self.forget_epochs_before(id, dot.origin.epoch, &mut touched.members);
                 }
                 _ => drop(self.servers.remove(&id)),
             }
             touched.users.extend(self.user_keys(id));
             let (first, last) = UserId::range_of(id);
             touched.users.extend(self.users.range(first..=last).map(|(user, _)| *user));
+            touched.users.extend(self.memberships.range(first..=last).map(|(user, _)| *user));
         }
         names_before
     }
 
     /// A server that started anew ended all its users of the run before; no view can show them again.
-    fn forget_epochs_before(&mut self, id: ServerId, epoch: u32, members: &mut BTreeSet<(Folded, UserId)>) {
-        let earlier = |fact: &Fact<Value>| fact.dot.origin.server == id && fact.dot.origin.epoch < epoch;
-        self.facts.forget(&Key::Server(id), earlier);
-        for user in self.user_keys(id) {
-            self.facts.forget(&Key::User(user), earlier);
-            let (first, last) = Subject::User(user).keys();
-            let said: Vec<Key> = self.facts.range(&first, &last).map(|(key, _)| key.clone()).collect();
-            for key in said {
-                self.facts.forget(&key, earlier);
+    pub(super) fn forget_epochs(
+        &mut self,
+        servers: &BTreeMap<ServerId, Option<String>>,
+        touched: &mut Touched,
+    ) {
+        for server in servers.keys() {
+            if let Some(epoch) = self.servers.get(server).map(|server| server.epoch) {
+                self.facts.forget(&Key::Server(*server), |fact| is_before(fact, *server, epoch));
             }
         }
-        let (first, last) = UserId::range_of(id);
-        let memberships: Vec<_> = self
-            .memberships
-            .range(first..=last)
-            .flat_map(|(user, channels)| channels.iter().map(move |channel| (channel.clone(), *user)))
-            .collect();
-        for (channel, user) in memberships {
+        for user in touched.users.iter().filter(|user| servers.contains_key(&user.server())) {
+            if let Some(epoch) = self.servers.get(&user.server()).map(|server| server.epoch) {
+                self.forget_epochs_before(*user, epoch, &mut touched.members);
+            }
+        }
+    }
+
+    fn forget_epochs_before(&mut self, user: UserId, epoch: u32, members: &mut BTreeSet<(Folded, UserId)>) {
+        let earlier = |fact: &Fact<Value>| is_before(fact, user.server(), epoch);
+        self.facts.forget(&Key::User(user), earlier);
+        let (first, last) = Subject::User(user).keys();
+        let said: Vec<Key> = self.facts.range(&first, &last).map(|(key, _)| key.clone()).collect();
+        for key in said {
+            self.facts.forget(&key, earlier);
+        }
+        let channels: Vec<Folded> = self.memberships.get(&user).into_iter().flatten().cloned().collect();
+        for channel in channels {
             if let Some(member) = self.member_fact(&channel, user) {
                 self.barren.suspect(&channel, member.birth);
             }
@@ -354,4 +363,9 @@ impl Network {
         }
         news
     }
+}
+
+/// Whether it was written by an earlier run of a server.
+fn is_before(fact: &Fact<Value>, server: ServerId, epoch: u32) -> bool {
+    fact.dot.origin.server == server && fact.dot.origin.epoch < epoch
 }
