@@ -8,6 +8,7 @@ mod dice;
 mod pair;
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use dice::Dice;
 use folkmoot::engine::ConnId;
@@ -23,6 +24,9 @@ const PEOPLE: usize = 1_000;
 const CHANNELS: u64 = 3_000;
 /// So that the settings of channels that died can be forgotten in between, as on any real day.
 const BETWEEN_ACTS_MS: u64 = 100;
+
+/// What one of these tests holds would be counted by the others.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Somebody as the test knows them.
 struct Person {
@@ -112,6 +116,7 @@ impl Town {
 
 #[test]
 fn a_server_that_saw_many_come_and_go_holds_no_more_than_one_that_did_not() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let acts = std::env::var("FOLKMOOT_ACTS").map_or(ACTS, |acts| acts.parse().expect("a number of acts"));
     let before = MEMORY.current_usage();
     let mut dice = Dice::new(1);
@@ -149,6 +154,7 @@ fn a_server_that_saw_many_come_and_go_holds_no_more_than_one_that_did_not() {
 #[test]
 fn channels_that_die_faster_than_they_are_forgotten_are_forgotten_in_the_end() {
     const DEATHS: usize = 1_500;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut town = Town::new();
     let alice = town.pair.arrive(0, "alice");
     let live_and_die = |pair: &mut Pair| {
