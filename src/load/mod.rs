@@ -336,10 +336,10 @@ impl Load {
         }
     }
 
-    /// How many may be registering at a time. Some servers look for newcomers by their clock, and let in all that are
-    /// there: where that is not what is measured, nobody should have to wait for many rounds of it.
+    /// How many may be registering at a time. More would be quicker where a server lets all who are there in once a second;
+    /// ngIRCd ends connections where a thousand come at once.
     fn at_once(&self) -> usize {
-        const USUALLY: usize = 1_000;
+        const USUALLY: usize = 100;
         match self {
             Load::Connect { at_once, .. } => (*at_once).max(1),
             _ => USUALLY,
