@@ -3,6 +3,7 @@
 //! `cargo test --release --test burst -- --nocapture` prints how many bytes that took, and how long.
 
 #[path = "support/pair.rs"]
+#[allow(dead_code)]
 mod pair;
 
 use std::time::Instant;

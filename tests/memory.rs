@@ -5,6 +5,7 @@
 #[path = "support/dice.rs"]
 mod dice;
 #[path = "support/pair.rs"]
+#[allow(dead_code)]
 mod pair;
 
 use std::collections::BTreeSet;

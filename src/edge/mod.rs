@@ -18,6 +18,7 @@ mod discover;
 mod discovery;
 pub mod end;
 mod ergo;
+mod fanout;
 mod flusher;
 mod identity;
 mod inbox;

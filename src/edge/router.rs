@@ -13,6 +13,7 @@ use rustls::ClientConfig;
 use super::clock::Clock;
 use super::conn::Conn;
 use super::end::End;
+use super::fanout::{FANOUT_MIN, Fanouts, Said};
 use super::inbox::{InboxReader, Lane};
 use super::keeper::Task;
 use super::link::{self, Call};
@@ -39,6 +40,12 @@ const SLICE_SENDS: usize = 8;
 const SLICE_SENDS_PER_LINE: usize = 8;
 /// How long it takes, save for the last of them: some send a line, and some all that is told of a netsplit.
 const SLICE_WITHIN: Duration = Duration::from_millis(1);
+/// What goes to thousands is queued for so many of them in one round ...
+const FANOUT_SLICE: usize = 1024;
+/// ... and so much may have to wait for its turn, save for what was said last.
+const FANOUT_LEFT_MAX: usize = 4096;
+/// For so many rounds, what takes long makes room for that: it may bring more of it.
+const PUT_OFF_MAX: usize = 16;
 /// How long the other side may take to close after our last words.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -62,12 +69,18 @@ pub struct Router {
     next_tick: Instant,
     batch_within: Duration,
     slice_within: Duration,
+    fanout_min: usize,
+    fanout_slice: usize,
     /// Events of our own making: the inbox is bounded, and we are the one who empties it.
     own: VecDeque<Event>,
     /// What the engine left for later, so that others are served first.
     later: VecDeque<Event>,
+    /// For how many rounds that has been put off.
+    put_off: usize,
     /// Taken from the inbox, and next.
     prompt: VecDeque<Event>,
+    /// What has yet to be queued for some who hear it.
+    fanouts: Fanouts,
     /// Connections with something to send at once, and those whose turn comes.
     at_once: Vec<Arc<Conn>>,
     in_turn: VecDeque<Arc<Conn>>,
@@ -101,10 +114,14 @@ impl Router {
             next_tick: clock.looked() + TICK,
             batch_within: BATCH_WITHIN,
             slice_within: SLICE_WITHIN,
+            fanout_min: FANOUT_MIN,
+            fanout_slice: FANOUT_SLICE,
             clock,
             own: VecDeque::new(),
             later: VecDeque::new(),
+            put_off: 0,
             prompt: VecDeque::new(),
+            fanouts: Fanouts::default(),
             at_once: Vec::new(),
             in_turn: VecDeque::new(),
             chores: Vec::new(),
@@ -120,8 +137,7 @@ impl Router {
             self.wait();
             self.round();
             self.end_the_late(Instant::now());
-            let is_idle = self.in_turn.is_empty() && self.prompt.is_empty() && self.inbox.is_empty();
-            if self.shared.finished.load(Ordering::Acquire) && is_idle {
+            if self.shared.finished.load(Ordering::Acquire) && self.has_said_all() && self.inbox.is_empty() {
                 return;
             }
         }
@@ -129,15 +145,19 @@ impl Router {
 
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
-        let is_idle = self.own.is_empty() && self.later.is_empty();
-        if is_idle && self.prompt.is_empty() && self.in_turn.is_empty() {
+        if self.own.is_empty() && self.later.is_empty() && self.has_said_all() {
             self.inbox.wait(self.next_tick);
         }
     }
 
+    /// Whether nothing waits that came from the inbox, or that came of it.
+    fn has_said_all(&self) -> bool {
+        self.prompt.is_empty() && self.fanouts.is_empty() && self.in_turn.is_empty()
+    }
+
     /// All who keep within their bounds; some of what peers bring at once; one event of somebody who does not keep within
     /// them; one slice of what takes long, and one of what goes to many. Each of the five goes on in every round, whatever
-    /// there is of the others.
+    /// there is of the others, save that what takes long lets what it has said to thousands go out first.
     fn round(&mut self) {
         let lines = self.batch();
         self.carry_out();
@@ -146,10 +166,15 @@ impl Router {
             self.step_patient(event);
             self.carry_out();
         }
-        if let Some(event) = self.later.pop_front() {
+        self.put_off = if self.later.is_empty() { 0 } else { self.put_off + 1 };
+        if (self.fanouts.is_empty() || self.put_off > PUT_OFF_MAX)
+            && let Some(event) = self.later.pop_front()
+        {
+            self.put_off = 0;
             self.step_through(event, 0, |_| None);
             self.carry_out();
         }
+        self.fan_out_slice();
         self.flush_slice(SLICE_SENDS + lines * SLICE_SENDS_PER_LINE);
         if !self.in_turn.is_empty() {
             // A thread that has just been woken by what somebody says would otherwise wait for as long as the system
@@ -259,6 +284,24 @@ impl Router {
         }
     }
 
+    /// Queues what goes to thousands, for so many of them.
+    fn fan_out_slice(&mut self) {
+        if !self.fanouts.is_empty() {
+            let shared = self.shared.clone();
+            self.fan_out_to(self.fanout_slice, &shared.connections.read());
+        }
+    }
+
+    fn fan_out_to(&mut self, most: usize, connections: &Connections) {
+        let mut rest = most;
+        while rest > 0
+            && let Some((to, said)) = self.fanouts.next(rest)
+        {
+            rest = rest.saturating_sub(to.len().max(1));
+            to.into_iter().for_each(|to| self.append_said(to, &said, connections, Due::InTurn));
+        }
+    }
+
     /// What an event means to the edge itself.
     fn note(&mut self, event: &Event, connections: &Connections) {
         if let Event::Opened { conn, .. }
@@ -272,7 +315,10 @@ impl Router {
         match event {
             Event::Lines { lines, .. } => self.taken += lines.weight(),
             Event::Tick => self.next_tick = Instant::now() + TICK,
-            Event::Closed { conn, .. } => self.closed.push(*conn),
+            Event::Closed { conn, .. } => {
+                self.settle(*conn, connections);
+                self.closed.push(*conn);
+            }
             Event::Configured { outcome: Ok(config), .. } => {
                 *self.shared.limits.write() = Arc::new(config.limits.clone());
                 *self.shared.gateways.write() = config.gateway.as_slice().into();
@@ -286,26 +332,23 @@ impl Router {
     fn queue(&mut self, effect: Effect, connections: &Connections, due: Due) {
         match effect {
             Effect::Send { to, line } => {
-                self.append(to, connections, due, |conn, shared| conn.append(&line, due, shared))
+                self.settle(to, connections);
+                self.append(to, connections, due, |conn, shared| conn.append(&line, due, shared));
             }
             Effect::SendAll { to, line } => {
                 let due = if to.len() > AUDIENCE_AT_ONCE_MAX { Due::InTurn } else { due };
-                for to in to {
-                    self.append(to, connections, due, |conn, shared| conn.append(&line, due, shared));
-                }
+                self.fan_out(to, Said::Line(line), connections, due);
             }
+            // Much for each of them, or else it would be lines.
             Effect::SendBundle { to, bundle } => {
-                // Much for each of them, or else it would be lines.
-                for to in to {
-                    let append =
-                        |conn: &Conn, shared: &Shared| conn.append_bundle(&bundle, Due::InTurn, shared);
-                    self.append(to, connections, Due::InTurn, append);
-                }
+                self.fan_out(to, Said::Bundle(bundle), connections, Due::InTurn);
             }
             Effect::SendApart { to, line } => {
+                self.settle(to, connections);
                 self.append(to, connections, due, |conn, shared| conn.append_apart(&line, due, shared));
             }
             Effect::Compress { conn } => {
+                self.settle(conn, connections);
                 if let Some(conn) = connections.get(conn) {
                     conn.compress();
                 }
@@ -329,6 +372,35 @@ impl Router {
             }
             effect => self.chores.push(effect),
         }
+    }
+
+    /// Queues something for many, or has it queued for them in the rounds to come where they are thousands.
+    fn fan_out(&mut self, to: Vec<ConnId>, said: Said, connections: &Connections, due: Due) {
+        if to.len() < self.fanout_min {
+            for to in to {
+                self.settle(to, connections);
+                self.append_said(to, &said, connections, due);
+            }
+            return;
+        }
+        let too_much = self.fanouts.left().saturating_sub(FANOUT_LEFT_MAX);
+        self.fan_out_to(too_much, connections);
+        self.fanouts.put(to, said);
+    }
+
+    /// Queues what somebody has yet to get, before something else is: it was said earlier.
+    fn settle(&mut self, conn: ConnId, connections: &Connections) {
+        if !self.fanouts.is_empty() {
+            let earlier: Vec<Said> = self.fanouts.take_of(conn).collect();
+            earlier.iter().for_each(|said| self.append_said(conn, said, connections, Due::InTurn));
+        }
+    }
+
+    fn append_said(&mut self, to: ConnId, said: &Said, connections: &Connections, due: Due) {
+        self.append(to, connections, due, |conn, shared| match said {
+            Said::Line(line) => conn.append(line, due, shared),
+            Said::Bundle(bundle) => conn.append_bundle(bundle, due, shared),
+        });
     }
 
     fn append(
@@ -366,7 +438,11 @@ impl Router {
                 }
             }
             Effect::Close { conn, why } => {
-                let conn = self.shared.connections.read().get(conn).cloned();
+                let shared = self.shared.clone();
+                let connections = shared.connections.read();
+                self.settle(conn, &connections);
+                let conn = connections.get(conn).cloned();
+                drop(connections);
                 if let Some(conn) = conn {
                     conn.end(&why, &self.shared);
                     self.ending.push_back((Instant::now() + CLOSE_WITHIN, Arc::downgrade(&conn)));

@@ -1,6 +1,6 @@
 //! Who on a channel hears of whom, as far as clients here have been told; and what they are told when that changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
@@ -8,6 +8,7 @@ use super::cap::Cap;
 use super::event::ConnId;
 use super::network::{Channel, ModeDelta, Quit, Role};
 use super::outgoing::Audience;
+use super::tell::each_once;
 use super::turn::Turn;
 use super::veil::{Sight, Turnover, Veil};
 use crate::wire::fold::Folded;
@@ -20,6 +21,15 @@ pub struct Hearers {
     pub all: Arc<[ConnId]>,
     /// The same by what each of them hears, as `Engine::told_apart` has it.
     pub apart: [Arc<[ConnId]>; 3],
+}
+
+/// What is to be known of those who hear of somebody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    /// They hear that it is so, and nothing of it depends on who they are.
+    Gone,
+    /// What each of them hears of it.
+    Come,
 }
 
 /// Who hears of people on channels, as long as many of those are told of together: by channel, and by whether everyone
@@ -64,9 +74,7 @@ impl Engine {
 
     pub(super) fn quit_audience(&self, quit: &Quit) -> Vec<ConnId> {
         let channels = quit.channels.iter();
-        let hears: BTreeSet<ConnId> =
-            channels.flat_map(|(name, role)| self.members_who_see(name, quit.user, *role)).collect();
-        hears.into_iter().collect()
+        each_once(channels.flat_map(|(name, role)| self.members_who_see(name, quit.user, *role)).collect())
     }
 
     /// The same for one of many who quit together.
@@ -74,7 +82,7 @@ impl Engine {
         let lists = quit
             .channels
             .iter()
-            .map(|(name, role)| self.hearers(witnesses, name, quit.user, *role, false).all);
+            .map(|(name, role)| self.hearers(witnesses, name, quit.user, *role, Telling::Gone).all);
         Audience::AnyOf(lists.collect())
     }
 
@@ -87,21 +95,21 @@ impl Engine {
     ) -> Hearers {
         let member = self.network.channel(name).and_then(|channel| channel.member(user));
         let role = member.map(|member| member.role()).unwrap_or_default();
-        self.hearers(witnesses, name, user, role, true)
+        self.hearers(witnesses, name, user, role, Telling::Come)
     }
 
-    /// `has_come` says whether it matters what each of them hears of it.
     fn hearers(
         &self,
         witnesses: &mut Witnesses,
         name: &Folded,
         user: UserId,
         role: Role,
-        has_come: bool,
+        telling: Telling,
     ) -> Hearers {
         let look = || {
             let all = self.members_who_see(name, user, role);
-            let apart = self.told_apart(user, if has_come { &all } else { &[] }).map(Arc::from);
+            let told_apart = if telling == Telling::Come { &all[..] } else { &[] };
+            let apart = self.told_apart(user, told_apart).map(Arc::from);
             Hearers { all: all.into(), apart }
         };
         // Whoever is connected here hears of themselves, which is like nobody else.
@@ -122,11 +130,11 @@ impl Engine {
     pub(super) fn told_apart(&self, user: UserId, hears: &[ConnId]) -> [Vec<ConnId>; 3] {
         let (mut extended, mut plain, mut of_away) =
             (Vec::new(), Vec::with_capacity(hears.len()), Vec::new());
+        let own = self.sessions.conns_of(user);
         for conn in hears {
-            let session = self.sessions.get(*conn);
-            let wants = |cap| session.is_some_and(|session| session.wants(cap));
-            if wants(Cap::ExtendedJoin) { &mut extended } else { &mut plain }.push(*conn);
-            if wants(Cap::AwayNotify) && session.and_then(|session| session.user()) != Some(user) {
+            let caps = self.sessions.caps_of(*conn);
+            if caps.has(Cap::ExtendedJoin) { &mut extended } else { &mut plain }.push(*conn);
+            if caps.has(Cap::AwayNotify) && !own.contains(conn) {
                 of_away.push(*conn);
             }
         }

@@ -9,6 +9,7 @@ use super::effect::Effect;
 use super::event::ConnId;
 use super::outgoing::{Audience, Outgoing};
 use super::sessions::Sessions;
+use super::table::Table;
 
 /// Some of many lines: those that the same people hear.
 pub struct Bundle {
@@ -86,6 +87,10 @@ impl Bits {
         self.0[place / 64] |= 1 << (place % 64);
     }
 
+    fn is_none(&self) -> bool {
+        self.0.iter().all(|bits| *bits == 0)
+    }
+
     fn add(&mut self, more: &Bits) {
         self.0.iter_mut().zip(&more.0).for_each(|(bits, more)| *bits |= more);
     }
@@ -102,11 +107,61 @@ impl Bits {
     }
 }
 
-/// By what somebody hears which lines: lists that they are on, and lines that are for them alone.
-#[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Hearing {
-    lists: Vec<u32>,
-    lines: Vec<u32>,
+/// So many are no list: what lists there are is looked at once, what each of them hears beside that is not.
+const FEW: usize = 8;
+
+/// Those who hear something by lists, told apart by what they hear: all begin alike, and whenever some of those who are
+/// alike are on a list, these are another class from then on. So each costs one look for each list that they are on.
+struct Classes<'a> {
+    sessions: &'a Sessions,
+    /// Everyone, and their class.
+    hearers: Vec<(ConnId, usize)>,
+    places: Table<ConnId, usize>,
+    all: Vec<Class>,
+    lines: usize,
+}
+
+#[derive(Clone)]
+struct Class {
+    caps: Caps,
+    which: Bits,
+    /// What those of them are who are on the list with this number.
+    on_list: Option<(usize, usize)>,
+}
+
+impl Classes<'_> {
+    fn hear(&mut self, number: usize, list: &[ConnId], which: &Bits) {
+        for conn in list {
+            let place = *self.places.get_or_insert(*conn, self.hearers.len());
+            if place == self.hearers.len() {
+                let class = self.who_hears_nothing(*conn);
+                self.hearers.push((*conn, class));
+            }
+            let class = self.hearers[place].1;
+            self.hearers[place].1 = match self.all[class].on_list {
+                Some((of, other)) if of == number => other,
+                _ => self.divide(class, number, which),
+            };
+        }
+    }
+
+    fn divide(&mut self, class: usize, number: usize, which: &Bits) -> usize {
+        let other = self.all.len();
+        self.all[class].on_list = Some((number, other));
+        let mut those = self.all[class].clone();
+        those.which.add(which);
+        self.all.push(those);
+        other
+    }
+
+    fn who_hears_nothing(&mut self, conn: ConnId) -> usize {
+        let caps = self.sessions.caps_of(conn).of_tags();
+        let known = self.all.iter().position(|class| class.caps == caps && class.which.is_none());
+        known.unwrap_or_else(|| {
+            self.all.push(Class { caps, which: Bits::none(self.lines), on_list: None });
+            self.all.len() - 1
+        })
+    }
 }
 
 /// The same lines, for those who hear them in the same form.
@@ -139,44 +194,64 @@ pub fn into_effects(all: &[Outgoing], sessions: &Sessions, effects: &mut Vec<Eff
 
 fn forms(all: &[Outgoing], sessions: &Sessions) -> Vec<Form> {
     // Lists are told apart by where they are.
-    let mut lists: BTreeMap<*const ConnId, (u32, &[ConnId])> = BTreeMap::new();
-    let mut of_lists: Vec<Bits> = Vec::new();
-    let mut hearers: BTreeMap<ConnId, Hearing> = BTreeMap::new();
+    let mut numbers: BTreeMap<*const ConnId, usize> = BTreeMap::new();
+    let mut lists: Vec<(&[ConnId], Bits)> = Vec::new();
+    let mut own: BTreeMap<ConnId, Vec<usize>> = BTreeMap::new();
     for (place, outgoing) in all.iter().enumerate() {
-        let mut hears = |conn: ConnId| hearers.entry(conn).or_default().lines.push(place as u32);
-        match &outgoing.to {
-            Audience::One(conn) => hears(*conn),
-            Audience::These(conns) => conns.iter().copied().for_each(hears),
-            Audience::AnyOf(any) => {
-                for list in any.iter().filter(|list| !list.is_empty()) {
-                    let (number, _) = *lists.entry(list.as_ptr()).or_insert((of_lists.len() as u32, list));
-                    if number as usize == of_lists.len() {
-                        of_lists.push(Bits::none(all.len()));
-                    }
-                    of_lists[number as usize].set(place);
-                }
+        let any: Vec<&[ConnId]> = match &outgoing.to {
+            Audience::One(conn) => vec![std::slice::from_ref(conn)],
+            Audience::These(conns) => vec![conns],
+            Audience::AnyOf(any) => any.iter().map(|list| &**list).collect(),
+        };
+        for list in any {
+            if list.len() <= FEW {
+                list.iter().for_each(|conn| own.entry(*conn).or_default().push(place));
+                continue;
             }
+            let number = *numbers.entry(list.as_ptr()).or_insert(lists.len());
+            if number == lists.len() {
+                lists.push((list, Bits::none(all.len())));
+            }
+            lists[number].1.set(place);
         }
     }
-    let mut in_order: Vec<(u32, &[ConnId])> = lists.into_values().collect();
-    in_order.sort_unstable_by_key(|(number, _)| *number);
-    for (number, list) in in_order {
-        list.iter().for_each(|conn| hearers.entry(*conn).or_default().lists.push(number));
+    let most = lists.iter().map(|(list, _)| list.len()).max().unwrap_or_default();
+    let mut classes = Classes {
+        sessions,
+        hearers: Vec::with_capacity(most),
+        places: Table::with_room_for(most),
+        all: Vec::new(),
+        lines: all.len(),
+    };
+    for (number, (list, which)) in lists.iter().enumerate() {
+        classes.hear(number, list, which);
     }
-    let mut alike: BTreeMap<(Caps, Hearing), Vec<ConnId>> = BTreeMap::new();
-    for (conn, hearing) in hearers {
-        alike.entry((sessions.tags_of(conn), hearing)).or_default().push(conn);
+    let mut alike: BTreeMap<(Caps, Bits), Vec<ConnId>> = BTreeMap::new();
+    for (conn, lines) in &own {
+        let class = match classes.places.get(*conn) {
+            Some(place) => classes.hearers[*place].1,
+            None => classes.who_hears_nothing(*conn),
+        };
+        let Class { caps, mut which, .. } = classes.all[class].clone();
+        lines.iter().for_each(|place| which.set(*place));
+        alike.entry((caps, which)).or_default().push(*conn);
+    }
+    let mut of_classes: Vec<Vec<ConnId>> = classes.all.iter().map(|_| Vec::new()).collect();
+    for (conn, class) in &classes.hearers {
+        if own.is_empty() || !own.contains_key(conn) {
+            of_classes[*class].push(*conn);
+        }
+    }
+    for (class, conns) in classes.all.into_iter().zip(of_classes).filter(|(_, conns)| !conns.is_empty()) {
+        alike.entry((class.caps, class.which)).or_default().extend(conns);
     }
     let mut forms: Vec<Form> = Vec::new();
-    for ((caps, hearing), conns) in alike {
-        let mut which = Bits::none(all.len());
-        hearing.lists.iter().for_each(|number| which.add(&of_lists[*number as usize]));
-        hearing.lines.iter().for_each(|place| which.set(*place as usize));
+    for ((caps, which), conns) in alike {
         if forms.last().is_none_or(|form| form.caps != caps) {
             forms.push(Form { caps, hearers: BTreeMap::new() });
         }
         let form = forms.last_mut().expect("there is one by now");
-        form.hearers.entry(which).or_default().extend(conns);
+        form.hearers.insert(which, conns);
     }
     forms
 }
@@ -242,5 +317,46 @@ mod tests {
         let counts: Vec<(Vec<u64>, usize)> =
             heard(&all).into_iter().map(|(to, lines)| (to, lines.len())).collect();
         assert_eq!(counts, [(vec![1, 2, 3], 200), (vec![4], 100)]);
+    }
+
+    #[test]
+    fn whoever_is_on_whichever_lists_everyone_hears_what_is_theirs() {
+        let mut dice = 1u64;
+        let mut below = |bound: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % bound
+        };
+        for _ in 0..200 {
+            // From a few people to many, with lists from the shortest on.
+            let people = 1 + below(60);
+            let mut some = |share: u64| -> Vec<ConnId> {
+                (0..people).filter(|_| below(100) < share).map(ConnId).collect()
+            };
+            let lists: Vec<Arc<[ConnId]>> = [5, 30, 60, 100].map(|share| some(share).into()).to_vec();
+            let all: Vec<Outgoing> = (0..1 + below(100))
+                .map(|number| {
+                    let to = match below(4) {
+                        0 => Audience::One(ConnId(below(people))),
+                        1 => Audience::These(
+                            (0..people).filter(|_| below(3) == 0).map(ConnId).collect::<Vec<_>>(),
+                        ),
+                        _ => Audience::AnyOf(lists.iter().filter(|_| below(2) == 0).cloned().collect()),
+                    };
+                    line(to, &number.to_string())
+                })
+                .collect();
+            let mut each: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+            for (to, lines) in heard(&all) {
+                for conn in to {
+                    assert!(each.insert(conn, lines.clone()).is_none(), "all at once");
+                }
+            }
+            for conn in (0..people).map(ConnId) {
+                let theirs = (0..all.len()).filter(|number| all[*number].to.has(conn));
+                let expected: Vec<String> = theirs.map(|number| number.to_string()).collect();
+                assert_eq!(each.remove(&conn.0).unwrap_or_default(), expected);
+            }
+            assert!(each.is_empty());
+        }
     }
 }

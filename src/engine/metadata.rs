@@ -164,7 +164,7 @@ impl Engine {
     pub(super) fn tell_said_of_user(&mut self, who: &Neighbour, key: &MetadataKey, value: Option<&str>) {
         let Some(user) = self.network.user(who.user) else { return };
         let mut hears: BTreeSet<ConnId> =
-            self.neighbours(who, |session| session.hears_of(key)).into_iter().collect();
+            self.neighbours(who, |conn| self.hears_of(conn, key)).into_iter().collect();
         let nick = user.nick.folded();
         let watchers = self.monitors.watchers(&nick);
         hears.extend(watchers.filter(|conn| self.hears_of(*conn, key) && self.is_here_for(*conn, user)));

@@ -94,6 +94,7 @@ mod slices;
 mod speaking;
 mod succession;
 mod suspicion;
+mod table;
 mod tell;
 #[cfg(test)]
 mod tell_tests;

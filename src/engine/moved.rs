@@ -23,8 +23,8 @@ impl Engine {
             self.tell_shown_host(user);
         }
         // A client without the capability would go on with the old host, and ban by it.
-        let is_told_otherwise =
-            |session: &Session| !session.wants(Cap::Chghost) && session.user() != Some(user);
+        let own = self.sessions.conns_of(user);
+        let is_told_otherwise = |conn| !self.sessions.caps_of(conn).has(Cap::Chghost) && !own.contains(&conn);
         let others = self.neighbours(who, is_told_otherwise);
         let what = if has_host_changed { "host" } else { "user name" };
         self.say(others.clone(), self.spoken_by(user, format!(":{from} QUIT :Changing {what}")));

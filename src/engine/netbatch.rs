@@ -1,6 +1,5 @@
 //! The batch that holds what is told of a netsplit, or of its end: one for all of it, though it is told some at a time.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Engine;
@@ -15,12 +14,13 @@ pub struct OpenBatch {
     name: String,
     kind: &'static str,
     split: Split,
-    /// Those who were told that it has begun.
-    hears: BTreeSet<ConnId>,
+    /// Those who were told that it has begun, each once and in one order.
+    hears: Vec<ConnId>,
 }
 
 impl Engine {
-    /// Lines that belong together, for those who can be told so; more may follow while people are turning.
+    /// Lines that belong together, for those who can be told so, each named once and in order; more may follow while
+    /// people are turning.
     pub(super) fn in_batch(
         &mut self,
         kind: &'static str,
@@ -33,13 +33,19 @@ impl Engine {
             self.end_batch();
             self.batches_made += 1;
             let name = base36::encode(self.batches_made);
-            let (split, hears) = (split.clone(), BTreeSet::new());
-            self.open_batch = Some(OpenBatch { name, kind, split, hears });
+            self.open_batch = Some(OpenBatch { name, kind, split: split.clone(), hears: Vec::new() });
         }
         let Some(mut open) = self.open_batch.take() else { return };
-        let is_new = |conn: &ConnId| !open.hears.contains(conn) && self.takes_batches(*conn);
+        let mut known = open.hears.iter().copied().peekable();
+        let is_new = |conn: &ConnId| {
+            while known.next_if(|known| known < conn).is_some() {}
+            known.peek() != Some(conn) && self.takes_batches(*conn)
+        };
         let new: Arc<[ConnId]> = hears.iter().copied().filter(is_new).collect();
-        open.hears.extend(new.iter());
+        if !new.is_empty() {
+            open.hears.extend(new.iter());
+            open.hears.sort_unstable();
+        }
         let (server, name) = (self.identity.name.to_string(), open.name.clone());
         let start = format!(":{server} BATCH +{name} {kind} {} {}", split.near, split.far);
         self.say(new, self.spoken(start));
@@ -59,6 +65,6 @@ impl Engine {
     }
 
     fn takes_batches(&self, conn: ConnId) -> bool {
-        self.sessions.get(conn).is_some_and(|session| session.wants(Cap::Batch))
+        self.sessions.caps_of(conn).has(Cap::Batch)
     }
 }

@@ -210,7 +210,7 @@ impl Outgoing {
     }
 
     fn into_effects(self, sessions: &Sessions, last: &mut Option<(ConnId, Caps)>, effects: &mut Vec<Effect>) {
-        let caps_of = |conn| sessions.tags_of(conn);
+        let caps_of = |conn| sessions.caps_of(conn).of_tags();
         let alone = match &self.to {
             Audience::One(conn) => Some(*conn),
             Audience::These(conns) => <[ConnId; 1]>::try_from(&conns[..]).ok().map(|[conn]| conn),

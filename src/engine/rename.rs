@@ -52,8 +52,7 @@ impl Engine {
     pub(super) fn tell_channel_renamed(&mut self, id: &Folded, from: &ChannelName, by: &str, reason: &str) {
         let Some(channel) = self.network.channel(id) else { return };
         let (name, hears) = (channel.name.clone(), self.members_here(channel));
-        let knows =
-            |conn: &ConnId| self.sessions.get(*conn).is_some_and(|session| session.wants(Cap::ChannelRename));
+        let knows = |conn: &ConnId| self.sessions.caps_of(*conn).has(Cap::ChannelRename);
         let (told, others): (Vec<ConnId>, Vec<ConnId>) = hears.into_iter().partition(knows);
         self.say(told, self.spoken_from(by, format!(":{by} RENAME {from} {name} :{reason}")));
         if from.folded() == name.folded() {

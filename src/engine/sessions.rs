@@ -7,6 +7,7 @@ use super::event::ConnId;
 use super::looks::Looks;
 use super::person::{Absence, Person};
 use super::session::{Session, Stage};
+use super::table::Table;
 use crate::wire::letters::Letters;
 use crate::wire::names::UserId;
 
@@ -22,8 +23,8 @@ pub struct Sessions {
     pub looks: Looks,
     /// What each line of a channel asks for, of everyone who hears it: side by side, since what is known of people
     /// otherwise lies scattered, and to fetch it from there takes several times as long.
-    ears: BTreeMap<UserId, Ears>,
-    tags: BTreeMap<ConnId, Caps>,
+    ears: Table<UserId, Ears>,
+    caps: Table<ConnId, Caps>,
     /// Who follows any topic: they are few, and each who comes, goes or has another nick is told to them.
     followers: BTreeSet<ConnId>,
 }
@@ -54,7 +55,7 @@ impl Ears {
 
 impl Sessions {
     pub fn open(&mut self, session: Session) {
-        self.tags.insert(session.conn, session.caps.of_tags());
+        self.caps.insert(session.conn, session.caps);
         self.looks.soon(session.conn);
         self.by_conn.insert(session.conn, Box::new(session));
     }
@@ -62,7 +63,7 @@ impl Sessions {
     /// The connection is no more.
     pub fn close(&mut self, conn: ConnId) -> Option<Session> {
         self.detach(conn);
-        self.tags.remove(&conn);
+        self.caps.remove(conn);
         self.followers.remove(&conn);
         self.looks.forget(conn);
         self.by_conn.remove(&conn).map(|session| *session)
@@ -113,6 +114,15 @@ impl Sessions {
     }
 
     pub fn absent(&self) -> impl Iterator<Item = (UserId, &Absence)> {
+        debug_assert!(
+            self.absent.iter().eq(self
+                .people
+                .iter()
+                .filter(|(_, it)| it.absence.is_some())
+                .map(|(user, _)| user)),
+            "{:?} have no connection",
+            self.absent
+        );
         let absent =
             self.absent.iter().filter_map(|user| self.people.get(user).map(|person| (*user, person)));
         absent.filter_map(|(user, person)| Some((user, person.absence.as_ref()?)))
@@ -143,7 +153,7 @@ impl Sessions {
     pub fn forget(&mut self, user: UserId) {
         self.people.remove(&user);
         self.absent.remove(&user);
-        self.ears.remove(&user);
+        self.ears.remove(user);
     }
 
     /// Somebody hears on other connections than before, or not the same.
@@ -157,7 +167,7 @@ impl Sessions {
     pub fn set_caps(&mut self, conn: ConnId, caps: Caps) {
         if let Some(session) = self.by_conn.get_mut(&conn) {
             session.caps = caps;
-            self.tags.insert(conn, caps.of_tags());
+            self.caps.insert(conn, caps);
         }
     }
 
@@ -173,22 +183,31 @@ impl Sessions {
     }
 
     pub fn followers(&self, topic: char) -> impl Iterator<Item = &Session> {
+        debug_assert!(
+            self.followers.iter().eq(self
+                .by_conn
+                .iter()
+                .filter(|(_, it)| !it.topics.is_empty())
+                .map(|(conn, _)| conn)),
+            "{:?} follow something",
+            self.followers
+        );
         let followers = self.followers.iter().filter_map(|conn| self.get(*conn));
         followers.filter(move |session| session.topics.has(topic))
     }
 
     /// Where somebody hears; `None` where the user is not here.
     pub fn ears_of(&self, user: UserId) -> Option<&Ears> {
-        let ears = self.ears.get(&user);
+        let ears = self.ears.get(user);
         debug_assert_eq!(ears, self.people.get(&user).map(Ears::of).as_ref(), "{user} hears as they are");
         ears
     }
 
-    /// The capabilities of a connection by which lines are tagged.
-    pub fn tags_of(&self, conn: ConnId) -> Caps {
-        let tags = self.tags.get(&conn).copied();
-        debug_assert_eq!(tags, self.by_conn.get(&conn).map(|session| session.caps.of_tags()), "{conn:?}");
-        tags.unwrap_or_default()
+    /// What a connection has agreed on; nothing where it is no more.
+    pub fn caps_of(&self, conn: ConnId) -> Caps {
+        let caps = self.caps.get(conn).copied();
+        debug_assert_eq!(caps, self.by_conn.get(&conn).map(|session| session.caps), "{conn:?}");
+        caps.unwrap_or_default()
     }
 
     pub fn get(&self, conn: ConnId) -> Option<&Session> {

@@ -1,6 +1,6 @@
 //! News, put into words for each client that should hear it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Engine;
 use super::audience::Witnesses;
@@ -11,7 +11,6 @@ use super::happenings::given;
 use super::mode;
 use super::network::{Channel, Edit, Field, Leaving, ModeDelta, Neighbour, News, Quit, Split, User};
 use super::outgoing::{Audience, Outgoing, Spoken};
-use super::session::Session;
 use super::sessions::Ears;
 use super::whowas::Was;
 use crate::defect::{Defect, is_planted};
@@ -23,6 +22,13 @@ use crate::wire::numeric;
 
 /// Parts of one act of MODE that are still to be told as one line.
 pub type HeldModes = BTreeMap<(Folded, String), Vec<ModeDelta>>;
+
+/// Everyone who is named, in one order.
+pub fn each_once(mut conns: Vec<ConnId>) -> Vec<ConnId> {
+    conns.sort_unstable();
+    conns.dedup();
+    conns
+}
 
 impl Engine {
     pub(super) fn tell(&mut self, news: Vec<News>) {
@@ -285,20 +291,19 @@ impl Engine {
     /// Everyone connected here who has asked for something to be told of people, and knows this one from a channel or
     /// watches them; and the user's own connection.
     pub(super) fn acquaintances(&self, who: &Neighbour, cap: Cap) -> Vec<ConnId> {
-        let mut hears: BTreeSet<ConnId> =
-            self.neighbours(who, |session| session.wants(cap)).into_iter().collect();
+        let mut hears = self.neighbours(who, |conn| self.sessions.caps_of(conn).has(cap));
         hears.extend(self.network.user(who.user).into_iter().flat_map(|user| self.watchers_of(user, cap)));
-        hears.into_iter().collect()
+        each_once(hears)
     }
 
     /// A user's own connection, and everyone connected here who knows them from a channel.
-    pub(super) fn neighbours(&self, who: &Neighbour, which: impl Fn(&Session) -> bool) -> Vec<ConnId> {
-        let mut hears = BTreeSet::new();
-        hears.extend(self.sessions.conns_of(who.user));
+    pub(super) fn neighbours(&self, who: &Neighbour, which: impl Fn(ConnId) -> bool) -> Vec<ConnId> {
+        let mut hears = self.sessions.conns_of(who.user).to_vec();
         for name in &who.on {
             hears.extend(self.members_who_see_member(name, who.user));
         }
-        hears.into_iter().filter(|conn| self.sessions.get(*conn).is_some_and(&which)).collect()
+        hears.retain(|conn| which(*conn));
+        each_once(hears)
     }
 
     // What they hear.

@@ -3,6 +3,7 @@
 //! `cargo bench --bench large -- 30000` does so for this many people.
 
 #[path = "../support/pair.rs"]
+#[allow(dead_code)]
 mod pair;
 
 use std::time::{Duration, Instant};

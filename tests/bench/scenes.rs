@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use folkmoot::engine::ConnId;
 use folkmoot::wire::message::Message;
 
 use crate::pair::Pair;
@@ -36,6 +37,18 @@ pub const SCENES: &[Scene] = &[
         begin: names,
     },
     Scene { name: "who", what: "the same by WHO", times: 10, begin: who },
+    Scene {
+        name: "room",
+        what: "a line to a channel of 2,000, of whom half take batches",
+        times: 10,
+        begin: room,
+    },
+    Scene {
+        name: "netsplit",
+        what: "250 of another server go and return, before 1,000 of whom half take batches",
+        times: 1,
+        begin: netsplit,
+    },
     Scene { name: "mesh", what: "a line goes over a link to one who hears it", times: 500, begin: mesh },
     Scene { name: "merge", what: "two servers with 30 people each link", times: 2, begin: merge },
 ];
@@ -126,6 +139,44 @@ fn in_a_room(line: &'static str) -> Act {
     }
     let guest = pair.arrive(0, "guest");
     Box::new(move || pair.say(guest, line))
+}
+
+fn room() -> Act {
+    let mut pair = Pair::new();
+    let people = grown(&mut pair, 0, 2_000);
+    Box::new(move || pair.say(people[0], &format!("PRIVMSG #green :{TEXT}")))
+}
+
+fn netsplit() -> Act {
+    let mut pair = Pair::new();
+    pair.link();
+    grown(&mut pair, 0, 1_000);
+    grown(&mut pair, 1, 250);
+    let mut is_tried = false;
+    Box::new(move || {
+        pair.cut();
+        // Those who are gone are shown as gone.
+        pair.pass(10_000);
+        let users_apart = (!is_tried).then(|| pair.engine(0).report().users_network);
+        pair.mend();
+        pair.pass(20_000);
+        if let Some(users_apart) = users_apart {
+            assert_eq!((users_apart, pair.engine(0).report().users_network), (1_000, 1_250));
+            // To count all of them would be most of what it costs.
+            is_tried = true;
+        }
+    })
+}
+
+/// So many people on one channel, of whom every other one takes batches and the time.
+fn grown(pair: &mut Pair, server: usize, people: usize) -> Vec<(usize, ConnId)> {
+    let all = (0..people).map(|number| {
+        let person = pair.arrive(server, &format!("n{server}x{number}"));
+        let caps = ["", "batch server-time"][number % 2];
+        pair.say(person, &format!("CAP REQ :{caps}\nJOIN #green"));
+        person
+    });
+    all.collect()
 }
 
 fn mesh() -> Act {

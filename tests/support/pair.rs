@@ -74,6 +74,19 @@ impl Pair {
         panic!("the two did not link");
     }
 
+    /// The link breaks, and neither can call the other.
+    pub fn cut(&mut self) {
+        self.is_linked = false;
+        for server in [0, 1] {
+            self.step(server, Event::Closed { conn: LINK, why: "Connection reset".to_string() });
+        }
+    }
+
+    /// The first can call the second again.
+    pub fn mend(&mut self) {
+        self.is_linked = true;
+    }
+
     /// Someone connects, registers, and is called this.
     pub fn arrive(&mut self, server: usize, nick: &str) -> (usize, ConnId) {
         self.conns += 1;

@@ -122,6 +122,55 @@ fn what_goes_to_many_lets_others_by_and_keeps_its_order() {
 }
 
 #[test]
+fn what_goes_to_thousands_is_queued_for_some_at_a_time_and_never_after_what_was_said_later() {
+    let (mut router, _checks, _tasks) = router();
+    (router.fanout_min, router.fanout_slice) = (3, 2);
+    let crowd: Vec<(ConnId, TcpStream)> = (0..6).map(|_| guest(&router)).collect();
+    let to: Vec<ConnId> = crowd.iter().rev().map(|(conn, _)| *conn).collect();
+    let to_all = |line: &str| Effect::SendAll { to: to.clone(), line: line.into() };
+    let bundle = Arc::new(crate::engine::Bundle::new(["third", "fourth"]));
+    carry_out(
+        &mut router,
+        [to_all("first"), to_all("second"), Effect::SendBundle { to: to.clone(), bundle }],
+    );
+    assert_eq!((router.fanouts.left(), router.in_turn.len()), (18, 0));
+    router.fan_out_slice();
+    assert_eq!((router.fanouts.left(), router.in_turn.len()), (16, 2));
+    let hears = |place: usize| {
+        let mut stream = &crowd[place].1;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        move |words: &str| {
+            let mut heard = vec![0; words.len()];
+            stream.read_exact(&mut heard).unwrap();
+            assert_eq!(String::from_utf8(heard).unwrap(), words);
+        }
+    };
+    // Of the six the last has its turn last, and is spoken to; another is told to go, and a third is one of a few.
+    carry_out(
+        &mut router,
+        [
+            Effect::Send { to: crowd[5].0, line: "to one".into() },
+            Effect::Close { conn: crowd[4].0, why: "enough".into() },
+            Effect::SendAll { to: vec![crowd[3].0, crowd[0].0], line: "to two".into() },
+        ],
+    );
+    hears(5)("first\r\nsecond\r\nthird\r\nfourth\r\nto one\r\n");
+    hears(4)("first\r\nsecond\r\nthird\r\nfourth\r\n");
+    hears(3)("first\r\nsecond\r\nthird\r\nfourth\r\nto two\r\n");
+    hears(0)("first\r\nsecond\r\nthird\r\nfourth\r\nto two\r\n");
+    while !router.has_said_all() {
+        router.fan_out_slice();
+        router.flush_slice(1);
+    }
+    hears(1)("first\r\nsecond\r\nthird\r\nfourth\r\n");
+    hears(2)("first\r\nsecond\r\nthird\r\nfourth\r\n");
+    drop(router);
+    for (_, mut stream) in crowd {
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "and nothing else");
+    }
+}
+
+#[test]
 fn a_slice_ends_when_it_has_had_its_time_whatever_is_left() {
     let (mut router, _checks, _tasks) = router();
     let crowd: Vec<(ConnId, TcpStream)> = (0..3).map(|_| guest(&router)).collect();

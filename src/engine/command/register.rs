@@ -91,7 +91,10 @@ fn cap(turn: &mut Turn, params: &[&str]) -> Outcome {
             session.cap_version = session.cap_version.max(version);
             if session.cap_version >= 302 {
                 // Who knows of 302 is told of changes without asking.
-                session.caps.set(Cap::CapNotify, true);
+                let mut caps = session.caps;
+                caps.set(Cap::CapNotify, true);
+                let conn = turn.conn;
+                turn.engine.sessions.set_caps(conn, caps);
             }
             begin_negotiating(turn);
             // Answered as it was asked, whatever was said before.

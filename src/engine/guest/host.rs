@@ -60,10 +60,11 @@ impl Engine {
         let wanted: BTreeSet<MetadataKey> = session.subscriptions.iter().take(WANTED_MAX).cloned().collect();
         session.account = None;
         // What it was an operator for here it is not at home.
-        (session.is_operator, session.topics) = (false, Letters::NONE);
+        session.is_operator = false;
         if std::mem::take(&mut session.throttle.is_unhurried) {
             self.effects.push(Effect::Unhurried { conn, on: false });
         }
+        self.sessions.set_topics(conn, Letters::NONE);
         self.sessions.become_guest(conn);
         let watched = self.watched_by(conn);
         if let Some(pipe) = self.guests.pipes.get_mut(&id) {
