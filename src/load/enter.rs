@@ -20,14 +20,14 @@ pub struct Way {
     pub at_once: usize,
     /// For how long nothing may happen before that counts as a failure.
     pub patience: Duration,
-    /// What tells this run's nicks from another's.
+    /// What tells this run's nicks and channels from another's: below [`RUNS`].
     pub run: u64,
 }
 
 impl Way {
     /// A client's nick: nine bytes at most, as old servers have it.
     pub fn nick(&self, client: usize) -> String {
-        format!("x{}{}", in_letters(self.run % LETTERS.pow(3), 3), in_letters(client as u64, 4))
+        format!("x{}{}", in_letters(self.run, RUN_LETTERS), in_letters(client as u64, 4))
     }
 
     pub fn greeting(&self, client: usize) -> String {
@@ -42,6 +42,9 @@ impl Way {
 }
 
 const LETTERS: u64 = 26;
+const RUN_LETTERS: u32 = 4;
+/// How many runs there can be.
+pub const RUNS: u64 = LETTERS.pow(RUN_LETTERS);
 
 fn in_letters(number: u64, width: u32) -> String {
     (0..width).rev().map(|place| char::from(b'a' + (number / LETTERS.pow(place) % LETTERS) as u8)).collect()
@@ -198,8 +201,8 @@ mod tests {
     #[test]
     fn nicks_differ_and_are_short() {
         let way = Way { password: None, caps: String::new(), at_once: 1, patience: Duration::ZERO, run: 5 };
-        assert_eq!(way.nick(0), "xaafaaaa");
-        assert_eq!(way.nick(27), "xaafaabb");
+        assert_eq!(way.nick(0), "xaaafaaaa");
+        assert_eq!(way.nick(27), "xaaafaabb");
     }
 
     #[test]

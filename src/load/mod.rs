@@ -15,9 +15,10 @@ mod talk;
 mod unit;
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use self::come::Churn;
 use self::crowd::Crowd;
@@ -209,9 +210,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     found.into_iter().next().ok_or_else(|| format!("{text} has no address"))
 }
 
-/// Tells the nicks and channels of this run from those of others, on servers that remember some.
-fn run_number() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64 % 17_576
+/// Tells the nicks and channels of this run from those of others: of earlier ones, on servers that remember some, and of
+/// those beside it, which may have begun at the same moment.
+fn run_number() -> Result<u64, String> {
+    let mut bytes = [0; 8];
+    getrandom(&mut bytes, GetRandomFlags::empty()).map_err(|why| format!("no random number: {why}"))?;
+    Ok(u64::from_le_bytes(bytes) % enter::RUNS)
 }
 
 fn measure(load: &Load, subject: &Subject, how: &How, progress: &Progress) -> Result<Run, String> {
@@ -223,7 +227,7 @@ fn measure(load: &Load, subject: &Subject, how: &How, progress: &Progress) -> Re
         caps: how.caps.clone(),
         at_once,
         patience: Duration::from_secs(how.patience),
-        run: run_number(),
+        run: run_number()?,
     };
     let mut run = Run { server: subject.name.clone(), bare_send_us: micros(bare_send), ..Run::default() };
     let (before, took);
@@ -372,5 +376,17 @@ impl Load {
             }
             Load::Connect { .. } | Load::Churn { .. } => unreachable!("nobody talks in these"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_begin_at_the_same_moment_are_told_apart() {
+        let runs: std::collections::BTreeSet<u64> = (0..4).map(|_| run_number().unwrap()).collect();
+        assert!(runs.len() > 1, "{runs:?}");
+        assert!(runs.iter().all(|run| *run < enter::RUNS));
     }
 }
