@@ -24,10 +24,7 @@ fn server() -> Server {
         [operator_class.quick]
         rights = ["flood-exempt"]
     "#;
-    let mut server = Server::new("hall");
-    server.set(settings);
-    server.start();
-    server
+    Server::measured("hall", settings)
 }
 
 /// Somebody who may ask as often as it takes to measure.

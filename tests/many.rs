@@ -98,7 +98,7 @@ fn a_thousand_people_hear_each_line_once_and_cost_a_thread_each() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
 
-    let server = Server::started("hall", "");
+    let server = Server::measured("hall", "");
     let nobody = (figures::threads(server.pid()), figures::descriptors(server.pid()));
     let mut people = vec![Person::come(&server, 0)];
     // From here on the first one hears everybody's.

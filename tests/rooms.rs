@@ -221,9 +221,10 @@ fn what_is_done_in_a_channel_of_thousands() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
     // None of them answers a PING.
     let settings = "network.hold = \"1s\"\nlimits.ping_after = \"1h\"";
-    let mut hall = Server::started("hall", settings);
+    let mut hall = Server::measured("hall", settings);
     let mut barn = Server::new("barn");
     barn.set(settings);
+    barn.log_usually();
     barn.start_by(["chrt", "--idle", "0"].map(String::from).to_vec());
     barn.start();
     let cable = Relay::to(barn.places().link[0]);

@@ -92,12 +92,11 @@ fn servers_hold_no_more_after_a_long_day_than_before() {
     // 2,000 people; those who only listen are on the other server.
     let (rooms, members, rate) = if is_long { (100, 20, 200) } else { (10, 10, 100) };
     let people = rooms * members;
-    // What is logged of every line would be most of what is done, and of what this process holds.
-    let quietly = || vec!["env".to_string(), "RUST_LOG=info".to_string()];
     let (mut barn, mut hall) = (Server::new("barn"), Server::new("hall"));
-    barn.start_by(quietly());
+    // What is logged of every line would be most of what is done, and of what this process holds.
+    barn.log_usually();
     barn.start();
-    hall.start_by(quietly());
+    hall.log_usually();
     hall.call(&barn.name(), barn.places().link[0]);
     hall.start();
     hall.logs(Mark::START, "barn.lan is part of the network");

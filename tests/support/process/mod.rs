@@ -72,6 +72,8 @@ pub struct Server {
     links: Vec<Table>,
     /// What the program is started by, such as `ip netns exec hall`.
     starter: Vec<String>,
+    /// What it logs, as `RUST_LOG` says it; all there is to log, unless it is measured.
+    logging: &'static str,
     running: Option<Running>,
     /// The words of runs that are over, for the failure that may come later.
     past: Vec<Log>,
@@ -108,7 +110,8 @@ impl Server {
         fs::write(directory.0.join("secret"), format!("{SECRET}\n")).unwrap();
         let settings = Some(settings_default(word));
         let (links, starter, past) = (Vec::new(), Vec::new(), Vec::new());
-        Server { word: word.to_string(), directory, settings, links, starter, running: None, past }
+        let logging = "folkmoot=trace";
+        Server { word: word.to_string(), directory, settings, links, starter, logging, running: None, past }
     }
 
     /// A server without any settings, started by another program, with this secret in its data directory.
@@ -132,6 +135,21 @@ impl Server {
         server.set(settings);
         server.start();
         server
+    }
+
+    /// A server that runs on these settings and logs what it does where nobody asks for more: for those who measure, since
+    /// to tell of every line costs more than what else is done with it.
+    pub fn measured(word: &str, settings: &str) -> Server {
+        let mut server = Server::new(word);
+        server.log_usually();
+        server.set(settings);
+        server.start();
+        server
+    }
+
+    /// From the next start on it logs what it does where nobody asks for more.
+    pub fn log_usually(&mut self) {
+        self.logging = "info";
     }
 
     pub fn name(&self) -> String {
@@ -226,7 +244,7 @@ impl Server {
             .arg("--data")
             .arg(self.data())
             .args(arguments)
-            .env("RUST_LOG", "folkmoot=trace")
+            .env("RUST_LOG", self.logging)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
