@@ -14,6 +14,18 @@ pub const STACK_BYTES: usize = if cfg!(debug_assertions) { 256 << 10 } else { 12
 /// For threads of which there are few: the router goes through the whole engine, the keeper through the settings.
 pub const ROOMY_STACK_BYTES: usize = 4 << 20;
 
+/// How nice threads are whose work others need not wait for: beside one that is not, they get a tenth of a processor.
+const NICE: i32 = 10;
+
+/// Lets others that want the processor have it before the thread that calls this, from now on: for work that takes long,
+/// and that people hardly wait for.
+pub fn give_way() {
+    // Of the calling thread alone, on Linux.
+    if let Err(why) = rustix::process::setpriority_process(None, NICE) {
+        log::debug!(target: "folkmoot::server", "a thread cannot be made nicer: {why}");
+    }
+}
+
 /// A group of threads that can be waited for together.
 #[derive(Clone, Default)]
 pub struct Threads(Arc<Inner>);

@@ -11,6 +11,7 @@ use sha3::{Digest, Sha3_512};
 use super::bearer;
 use super::password;
 use super::shared::Shared;
+use super::threads::give_way;
 use crate::config::Tokens;
 use crate::engine::{AskId, Event, Secret};
 use crate::wire::time::Timestamp;
@@ -82,6 +83,7 @@ pub fn threads() -> usize {
 
 /// Answers until the router is gone.
 pub fn run(shared: &Shared, waiting: &Receiver<Check>) {
+    give_way();
     for check in waiting {
         let (ask, given) = (check.ask, &check.given.0);
         shared.tell(match check.what {

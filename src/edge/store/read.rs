@@ -14,6 +14,7 @@ use super::messages::whole;
 use super::writer::InTray;
 use super::{BUSY_WITHIN, FILE};
 use crate::edge::shared::Shared;
+use crate::edge::threads::give_way;
 use crate::engine::{AskId, Dot, Event, Kind, Party, Place, Point, Query, Record};
 
 /// How many threads look things up. Most of what they wait for is the disk. The last of them is there for what other
@@ -26,9 +27,9 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 60 } else 
 /// How often it is looked whether it has taken too long, in instructions of SQLite's machine: a fraction of a millisecond.
 const STEPS_AT_ONCE: i32 = 10_000;
 
-/// How long each message takes at least that another server is told of long ago: so it gets 20,000 a second, which is less
+/// How long each message takes at least that another server is told of long ago: so it gets 10,000 a second, which is less
 /// than it could take in, and its people do not wait meanwhile.
-const RETOLD_WITHIN: Duration = Duration::from_micros(50);
+const RETOLD_WITHIN: Duration = Duration::from_micros(100);
 
 /// How many questions may wait. Who asks then is told to ask again.
 const WAITING_MAX: usize = 256;
@@ -120,6 +121,7 @@ impl Progress {
 
 /// Answers until the router is gone, as one of the readers.
 pub fn run(number: usize, directory: &Path, shared: &Shared, tray: &InTray) {
+    give_way();
     let mut reader = Reader::new(directory);
     for Question { ask, query, after } in tray.questions.of(number) {
         tray.progress.wait(after, Instant::now() + RECORDED_WITHIN);

@@ -12,6 +12,7 @@ use super::room::Room;
 use crate::config::Ack;
 use crate::edge::identity::wall_clock;
 use crate::edge::shared::Shared;
+use crate::edge::threads::give_way;
 use crate::engine::{AskId, Entry, Event, Query, Row, UNWRITTEN_MAX};
 
 /// How long after a fault the disk is tried again.
@@ -108,6 +109,7 @@ impl Desk {
 /// Writes what comes until nothing more can come, and closes the store. While the disk is at fault, nothing
 /// is lost, and the server goes on: what cannot be kept is merely told to nobody else.
 pub fn run(store: Store, shared: &Shared, tray: &InTray) {
+    give_way();
     let (batches, entries) = (Vec::new(), VecDeque::new());
     Writer { store, shared, tray, batches, entries, count: 0, is_failing: false, told_crowded: None }.run();
 }
