@@ -86,6 +86,19 @@ fn servers_are_compared_in_one_table() {
 }
 
 #[test]
+fn a_server_that_cannot_take_the_load_leaves_the_figures_of_the_others() {
+    let hall = Server::started("hall", "");
+    let barn = Server::started("barn", "[server]\npassword = \"sesame\"");
+    let other = format!("--compare barn={}", barn.places().irc[0]);
+    let output = load(hall.places().irc[0], &format!("pairs --pairs 2 --lines 50 {other}"));
+    assert_eq!(output.code, Some(1));
+    let (report, why) = output.stderr.split_once("\npairs on barn: ").expect("whose fault it is");
+    assert!(why.contains("the server lets nobody in: :barn.lan 464"), "{output:?}");
+    let report: Value = serde_json::from_str(report).unwrap();
+    assert_eq!(report["runs"].as_array().unwrap().len(), 1, "{output:?}");
+}
+
+#[test]
 fn what_cannot_be_loaded_is_said() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = load(nobody, "pairs");

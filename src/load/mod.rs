@@ -14,6 +14,7 @@ mod says;
 mod talk;
 mod unit;
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -162,21 +163,32 @@ struct Subject {
 pub fn run(load: Load) -> Result<String, String> {
     let (name, how) = (load.name(), load.how().clone());
     let subjects = subjects(&how)?;
-    let mut runs = Vec::new();
+    let (mut runs, mut failed) = (Vec::new(), BTreeMap::new());
     for round in 0..how.rounds {
-        for subject in &subjects {
+        for (number, subject) in subjects.iter().enumerate() {
+            // What one of them cannot take is no reason to know nothing of the others.
+            if failed.contains_key(&number) {
+                continue;
+            }
             let progress =
                 Progress::new(format!("{name} on {}, round {} of {}", subject.name, round + 1, how.rounds));
-            let one = measure(&load, subject, &how, &progress);
-            runs.push(one.map_err(|why| format!("{} on {}: {why}", name, subject.name))?);
+            match measure(&load, subject, &how, &progress) {
+                Ok(run) => runs.push(run),
+                Err(why) => {
+                    failed.insert(number, format!("{} on {}: {why}", name, subject.name));
+                }
+            }
         }
     }
-    let text = if how.json { report::json(name, &runs) } else { report::table(&load.title(), &runs) };
-    if runs.iter().all(|run| run.faults.is_none()) {
-        Ok(text)
-    } else {
-        Err(format!("{text}\nLines were lost, doubled or out of order."))
+    let mut faults: Vec<String> = failed.into_values().collect();
+    if runs.is_empty() {
+        return Err(faults.join("\n"));
     }
+    if !runs.iter().all(|run| run.faults.is_none()) {
+        faults.push("Lines were lost, doubled or out of order.".to_string());
+    }
+    let text = if how.json { report::json(name, &runs) } else { report::table(&load.title(), &runs) };
+    if faults.is_empty() { Ok(text) } else { Err(format!("{text}\n{}", faults.join("\n"))) }
 }
 
 fn subjects(how: &How) -> Result<Vec<Subject>, String> {
