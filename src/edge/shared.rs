@@ -29,15 +29,15 @@
 //! | `discovery`, `mDNS_daemon` | one each, or none | poll, until the next question or answer is due |
 //! | `signals`, and the one that started all | one each | the next signal, and what it asks for |
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::arrivals::Arrivals;
 use super::conn::{Conn, Kind};
@@ -273,11 +273,13 @@ struct Bounds {
 /// Every connection that the router may have to reach.
 #[derive(Default)]
 pub struct Connections {
-    by_id: HashMap<ConnId, Arc<Conn>, BuildHasherDefault<IdHasher>>,
+    /// The router looks up one per recipient of each line, which makes std's hasher too dear. Ids are given out one by one
+    /// by us, so nobody can choose them to collide.
+    by_id: FxHashMap<ConnId, Arc<Conn>>,
     total: HashMap<Kind, usize>,
     per_address: HashMap<(Kind, IpAddr), usize>,
     /// Callers who have become peers, and do not count as callers any more.
-    peers: HashSet<ConnId, BuildHasherDefault<IdHasher>>,
+    peers: FxHashSet<ConnId>,
 }
 
 impl Connections {
@@ -340,25 +342,6 @@ impl Connections {
                 self.per_address.remove(&key);
             }
         }
-    }
-}
-
-/// Ids are given out one by one by us, so nobody can choose them to collide, and one multiplication spreads them.
-/// The router looks up one per recipient of each line, which makes the default hasher too dear.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("a ConnId is hashed as one u64");
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
 use super::cap::Caps;
 use super::effect::Effect;
 use super::event::ConnId;
 use super::outgoing::{Audience, Outgoing};
 use super::sessions::Sessions;
-use super::table::Table;
 
 /// Some of many lines: those that the same people hear.
 pub struct Bundle {
@@ -116,7 +117,7 @@ struct Classes<'a> {
     sessions: &'a Sessions,
     /// Everyone, and their class.
     hearers: Vec<(ConnId, usize)>,
-    places: Table<ConnId, usize>,
+    places: FxHashMap<ConnId, usize>,
     all: Vec<Class>,
     lines: usize,
 }
@@ -132,7 +133,7 @@ struct Class {
 impl Classes<'_> {
     fn hear(&mut self, number: usize, list: &[ConnId], which: &Bits) {
         for conn in list {
-            let place = *self.places.get_or_insert(*conn, self.hearers.len());
+            let place = *self.places.entry(*conn).or_insert(self.hearers.len());
             if place == self.hearers.len() {
                 let class = self.who_hears_nothing(*conn);
                 self.hearers.push((*conn, class));
@@ -219,7 +220,7 @@ fn forms(all: &[Outgoing], sessions: &Sessions) -> Vec<Form> {
     let mut classes = Classes {
         sessions,
         hearers: Vec::with_capacity(most),
-        places: Table::with_room_for(most),
+        places: FxHashMap::with_capacity_and_hasher(most, FxBuildHasher),
         all: Vec::new(),
         lines: all.len(),
     };
@@ -228,7 +229,7 @@ fn forms(all: &[Outgoing], sessions: &Sessions) -> Vec<Form> {
     }
     let mut alike: BTreeMap<(Caps, Bits), Vec<ConnId>> = BTreeMap::new();
     for (conn, lines) in &own {
-        let class = match classes.places.get(*conn) {
+        let class = match classes.places.get(conn) {
             Some(place) => classes.hearers[*place].1,
             None => classes.who_hears_nothing(*conn),
         };

@@ -94,7 +94,6 @@ mod slices;
 mod speaking;
 mod succession;
 mod suspicion;
-mod table;
 mod tell;
 #[cfg(test)]
 mod tell_tests;

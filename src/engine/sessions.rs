@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashMap;
+
 use super::cap::Caps;
 use super::event::ConnId;
 use super::looks::Looks;
 use super::person::{Absence, Person};
 use super::session::{Session, Stage};
-use super::table::Table;
 use crate::wire::letters::Letters;
 use crate::wire::names::UserId;
 
@@ -22,9 +23,10 @@ pub struct Sessions {
     attached: usize,
     pub looks: Looks,
     /// What each line of a channel asks for, of everyone who hears it: side by side, since what is known of people
-    /// otherwise lies scattered, and to fetch it from there takes several times as long.
-    ears: Table<UserId, Ears>,
-    caps: Table<ConnId, Caps>,
+    /// otherwise lies scattered, and to fetch it from there takes several times as long. Found in one step, by a hash
+    /// that is the same in every run; this server gives the ids out one by one, so nobody can choose them to collide.
+    ears: FxHashMap<UserId, Ears>,
+    caps: FxHashMap<ConnId, Caps>,
     /// Who follows any topic: they are few, and each who comes, goes or has another nick is told to them.
     followers: BTreeSet<ConnId>,
 }
@@ -63,7 +65,7 @@ impl Sessions {
     /// The connection is no more.
     pub fn close(&mut self, conn: ConnId) -> Option<Session> {
         self.detach(conn);
-        self.caps.remove(conn);
+        self.caps.remove(&conn);
         self.followers.remove(&conn);
         self.looks.forget(conn);
         self.by_conn.remove(&conn).map(|session| *session)
@@ -153,7 +155,7 @@ impl Sessions {
     pub fn forget(&mut self, user: UserId) {
         self.people.remove(&user);
         self.absent.remove(&user);
-        self.ears.remove(user);
+        self.ears.remove(&user);
     }
 
     /// Somebody hears on other connections than before, or not the same.
@@ -198,14 +200,14 @@ impl Sessions {
 
     /// Where somebody hears; `None` where the user is not here.
     pub fn ears_of(&self, user: UserId) -> Option<&Ears> {
-        let ears = self.ears.get(user);
+        let ears = self.ears.get(&user);
         debug_assert_eq!(ears, self.people.get(&user).map(Ears::of).as_ref(), "{user} hears as they are");
         ears
     }
 
     /// What a connection has agreed on; nothing where it is no more.
     pub fn caps_of(&self, conn: ConnId) -> Caps {
-        let caps = self.caps.get(conn).copied();
+        let caps = self.caps.get(&conn).copied();
         debug_assert_eq!(caps, self.by_conn.get(&conn).map(|session| session.caps), "{conn:?}");
         caps.unwrap_or_default()
     }

@@ -44,12 +44,6 @@ impl UserId {
         let [a, b, c, d, e, f, g, h, last] = self.0;
         (u64::from_be_bytes([a, b, c, d, e, f, g, h]), last)
     }
-
-    /// A number that no other id of the same server has.
-    pub fn number(self) -> u64 {
-        let [_, b, c, d, e, f, g, h, i] = self.0;
-        u64::from_be_bytes([b, c, d, e, f, g, h, i])
-    }
 }
 
 /// Every look-up of somebody compares ids some twenty times, and numbers are compared faster than letters.
