@@ -41,7 +41,7 @@ impl Fanouts {
         self.waiting.is_empty()
     }
 
-    /// How many have yet to get something, counted once for each that they have yet to get.
+    /// How many have had no turn yet, counted once for each thing; some of them have had it early.
     pub fn left(&self) -> usize {
         self.left
     }

@@ -137,8 +137,8 @@ impl Server {
         server
     }
 
-    /// A server that runs on these settings and logs what it does where nobody asks for more: for those who measure, since
-    /// to tell of every line costs more than what else is done with it.
+    /// A server that runs on these settings and logs what it does where nobody asks for more: for those who measure, who
+    /// would measure the telling of every line along.
     pub fn measured(word: &str, settings: &str) -> Server {
         let mut server = Server::new(word);
         server.log_usually();
