@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use process::client::Client;
-use process::hostile::make_way;
+use process::lab::{come_first, make_way};
 use process::relay::Relay;
 use process::{Server, figures};
 use rustix::buffer::spare_capacity;
@@ -132,6 +132,7 @@ impl Polite {
         let times = Arc::<Mutex<Vec<Duration>>>::default();
         let own = times.clone();
         thread::spawn(move || {
+            come_first();
             for number in 0.. {
                 let asked = Instant::now();
                 client.say(&format!("PING {number}"));
@@ -225,7 +226,7 @@ fn what_is_done_in_a_channel_of_thousands() {
     let mut barn = Server::new("barn");
     barn.set(settings);
     barn.log_usually();
-    barn.start_by(["chrt", "--idle", "0"].map(String::from).to_vec());
+    barn.start_elsewhere();
     barn.start();
     let cable = Relay::to(barn.places().link[0]);
     hall.call("barn.lan", cable.address());

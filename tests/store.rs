@@ -12,11 +12,14 @@ mod dice;
 mod process;
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dice::Dice;
 use process::Server;
 use process::client::Client;
+use process::lab::come_first;
 use process::log::Mark;
 use rusqlite::{Connection, OpenFlags};
 
@@ -137,9 +140,8 @@ const MISSED: u64 = 100_000;
 #[ignore = "says a hundred thousand lines, and is about speed: in a release build, on a machine with nothing else to do"]
 fn a_server_that_was_away_for_long_catches_up_and_its_people_hardly_notice() {
     let missed = number("FOLKMOOT_MISSED", MISSED);
-    // Elsewhere, it has a machine of its own; here it gets what this one leaves it.
     let mut hall = Server::new("hall");
-    hall.start_by(["chrt", "--idle", "0"].map(String::from).to_vec());
+    hall.start_elsewhere();
     hall.log_usually();
     hall.set("limits.messages_kept = 1000");
     hall.start();
@@ -164,36 +166,73 @@ fn a_server_that_was_away_for_long_catches_up_and_its_people_hardly_notice() {
     barn.logs(Mark::START, "linked conn=");
     let watch = look_into(&barn);
     // Counting them would be work on its own.
-    let has_all = |watch: &Connection| {
+    let has_all = move || {
         let last =
             watch.query_row("SELECT max(arrival) FROM message", [], |row| row.get::<_, Option<u32>>(0));
         u64::from(last.unwrap().unwrap_or_default()) >= missed
     };
-    let (busy, is_done) = round_trips(&barn, || has_all(&watch), Duration::from_secs(300));
+    let (busy, is_done) = round_trips(&barn, has_all, Duration::from_secs(300));
     let took = begun.elapsed();
     assert!(is_done && count(&barn) == missed, "it has {} of {missed}", count(&barn));
     println!(
-        "caught up: {missed} in {took:?}, {:.0} a second; p99 of a round trip there {busy:?}, in quiet {quiet:?}",
+        "caught up: {missed} in {took:?}, {:.0} a second; p50, p95 and p99 of a round trip there {busy}, in quiet {quiet}",
         missed as f64 / took.as_secs_f64()
     );
-    let limit = quiet.mul_f64(SLOWER_MAX).max(Duration::from_millis(5));
-    assert!(busy <= limit, "{busy:?} while it catches up, {quiet:?} else");
+    let limit = quiet.usual_p99.mul_f64(SLOWER_MAX).max(Duration::from_millis(1));
+    assert!(busy.usual_p99 <= limit, "{busy} while it catches up, {quiet} else");
 }
 
-/// The 99th percentile of how long a server takes to answer somebody on it, until something is so.
-fn round_trips(server: &Server, is_so: impl Fn() -> bool, within: Duration) -> (Duration, bool) {
+/// How many round trips are looked at together.
+const ROUND_TRIPS: usize = 500;
+
+/// How long a server takes to answer somebody on it who has a machine of their own, until something is so.
+fn round_trips(server: &Server, mut is_so: impl FnMut() -> bool + Send, within: Duration) -> (Waits, bool) {
     let mut carol = server.client("carol");
-    let (mut times, deadline) = (Vec::new(), Instant::now() + within);
-    let mut is_done = false;
-    while !is_done && Instant::now() < deadline {
-        for _ in 0..20 {
-            let begun = Instant::now();
-            carol.sync();
-            times.push(begun.elapsed());
-            std::thread::sleep(Duration::from_millis(2));
+    let pings = move || {
+        come_first();
+        let (mut times, deadline) = (Vec::new(), Instant::now() + within);
+        let mut is_done = false;
+        while !is_done && Instant::now() < deadline {
+            for _ in 0..20 {
+                let begun = Instant::now();
+                carol.sync();
+                times.push(begun.elapsed());
+                thread::sleep(Duration::from_millis(2));
+            }
+            is_done = is_so();
         }
-        is_done = is_so();
-    }
+        (times, is_done)
+    };
+    let (mut times, is_done) = thread::scope(|scope| scope.spawn(pings).join().unwrap());
+    let mut at_worst: Vec<Duration> =
+        times.chunks_exact_mut(ROUND_TRIPS).map(|some| percentile(some, 99)).collect();
+    let usual_p99 = percentile(&mut at_worst, 50);
+    let waits = Waits {
+        p50: percentile(&mut times, 50),
+        p95: percentile(&mut times, 95),
+        p99: percentile(&mut times, 99),
+        usual_p99,
+    };
+    (waits, is_done)
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort();
-    (times[times.len() * 99 / 100], is_done)
+    times[(times.len() * percent).div_ceil(100) - 1]
+}
+
+struct Waits {
+    p50: Duration,
+    p95: Duration,
+    p99: Duration,
+    /// The median of the 99th percentiles of every [`ROUND_TRIPS`]: where a virtual machine's host takes the processor for a
+    /// moment, that is not the server's.
+    usual_p99: Duration,
+}
+
+impl Display for Waits {
+    fn fmt(&self, to: &mut Formatter) -> fmt::Result {
+        let Waits { p50, p95, p99, usual_p99 } = self;
+        write!(to, "{p50:.0?} / {p95:.0?} / {p99:.0?}, at most times {usual_p99:.0?}")
+    }
 }

@@ -23,7 +23,7 @@ const SLOWED_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// So many lines of a peer at once are a burst, and how many of it the router takes in at once: a fraction of a millisecond.
 const BURST_LINES: usize = 32;
-const PIECE_LINES: usize = 16;
+const PIECE_LINES: usize = 8;
 
 /// How the handshake before `Opened` went.
 pub enum Greeting {

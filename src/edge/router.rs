@@ -161,7 +161,7 @@ impl Router {
     fn round(&mut self) {
         let lines = self.batch();
         self.carry_out();
-        self.burst(lines);
+        let was_burst = self.burst(lines);
         if let Some(event) = self.inbox.take(Lane::Patient) {
             self.step_patient(event);
             self.carry_out();
@@ -176,7 +176,7 @@ impl Router {
         }
         self.fan_out_slice();
         self.flush_slice(SLICE_SENDS + lines * SLICE_SENDS_PER_LINE);
-        if !self.in_turn.is_empty() {
+        if was_burst || !self.later.is_empty() || !self.has_said_all() {
             // A thread that has just been woken by what somebody says would otherwise wait for as long as the system
             // lets one work that has much to do: some milliseconds.
             thread::yield_now();
@@ -206,11 +206,12 @@ impl Router {
 
     /// Some of what peers bring at once: as many lines as came of others, and at least one piece of it. So a server that
     /// gets what it has missed answers its people in between, and one whose people are loud still gets it.
-    fn burst(&mut self, lines_max: usize) {
-        if let Some(first) = self.inbox.take(Lane::Burst) {
-            self.step_through(first, lines_max, |router| router.inbox.take(Lane::Burst));
-            self.carry_out();
-        }
+    /// Returns whether there was any of it.
+    fn burst(&mut self, lines_max: usize) -> bool {
+        let Some(first) = self.inbox.take(Lane::Burst) else { return false };
+        self.step_through(first, lines_max, |router| router.inbox.take(Lane::Burst));
+        self.carry_out();
+        true
     }
 
     /// Steps the engine through what waits, up to so many lines, and queues what it says. Returns how many lines that were.

@@ -1,15 +1,15 @@
 //! Connections that mean harm: they flood, never read, or trickle; all of them led by one thread.
 
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::lab::make_way;
 
 /// The channel that all of them are on.
 pub const CHANNEL: &str = "#noise";
@@ -85,14 +85,6 @@ impl Attack {
         });
         Attack { stop, thread: Some(thread) }
     }
-}
-
-/// From here on this thread works only where nobody else would.
-pub fn make_way() {
-    let thread = fs::read_link("/proc/thread-self").expect("Linux tells a thread its number");
-    let thread = thread.file_name().expect("it is at the end of the path");
-    let done = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread).status();
-    assert!(done.is_ok_and(|status| status.success()), "chrt, of util-linux, makes way for others");
 }
 
 impl Drop for Attack {

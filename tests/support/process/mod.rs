@@ -6,6 +6,7 @@
 pub mod client;
 pub mod figures;
 pub mod hostile;
+pub mod lab;
 pub mod log;
 pub mod peer;
 pub mod relay;
@@ -127,6 +128,11 @@ impl Server {
     /// From the next start on, another program starts it.
     pub fn start_by(&mut self, starter: Vec<String>) {
         self.starter = starter;
+    }
+
+    /// From the next start on it works only where nothing else would, as it would have a machine of its own.
+    pub fn start_elsewhere(&mut self) {
+        self.start_by(lab::ELSEWHERE.map(String::from).to_vec());
     }
 
     /// A server that runs on these settings.
