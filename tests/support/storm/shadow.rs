@@ -70,6 +70,12 @@ impl Shadow {
         }
     }
 
+    /// From here on this is the server that answers.
+    pub fn answered_by(&mut self, server: &str) {
+        self.is_moved |= !self.home.is_empty() && self.home != server;
+        self.home = server.to_string();
+    }
+
     /// Takes one line. What does not fit is said as a sentence.
     pub fn hear(&mut self, line: &str) -> Result<(), String> {
         self.lines += 1;
@@ -97,8 +103,7 @@ impl Shadow {
         }
         let host = words[0].split_once('@').map(|(_, host)| host.to_string());
         if words[1].len() == 3 && words[1].bytes().all(|byte| byte.is_ascii_digit()) {
-            self.is_moved |= !self.home.is_empty() && self.home != source;
-            self.home.clone_from(&source);
+            self.answered_by(&source);
         }
         match (words[1], host) {
             ("JOIN", Some(host)) => drop(self.hosts.insert(source.clone(), host)),

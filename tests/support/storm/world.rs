@@ -534,8 +534,25 @@ impl World {
                 let (run, after_ms) = (self.servers[server].runs, 1 + self.dice.below(30));
                 self.plan(after_ms, Due::Kept(server, run, Kept::Recalled(ask, found)));
             }
-            Effect::Note { level, text, .. } => self.say(format_args!("s{server} {level} {text}")),
+            Effect::Note { level, text, .. } => {
+                self.say(format_args!("s{server} {level} {text}"));
+                self.know_home(server, &text);
+            }
             _ => {}
+        }
+    }
+
+    /// Where a client's home is from now on, which it may hear only long after its server has said so.
+    fn know_home(&mut self, server: usize, text: &str) {
+        let Some((conn, rest)) = text.strip_prefix("conn=").and_then(|text| text.split_once(" is a guest "))
+        else {
+            return;
+        };
+        let home = rest.split(' ').find_map(|word| word.strip_prefix("home="));
+        let home = home.map_or_else(|| format!("s{server}.lan"), str::to_string);
+        let conn = ConnId(conn.parse().expect("the number of a connection"));
+        if let Some(shadow) = self.clients.get_mut(&(server, conn)) {
+            shadow.answered_by(&home);
         }
     }
 
