@@ -286,7 +286,7 @@ pub struct Operator {
 }
 
 /// `[operator_class.NAME]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OperatorClass {
     /// With those of the classes that it inherits.
     pub rights: Vec<String>,
@@ -325,7 +325,7 @@ impl Config {
 }
 
 /// `[limits]`: lengths in bytes, counts, and timeouts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     pub flood: bool,
     pub rates: Rates,

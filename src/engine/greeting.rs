@@ -34,8 +34,8 @@ impl Turn<'_> {
 
     /// 005, with every token.
     pub fn say_isupport(&mut self) {
-        let lines = isupport::replies(self.config());
-        self.engine.say_isupport(self.conn, lines);
+        let lines = self.engine.isupport.clone();
+        self.engine.say_isupport(self.conn, &lines);
     }
 
     fn motd(&mut self) {

@@ -111,7 +111,7 @@ fn tokens(config: &Config) -> Vec<String> {
 
 impl Engine {
     /// Tells a client what the server can do, in a batch where the client has asked for that.
-    pub(super) fn say_isupport(&mut self, conn: ConnId, lines: Vec<Numeric>) {
+    pub(super) fn say_isupport(&mut self, conn: ConnId, lines: &[Numeric]) {
         let Some(session) = self.sessions.get(conn).filter(|_| !lines.is_empty()) else { return };
         let is_batch = session.wants(Cap::Batch) && session.wants(Cap::ExtendedIsupport);
         let user = session.user().and_then(|user| self.network.user(user));

@@ -126,10 +126,12 @@ pub use scram::ITERATIONS as SCRAM_ITERATIONS;
 pub use secret::{Former, Secrets};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::defect::{Defect, is_planted};
 use crate::wire::names::{MetadataKey, ServerId, ServerName};
+use crate::wire::numeric::Numeric;
 use crate::wire::time::{Now, Timestamp};
 use dice::Dice;
 use links::Links;
@@ -178,6 +180,8 @@ impl Identity {
 /// One server's mind.
 pub struct Engine {
     config: Config,
+    /// What follows from it for everyone who comes: to write it is a third of what it takes to let somebody in.
+    isupport: Arc<[Numeric]>,
     identity: Identity,
     /// Of the store, as the epoch is of the process.
     generation: u32,
@@ -304,6 +308,7 @@ impl Engine {
         let own = Run { server: identity.sid, epoch: stored.generation };
         let durable = Durable::new(limits.events_kept, facts, own);
         let mut engine = Engine {
+            isupport: isupport::replies(&config).into(),
             generation: stored.generation,
             network: Network::new(identity.sid, durable, limits.events_kept, talk),
             routes: Routes::new(identity.sid),

@@ -110,6 +110,9 @@ impl Engine {
     /// not offered any more.
     pub(super) fn tell_offers(&mut self, before: &Config) {
         let differences = Way::ALL.map(|way| difference(&offers(before, way), &offers(&self.config, way)));
+        if differences.iter().all(|difference| *difference == Difference::default()) {
+            return;
+        }
         let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
         let mut told_elsewhere = Vec::new();
         for conn in conns {

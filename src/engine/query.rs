@@ -43,7 +43,7 @@ impl Turn<'_> {
                     let is_isupport = |numeric: &Numeric| numeric.code == 5;
                     let (isupport, answer): (Vec<_>, Vec<_>) = answer.into_iter().partition(is_isupport);
                     self.reply_all(answer);
-                    self.engine.say_isupport(self.conn, isupport);
+                    self.engine.say_isupport(self.conn, &isupport);
                 }
                 Answer::Measured(read) => {
                     let reply = self.defer();

@@ -18,7 +18,6 @@ impl Engine {
         outcome: Result<Box<Config>, String>,
     ) {
         let outcome = outcome.map(|config| self.take_config(*config));
-        self.touch_seats();
         match &outcome {
             Ok(after_start) => {
                 self.note(log::Level::Info, Topic::Server, "config read again".to_string());
@@ -59,25 +58,41 @@ impl Engine {
     fn tell_isupport(&mut self, changes: &[numeric::Numeric]) {
         let registered = self.sessions.iter().filter(|session| session.user().is_some());
         let conns: Vec<ConnId> = registered.map(|session| session.conn).collect();
-        conns.into_iter().for_each(|conn| self.say_isupport(conn, changes.to_vec()));
+        conns.into_iter().for_each(|conn| self.say_isupport(conn, changes));
     }
 
     /// Applies what can be applied; names the keys that were changed and need a restart.
     fn take_config(&mut self, mut config: Config) -> Option<String> {
         let kept = config.keep_until_restart(&self.config);
         let before = std::mem::replace(&mut self.config, config);
-        self.tell_isupport(&isupport::changes(&before, &self.config));
+        let changes = isupport::changes(&before, &self.config);
+        if !changes.is_empty() {
+            self.isupport = isupport::replies(&self.config).into();
+            self.tell_isupport(&changes);
+        }
         self.tell_offers(&before);
         if self.config.history.ack != Ack::Disk || !self.config.history.enabled {
             self.release_held();
         }
-        self.touch_nicks();
-        // What they may take is otherwise now, perhaps sooner.
-        self.look_at_all();
+        self.look_anew(&before);
         self.know_fixed_places();
         self.network.keep_at_most(self.config.limits.events_kept, self.config.limits.messages_kept);
         self.reintroduce();
-        self.settle_hurries();
         (!kept.is_empty()).then(|| kept.join(", "))
+    }
+
+    /// Looks at everyone here anew, where what holds for them is not as it was: they may be thousands.
+    fn look_anew(&mut self, before: &Config) {
+        if self.config.accounts != before.accounts {
+            self.touch_nicks();
+            self.touch_seats();
+        }
+        if self.config.limits != before.limits {
+            // What they may take is otherwise now, perhaps sooner.
+            self.look_at_all();
+        }
+        if self.config.operator_class != before.operator_class {
+            self.settle_hurries();
+        }
     }
 }

@@ -44,6 +44,12 @@ pub const SCENES: &[Scene] = &[
         begin: room,
     },
     Scene {
+        name: "reload",
+        what: "the config is read again beside 1,000, and is as it was",
+        times: 10,
+        begin: reload,
+    },
+    Scene {
         name: "netsplit",
         what: "250 of another server go and return, before 1,000 of whom half take batches",
         times: 1,
@@ -145,6 +151,15 @@ fn room() -> Act {
     let mut pair = Pair::new();
     let people = grown(&mut pair, 0, 2_000);
     Box::new(move || pair.say(people[0], &format!("PRIVMSG #green :{TEXT}")))
+}
+
+fn reload() -> Act {
+    let mut pair = Pair::new();
+    grown(&mut pair, 0, 1_000);
+    Box::new(move || {
+        pair.reload(0);
+        pair.tick(0);
+    })
 }
 
 fn netsplit() -> Act {

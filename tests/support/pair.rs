@@ -34,23 +34,7 @@ pub struct Pair {
 impl Pair {
     pub fn new() -> Pair {
         let now = now(0);
-        let called = config::Link {
-            name: "s2.lan".to_string(),
-            address: address(2).to_string(),
-            pin: None,
-            connect: true,
-        };
-        let engines = [1, 2].map(|number: u8| {
-            let mut config = Config::default();
-            config.limits.ping_after = std::time::Duration::from_secs(3600 * 24 * 365);
-            config.limits.channels_per_user = 1_000;
-            // Nobody is held back: what they do is to be measured, not what they may.
-            config.limits.flood = false;
-            if number == 1 {
-                config.link.push(called.clone());
-            }
-            Engine::new(config, identity(number), now)
-        });
+        let engines = [1, 2].map(|number| Engine::new(settings(number), identity(number), now));
         Pair {
             engines,
             on_the_way: VecDeque::new(),
@@ -126,6 +110,12 @@ impl Pair {
         self.step(server, Event::Tick);
     }
 
+    /// One of them reads its config again, which is as it was.
+    pub fn reload(&mut self, server: usize) {
+        let outcome = Ok(Box::new(settings(server as u8 + 1)));
+        self.step(server, Event::Configured { ask: None, file: "folkmoot.toml".to_string(), outcome });
+    }
+
     pub fn engine(&self, server: usize) -> &Engine {
         &self.engines[server]
     }
@@ -178,6 +168,19 @@ impl Pair {
 
 fn now(now_ms: u64) -> Now {
     Now { wall: Timestamp(BEGINNING_MS + now_ms), steady_ms: 1_000 + now_ms }
+}
+
+fn settings(number: u8) -> Config {
+    let mut config = Config::default();
+    config.limits.ping_after = std::time::Duration::from_secs(3600 * 24 * 365);
+    config.limits.channels_per_user = 1_000;
+    // Nobody is held back: what they do is to be measured, not what they may.
+    config.limits.flood = false;
+    if number == 1 {
+        let (name, address) = ("s2.lan".to_string(), address(2).to_string());
+        config.link.push(config::Link { name, address, pin: None, connect: true });
+    }
+    config
 }
 
 fn pin(number: u8) -> Pin {

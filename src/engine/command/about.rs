@@ -5,7 +5,7 @@ use crate::engine::cap::Cap;
 use crate::engine::greeting::readable;
 use crate::engine::query::Query;
 use crate::engine::turn::{Outcome, Turn};
-use crate::engine::{Engine, greeting, isupport};
+use crate::engine::{Engine, greeting};
 use crate::wire::names::Word;
 use crate::wire::numeric::{self, Numeric};
 
@@ -105,7 +105,7 @@ fn version(engine: &Engine) -> Vec<Numeric> {
     let identity = &engine.identity;
     let (version, server) = (Word::echo(&identity.version), &identity.name);
     let mut answer = vec![numeric::version(version, server, &engine.config.server.description)];
-    answer.extend(isupport::replies(&engine.config));
+    answer.extend(engine.isupport.iter().cloned());
     answer
 }
 
