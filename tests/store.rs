@@ -205,7 +205,7 @@ fn round_trips(server: &Server, mut is_so: impl FnMut() -> bool + Send, within: 
     };
     let (mut times, is_done) = thread::scope(|scope| scope.spawn(pings).join().unwrap());
     let mut at_worst: Vec<Duration> =
-        times.chunks_exact_mut(ROUND_TRIPS).map(|some| percentile(some, 99)).collect();
+        times.chunks_mut(ROUND_TRIPS).map(|some| percentile(some, 99)).collect();
     let usual_p99 = percentile(&mut at_worst, 50);
     let waits = Waits {
         p50: percentile(&mut times, 50),

@@ -180,7 +180,7 @@ impl Identity {
 /// One server's mind.
 pub struct Engine {
     config: Config,
-    /// What follows from it for everyone who comes: to write it is a third of what it takes to let somebody in.
+    /// What follows from it for everyone who comes: to write it was a quarter of what it takes to let somebody in.
     isupport: Arc<[Numeric]>,
     identity: Identity,
     /// Of the store, as the epoch is of the process.
