@@ -96,3 +96,72 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::config::{Operator, OperatorClass};
+    use crate::engine::{Effect, Event, Identity, Origin, Pin};
+    use crate::wire::line::Lines;
+    use crate::wire::names::{ServerId, ServerName};
+    use crate::wire::time::Now;
+
+    const ADA: ConnId = ConnId(1);
+
+    fn config(rights: &[&str]) -> Config {
+        let mut config = Config::default();
+        let (name, class) = ("ada".to_string(), "helper".to_string());
+        config.operator.push(Operator { name, password: "any".to_string(), class, vhost: None });
+        let helper = OperatorClass {
+            rights: rights.iter().map(|right| right.to_string()).collect(),
+            inherits: Vec::new(),
+            title: "a helper".to_string(),
+            visible: true,
+            topics: String::new(),
+        };
+        config.operator_class.insert("helper".to_string(), helper);
+        config
+    }
+
+    /// Reads these settings; what that means to how fast Ada may speak, if anything.
+    fn reload(engine: &mut Engine, config: Config) -> Option<bool> {
+        let (file, outcome) = ("folkmoot.toml".to_string(), Ok(Box::new(config)));
+        let effects = engine.step(Now::default(), Event::Configured { ask: None, file, outcome });
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Unhurried { conn: ADA, on } => Some(on),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn rights_that_are_given_and_taken_hold_for_operators_who_are_here() {
+        let identity = Identity {
+            sid: ServerId::LOWEST,
+            name: ServerName::parse("hall.lan").expect("a name"),
+            epoch: 1,
+            secret: Vec::new(),
+            pin: Pin([1; 32]),
+            clock_floor_ms: 0,
+            seed: [1; 32],
+            version: String::new(),
+        };
+        let mut engine = Engine::new(config(&["kill"]), identity, Now::default());
+        let address = SocketAddr::from(([10, 0, 0, 1], 40_000));
+        let from = Origin::Client { address, name: None, secure: None, certificate: None };
+        engine.step(Now::default(), Event::Opened { conn: ADA, from });
+        let lines = Lines::from("NICK ada\nUSER ada 0 * :Ada\nOPER ada any");
+        let effects = engine.step(Now::default(), Event::Lines { conn: ADA, lines });
+        let ask = effects.into_iter().find_map(|effect| match effect {
+            Effect::Verify { ask, .. } => Some(ask),
+            _ => None,
+        });
+        engine.step(Now::default(), Event::Verified { ask: ask.expect("a password"), right: true });
+
+        assert_eq!(reload(&mut engine, config(&["kill"])), None, "as it was");
+        assert_eq!(reload(&mut engine, config(&["kill", "flood-exempt"])), Some(true));
+        assert_eq!(reload(&mut engine, config(&["kill", "flood-exempt"])), None);
+        assert_eq!(reload(&mut engine, config(&["kill"])), Some(false));
+    }
+}
