@@ -57,8 +57,9 @@ impl Turn<'_> {
         let in_sight = channel
             .members()
             .filter(|(id, member)| sees_all || *id == me || veil.lets_see(own_status, member.role()));
+        let mut user_of = self.network().users_in_order();
         let seen = in_sight.filter_map(|(id, member)| {
-            let user = self.network().user(id)?;
+            let user = user_of(id)?;
             if !is_member && user.has_mode('i') && !self.has_right("see-all") {
                 return None;
             }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Bound;
 
 use super::forget;
+use super::in_order::InOrder;
 use super::log::Log;
 use super::registration;
 use super::{
@@ -75,6 +76,12 @@ impl Network {
     /// A user who can be seen.
     pub fn user(&self, id: UserId) -> Option<&User> {
         self.users.get(&id).filter(|user| user.is_visible())
+    }
+
+    /// The same for many, whose ids are asked for in order.
+    pub fn users_in_order<'n>(&'n self) -> impl FnMut(UserId) -> Option<&'n User> + 'n {
+        let mut users = InOrder::new(&self.users);
+        move |id| users.get(&id).filter(|user| user.is_visible())
     }
 
     /// A user of whom there is a fact, though their server may be out of reach.

@@ -14,6 +14,7 @@ mod digest;
 mod durable;
 mod forget;
 mod happening;
+mod in_order;
 mod lock;
 mod log;
 mod metadata;
