@@ -147,8 +147,8 @@ impl Stage for Simulated {
         let stored = self.server(name).disk.open(config.limits.messages_kept);
         let mut engine = Engine::restored(config, identity, &stored, now)?;
         if self.disorder.is_some() {
-            // There are few people; of those who come and go with a server, it is an eighth.
-            engine.slice_by(16);
+            // There are few people, and not all who come and go with a server are to do so in one step.
+            engine.slice_by(32);
         }
         self.server(name).engine = Some(engine);
         Ok(())

@@ -198,6 +198,8 @@ impl Engine {
     /// What a tick brings: words are said again, and pipes end whose other end is lost.
     pub(super) fn chase_pipes(&mut self) {
         let now_ms = self.now.steady_ms;
+        // Whose home is lost comes as somebody new only once who they were is gone, as are all others of that server.
+        let is_turning = self.network.is_turning();
         let (mut broken, mut full) = (Vec::new(), Vec::new());
         let (mut again, mut heard) = (Vec::new(), Vec::new());
         for (id, pipe) in &mut self.guests.pipes {
@@ -205,7 +207,7 @@ impl Engine {
             let run = self.network.seen(Stream::Session).epoch(other.server);
             let reach = self.network.reach(other.server);
             if run != Some(other.epoch) || !matches!(reach, Some(Reach::Reachable | Reach::Held { .. })) {
-                broken.push(*id);
+                broken.extend((!is_turning).then_some(*id));
                 continue;
             }
             full.extend(pipe.conn.filter(|_| pipe.is_full()));
