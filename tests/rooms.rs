@@ -3,8 +3,9 @@
 //! A measurement, and no test: `cargo test --release --test rooms -- --ignored --nocapture`. It takes two minutes, a
 //! machine with nothing else to do, and 15,000 descriptors; `FOLKMOOT_MEMBERS=1250,2500` measures other sizes. Each line
 //! of it says, for one act on a channel with so many members here, the longest round trip of a PING of somebody who is
-//! not there, how many of them took longer than 5 ms, and the processor time that it took. Those who hear it are read by
-//! a thread that works only where nobody else would.
+//! not there, how many of them took longer than 5 ms, the processor time that it took, and for how long the host of a
+//! virtual machine has given its processors to others meanwhile: where it has, others may have waited for that. Those
+//! who hear it are read by a thread that works only where nobody else would.
 
 #[path = "support/process/mod.rs"]
 mod process;
@@ -177,17 +178,17 @@ impl Measured<'_> {
     fn act_for(&self, name: &str, at_least: Duration, act: impl FnOnce()) {
         self.crowd.rest(Duration::ZERO);
         self.polite.waits();
-        let (started, busy) = (Instant::now(), figures::busy(self.server.pid()));
+        let (started, busy, stolen) = (Instant::now(), figures::busy(self.server.pid()), figures::stolen());
         act();
         self.crowd.rest(at_least);
         let waits = self.polite.waits();
         let took = figures::busy(self.server.pid()).saturating_sub(busy);
-        let time = started.elapsed();
+        let (time, stolen) = (started.elapsed(), figures::stolen() - stolen);
         let (longest, size) = (waits[waits.len() - 1], self.size);
         let stalled = waits.iter().filter(|wait| **wait > STALL).count();
         let of = waits.len();
         println!(
-            "{name:<12} members={size:<5} longest={longest:>8.1?} late={stalled:>3} of {of:<4} cpu={took:>8.1?} in {time:.1?}"
+            "{name:<12} members={size:<5} longest={longest:>8.1?} late={stalled:>3} of {of:<4} cpu={took:>8.1?} in {time:.1?} stolen={stolen:?}"
         );
     }
 

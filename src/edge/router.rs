@@ -31,21 +31,28 @@ const TICK: Duration = Duration::from_millis(250);
 const LINES_PER_BATCH: usize = 256;
 /// How long one batch takes, save for the last of its events: a line can take a hundred times as long as another, and
 /// what the first of them said is to go out.
-const BATCH_WITHIN: Duration = Duration::from_millis(4);
+const BATCH_WITHIN: Duration = Duration::from_millis(2);
 /// A line that more than so many hear goes out to them in slices, and between two of those everyone else is served.
 const AUDIENCE_AT_ONCE_MAX: usize = 64;
 /// How many sends a slice is: a twentieth of a millisecond or so ...
 const SLICE_SENDS: usize = 8;
 /// ... and how many more for each line that came in since the last one, so that what goes out keeps up with it.
 const SLICE_SENDS_PER_LINE: usize = 8;
-/// How long it takes, save for the last of them: some send a line, and some all that is told of a netsplit.
+/// How long it takes with all that is done in a round beside its batch, save for the last of those sends: some send a
+/// line, and some all that is told of a netsplit ...
 const SLICE_WITHIN: Duration = Duration::from_millis(1);
+/// ... and this part of that it may take in any case.
+const SLICE_PART_MIN: u32 = 4;
 /// What goes to thousands is queued for so many of them in one round ...
-const FANOUT_SLICE: usize = 1024;
+const FANOUT_SLICE: usize = 2048;
 /// ... and so much may have to wait for its turn, save for what was said last.
-const FANOUT_LEFT_MAX: usize = 4096;
-/// For so many rounds, what takes long makes room for that: it may bring more of it.
+const FANOUT_LEFT_MAX: usize = 65_536;
+/// For so many rounds, what takes long and what peers bring at once make room for that: they may bring more of it.
 const PUT_OFF_MAX: usize = 16;
+/// So often the router sleeps where it always has something left to do ...
+const REST_EVERY: Duration = Duration::from_millis(2);
+/// ... for as short as the system can: a twentieth of a millisecond or so.
+const REST: Duration = Duration::from_nanos(1);
 /// How long the other side may take to close after our last words.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -75,8 +82,10 @@ pub struct Router {
     own: VecDeque<Event>,
     /// What the engine left for later, so that others are served first.
     later: VecDeque<Event>,
-    /// For how many rounds that has been put off.
+    /// For how many rounds that has been put off, and what peers bring at once.
     put_off: usize,
+    /// When it slept last.
+    rested: Instant,
     /// Taken from the inbox, and next.
     prompt: VecDeque<Event>,
     /// What has yet to be queued for some who hear it.
@@ -120,6 +129,7 @@ impl Router {
             own: VecDeque::new(),
             later: VecDeque::new(),
             put_off: 0,
+            rested: Instant::now(),
             prompt: VecDeque::new(),
             fanouts: Fanouts::default(),
             at_once: Vec::new(),
@@ -147,6 +157,7 @@ impl Router {
     fn wait(&mut self) {
         if self.own.is_empty() && self.later.is_empty() && self.has_said_all() {
             self.inbox.wait(self.next_tick);
+            self.rested = Instant::now();
         }
     }
 
@@ -157,29 +168,43 @@ impl Router {
 
     /// All who keep within their bounds; some of what peers bring at once; one event of somebody who does not keep within
     /// them; one slice of what takes long, and one of what goes to many. Each of the five goes on in every round, whatever
-    /// there is of the others, save that what takes long lets what it has said to thousands go out first.
+    /// there is of the others, save that what takes long and what peers bring let what goes to thousands be queued first.
     fn round(&mut self) {
+        let batch_began = Instant::now();
         let lines = self.batch();
+        // One event can take long by itself, as when a server of thousands comes into sight.
+        let was_long = batch_began.elapsed() > self.batch_within.saturating_add(self.slice_within);
         self.carry_out();
-        let was_burst = self.burst(lines);
+        let began = Instant::now();
+        let may_wait = self.put_off < PUT_OFF_MAX;
+        let burst_waits = may_wait && self.fanouts.left() > self.fanout_slice;
+        let later_waits = burst_waits || may_wait && was_long;
+        self.put_off = if later_waits { self.put_off + 1 } else { 0 };
+        let was_burst = !burst_waits && self.burst(lines);
         if let Some(event) = self.inbox.take(Lane::Patient) {
             self.step_patient(event);
             self.carry_out();
         }
-        self.put_off = if self.later.is_empty() { 0 } else { self.put_off + 1 };
-        if (self.fanouts.is_empty() || self.put_off > PUT_OFF_MAX)
-            && let Some(event) = self.later.pop_front()
-        {
-            self.put_off = 0;
+        if !later_waits && let Some(event) = self.later.pop_front() {
             self.step_through(event, 0, |_| None);
             self.carry_out();
         }
         self.fan_out_slice();
-        self.flush_slice(SLICE_SENDS + lines * SLICE_SENDS_PER_LINE);
+        self.flush_slice(began, SLICE_SENDS + lines * SLICE_SENDS_PER_LINE);
         if was_burst || !self.later.is_empty() || !self.has_said_all() {
-            // A thread that has just been woken by what somebody says would otherwise wait for as long as the system
-            // lets one work that has much to do: some milliseconds.
+            self.let_others_work();
+        }
+    }
+
+    /// A thread that has just been woken by what somebody says, where this one works, would otherwise wait for as long as
+    /// the system lets one work that has much to do: some milliseconds. To yield is not enough always: the system may
+    /// find that it is this one's turn still.
+    fn let_others_work(&mut self) {
+        if self.rested.elapsed() < REST_EVERY {
             thread::yield_now();
+        } else {
+            thread::sleep(REST);
+            self.rested = Instant::now();
         }
     }
 
@@ -273,11 +298,13 @@ impl Router {
         }
     }
 
-    /// Lets out what goes to many, for so many of them.
-    fn flush_slice(&mut self, sends_max: usize) {
+    /// Lets out what goes to many, for so many of them, or for fewer where this began long ago.
+    fn flush_slice(&mut self, began: Instant, sends_max: usize) {
+        let within =
+            self.slice_within.saturating_sub(began.elapsed()).max(self.slice_within / SLICE_PART_MIN);
         let (mut sends, began) = (0, Instant::now());
         while sends < sends_max
-            && (sends == 0 || began.elapsed() < self.slice_within)
+            && (sends == 0 || began.elapsed() < within)
             && let Some(conn) = self.in_turn.pop_front()
         {
             // Some were in a hurry meanwhile, and had all of it.

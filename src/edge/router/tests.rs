@@ -101,7 +101,7 @@ fn what_goes_to_many_lets_others_by_and_keeps_its_order() {
     let to: Vec<ConnId> = crowd.iter().map(|(conn, _)| *conn).collect();
     let (last, mut last_hears) = (to[to.len() - 1], &crowd[to.len() - 1].1);
     carry_out(&mut router, [Effect::SendAll { to: to.clone(), line: "to all".into() }]);
-    router.flush_slice(SLICE_SENDS);
+    router.flush_slice(Instant::now(), SLICE_SENDS);
     assert_eq!(router.in_turn.len(), to.len() - SLICE_SENDS);
     // A word to one of those who wait goes out now, behind what that one has waited for.
     carry_out(&mut router, [Effect::Send { to: last, line: "to one".into() }]);
@@ -110,8 +110,8 @@ fn what_goes_to_many_lets_others_by_and_keeps_its_order() {
     last_hears.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"to all\r\nto one\r\n");
     // Whoever had all of it is no send any more.
-    router.flush_slice(to.len() - SLICE_SENDS - 1);
-    router.flush_slice(1);
+    router.flush_slice(Instant::now(), to.len() - SLICE_SENDS - 1);
+    router.flush_slice(Instant::now(), 1);
     assert!(router.in_turn.is_empty());
     drop(router);
     for (_, mut hears) in crowd.into_iter().filter(|(conn, _)| *conn != last) {
@@ -160,7 +160,7 @@ fn what_goes_to_thousands_is_queued_for_some_at_a_time_and_never_after_what_was_
     hears(0)("first\r\nsecond\r\nthird\r\nfourth\r\nto two\r\n");
     while !router.has_said_all() {
         router.fan_out_slice();
-        router.flush_slice(1);
+        router.flush_slice(Instant::now(), 1);
     }
     hears(1)("first\r\nsecond\r\nthird\r\nfourth\r\n");
     hears(2)("first\r\nsecond\r\nthird\r\nfourth\r\n");
@@ -177,12 +177,12 @@ fn a_slice_ends_when_it_has_had_its_time_whatever_is_left() {
     let to: Vec<ConnId> = crowd.iter().map(|(conn, _)| *conn).collect();
     let bundle = Arc::new(crate::engine::Bundle::new(["first", "second"]));
     carry_out(&mut router, [Effect::SendBundle { to, bundle }]);
-    assert_eq!(router.in_turn.len(), 3, "it goes out in turn, however few they are");
+    assert_eq!(router.in_turn.len(), crowd.len(), "it goes out in turn, however few they are");
     router.slice_within = Duration::ZERO;
-    router.flush_slice(SLICE_SENDS);
+    router.flush_slice(Instant::now(), SLICE_SENDS);
     assert_eq!(router.in_turn.len(), 2, "one goes out in any case");
     router.slice_within = Duration::MAX;
-    router.flush_slice(SLICE_SENDS);
+    router.flush_slice(Instant::now(), SLICE_SENDS);
     drop(router);
     for (_, mut hears) in crowd {
         let mut lines = [0; 15];
@@ -293,6 +293,42 @@ fn what_a_peer_brings_at_once_goes_after_people_a_piece_a_round_and_faster_where
     assert_eq!(events(&router), 5);
     (0..3).for_each(|_| router.round());
     assert_eq!((events(&router), router.inbox.is_empty()), (8, true));
+}
+
+#[test]
+fn what_a_peer_brings_at_once_waits_until_most_of_what_goes_to_thousands_is_queued_and_not_for_ever() {
+    let (mut router, _checks, _tasks) = router();
+    (router.fanout_min, router.fanout_slice) = (3, 2);
+    router.next_tick = Instant::now() + Duration::from_secs(3600);
+    let crowd: Vec<(ConnId, TcpStream)> = (0..6).map(|_| guest(&router)).collect();
+    let to: Vec<ConnId> = crowd.iter().map(|(conn, _)| *conn).collect();
+    let (peer, _theirs) = tests::conn(&router.shared, Kind::Called);
+    router.shared.admit(&peer).unwrap();
+    let is_taken = |router: &Router| router.inbox.is_empty();
+    let bring = |router: &Router| {
+        peer.set_demanding(true);
+        router.shared.tell_of(&peer, Event::Lines { conn: peer.id, lines: "A".into() });
+    };
+    let say = |router: &mut Router| {
+        carry_out(router, [Effect::SendAll { to: to.clone(), line: "to all".into() }]);
+    };
+    bring(&router);
+    say(&mut router);
+    for left in [4, 2] {
+        router.round();
+        assert_eq!((router.fanouts.left(), is_taken(&router)), (left, false));
+    }
+    router.round();
+    assert!(is_taken(&router), "no more is left than one slice");
+    // Where more and more is said to them, it goes on as well.
+    bring(&router);
+    for _ in 0..PUT_OFF_MAX {
+        say(&mut router);
+        router.round();
+        assert!(!is_taken(&router));
+    }
+    router.round();
+    assert!(is_taken(&router));
 }
 
 #[test]

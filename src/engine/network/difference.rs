@@ -57,6 +57,9 @@ impl Difference {
     }
 
     pub fn status(&mut self, user: UserId, before: Letters, after: Letters) {
+        if before == after {
+            return;
+        }
         for letter in before.iter().chain(after.iter()).collect::<BTreeSet<_>>() {
             if before.has(letter) != after.has(letter) {
                 let value = Some(ModeValue::Member(user));

@@ -29,6 +29,16 @@ pub fn busy(pid: Pid) -> Duration {
     Duration::from_nanos(nanoseconds.sum())
 }
 
+/// For how long this machine has had no processor though it had work for one, since it started, all its processors
+/// together: its host gave them to others.
+pub fn stolen() -> Duration {
+    let text = fs::read_to_string("/proc/stat").unwrap();
+    let all =
+        text.lines().next().and_then(|line| line.split_ascii_whitespace().nth(8)).expect("Linux tells it");
+    // Counted by hundredths of a second.
+    Duration::from_millis(all.parse::<u64>().unwrap() * 10)
+}
+
 /// How much memory it holds.
 pub fn memory_bytes(pid: Pid) -> usize {
     let text = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();

@@ -31,10 +31,11 @@ impl Network {
                 }
                 _ => drop(self.servers.remove(&id)),
             }
-            touched.users.extend(self.user_keys(id));
+            // There may be thousands, and each of these is in order: to merge them takes less than to insert each.
             let (first, last) = UserId::range_of(id);
-            touched.users.extend(self.users.range(first..=last).map(|(user, _)| *user));
-            touched.users.extend(self.memberships.range(first..=last).map(|(user, _)| *user));
+            touched.users.append(&mut BTreeSet::from_iter(self.user_keys(id)));
+            touched.users.append(&mut self.users.range(first..=last).map(|(user, _)| *user).collect());
+            touched.users.append(&mut self.memberships.range(first..=last).map(|(user, _)| *user).collect());
         }
         names_before
     }
